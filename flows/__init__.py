@@ -1,0 +1,1 @@
+"""Prefect flows over the stages of refrain: names, retries, schedules and progress, never arithmetic."""

@@ -1,0 +1,246 @@
+"""Folders that are whole or absent: written aside, synced, sealed by a manifest, renamed.
+
+A result of a stage lies in `outputs/store/stages/<noun>/<address>/`. The address names what went in (inputs, config,
+code); `manifest.json`, written last, lists what came out, with sizes and digests. It holds no time, no host and no
+absolute path, so equal results are equal bytes.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from refrain.errors import StoreError
+from refrain.key import load_key
+
+MANIFEST = "manifest.json"
+VERSION = 1  # of the manifest's form: another version is recomputed, not misread
+READ_BYTES = 1 << 20
+STAGING = ".staging-"
+
+
+@dataclass(frozen=True)
+class Store:
+    """What outlasts a run: the key, the stages' results and the vectors."""
+
+    root: Path
+
+    @property
+    def key(self) -> bytes:
+        """The 32 bytes under which texts and accounts are hashed; made at first use."""
+        return load_key(self.root)
+
+    @property
+    def stages(self) -> Path:
+        """The folder of stage results by noun and address."""
+        return self.root / "stages"
+
+    @property
+    def vectors(self) -> Path:
+        """The folder of vector shards by encoder fingerprint."""
+        return self.root / "vectors"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of an artifact."""
+
+    size: int
+    blake2b: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an artifact is made of and what it holds."""
+
+    stage: str
+    noun: str
+    address: str
+    inputs: tuple[str, ...]
+    config: Mapping[str, Any]
+    code: str
+    counts: Mapping[str, int]
+    files: Mapping[str, FileEntry]
+
+    @property
+    def content(self) -> str:
+        """Digest of the files' names, sizes and bytes, whatever they were computed from."""
+        return digest_json({name: [entry.size, entry.blake2b] for name, entry in sorted(self.files.items())})
+
+    def to_json(self) -> str:
+        """The manifest as it stands on disk; equal manifests are equal text."""
+        return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The manifest in `text`; ValueError where it is none of this version."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.pop("version", None) != VERSION:
+            raise ValueError("not a manifest of this version")
+        try:
+            files = {name: FileEntry(**entry) for name, entry in data.pop("files").items()}
+            return cls(**{**data, "inputs": tuple(data["inputs"])}, files=files)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("a manifest with missing or foreign fields") from error
+
+
+def digest_json(value: object) -> str:
+    """BLAKE2b-128 in hex of `value` as canonical JSON: sorted keys, no spaces, ASCII."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """BLAKE2b-128 in hex of a file's bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target`; becomes `target`, synced, when the block ends well, and vanishes otherwise.
+
+    Where `target` exists already (damaged, or outdated in a run) it is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.parent / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}"
+    staging.mkdir()
+    try:
+        yield staging
+        sync_tree(staging)
+        if target.exists():
+            doomed = target.parent / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}"
+            target.rename(doomed)
+            staging.rename(target)
+            shutil.rmtree(doomed)
+        else:
+            staging.rename(target)
+        sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def sweep(folder: Path) -> int:
+    """How many staging folders of other processes were removed directly below `folder`.
+
+    Call it under the writers' lock only: whoever made them is dead then, even where a new process has its id.
+    """
+    ours = f"{STAGING}{os.getpid()}-"
+    stale = [path for path in folder.glob(f"{STAGING}*") if not path.name.startswith(ours)]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(stale)
+
+
+def seal(
+    folder: Path,
+    *,
+    stage: str,
+    noun: str,
+    address: str,
+    inputs: tuple[str, ...],
+    config: Mapping[str, Any],
+    code: str,
+    counts: Mapping[str, int],
+) -> Manifest:
+    """The manifest of what lies in `folder`, written into it last; every file is read-only from here on.
+
+    Runs hold hard links to these files, so an edit in place would reach into the store.
+    """
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        files[path.relative_to(folder).as_posix()] = FileEntry(path.stat().st_size, digest_file(path))
+        path.chmod(0o444)
+    manifest = Manifest(stage, noun, address, inputs, config, code, dict(sorted(counts.items())), files)
+    path = folder / MANIFEST
+    sync_tree(folder)
+    path.write_text(manifest.to_json(), encoding="ascii")
+    path.chmod(0o444)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest in `folder`, or None where there is none.
+
+    StoreError where it cannot be trusted: unreadable, or a file that it lists is missing or has another size.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.from_json(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path} cannot be read as a manifest") from error
+    for name, entry in manifest.files.items():
+        try:
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise StoreError(f"{folder / name} is missing") from error
+        if size != entry.size:
+            raise StoreError(f"{folder / name} has {size} bytes instead of {entry.size}")
+    return manifest
+
+
+def damaged_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The names of files whose bytes are not what `manifest` says; reads them all."""
+    return tuple(
+        name
+        for name, entry in sorted(manifest.files.items())
+        if not (folder / name).is_file() or digest_file(folder / name) != entry.blake2b
+    )
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Nothing; the empty folder `target` then holds the files of `source`, hard-linked, copied where links fail."""
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, place)
+        except OSError:
+            shutil.copy2(path, place)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Nothing; `path` then holds `text` whole, or what it held before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Nothing; every file and folder in `folder` is on the disk."""
+    for path in folder.rglob("*"):
+        sync_folder(path) if path.is_dir() else _sync(path, os.O_RDONLY)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Nothing; the names in `folder` are on the disk."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
