@@ -86,9 +86,10 @@ class ScoreConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What the exports hold beside the contract."""
+    """What the exports hold, and the memory that writing them takes."""
 
     examples: int
+    memory_limit_mib: int
 
 
 @dataclass(frozen=True)

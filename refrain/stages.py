@@ -1,0 +1,218 @@
+"""The stages of the main job, each a plain function from folders to a folder.
+
+A result is looked up by its address (inputs, settings, code) in the store and computed only where it is not there
+whole. The implementations are imported inside the functions: whoever only looks needs no encoder.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refrain.artifacts import Manifest, Store, digest_file, digest_json, read_manifest, seal, staged, sweep
+from refrain.code import code_digest
+from refrain.config import Config, content_fields
+from refrain.errors import StoreError
+from refrain.key import key_id
+from refrain.locks import writer_lock
+from refrain.memory import peak_bytes, reset_peak
+from refrain.progress import Progress
+from refrain.settings import config_file, plain
+from refrain.sources import SourceFile, source_files
+
+logger = logging.getLogger(__name__)
+
+NOUNS = {
+    "ingest": "requests",
+    "embed": "vectors",
+    "index": "neighbours",
+    "cluster": "clusters",
+    "mine": "templates",
+    "score": "campaigns",
+    "export": "exports",
+}
+"""Verb to noun, in the order in which the stages run."""
+
+INPUTS = {
+    "ingest": (),
+    "embed": ("requests",),
+    "index": ("requests", "vectors"),
+    "cluster": ("requests", "neighbours"),
+    "mine": ("requests", "clusters"),
+    "score": ("requests", "templates"),
+    "export": ("requests", "clusters", "templates", "campaigns"),
+}
+"""Verb to the nouns of the folders that it reads, in the order of its function's arguments."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage left: its folder, and whether that had to be computed."""
+
+    verb: str
+    folder: Path
+    manifest: Manifest
+    computed: bool
+    note: str  # why a result that was there could not be used, else nothing
+    seconds: float
+    peak_bytes: int
+
+    @property
+    def noun(self) -> str:
+        """The stage's noun."""
+        return self.manifest.noun
+
+
+def ingest(sources: Sequence[str], config: Config, *, store: Store, progress: Progress) -> Result:
+    """The folder of requests, segments, accounts and owners of the log files that `sources` stand for."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from refrain.requests import ingest_logs
+
+        return ingest_logs(sources, out, config.ingest, store=store, progress=progress)
+
+    files = source_files(sources)
+    with progress.task("reading the log's digest", len(files)) as advance:
+        inputs = tuple(_source_identity(file, advance) for file in files)
+    # The key shapes every digest in the tables, so another key is another result.
+    return _stage("ingest", inputs, config.ingest, "refrain.requests", compute, store, key=key_id(store.key))
+
+
+def embed(requests: Path, config: Config, *, store: Store, progress: Progress) -> Result:
+    """The folder that says where in the store each segment's vector lies."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from embeddings.vectors import embed_segments
+
+        return embed_segments(requests, out, config.embed, store=store, progress=progress)
+
+    return _stage("embed", _contents(requests), config.embed, "embeddings.vectors", compute, store)
+
+
+def index(requests: Path, vectors: Path, config: Config, *, store: Store, progress: Progress) -> Result:
+    """The folder of each segment's nearest neighbours."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from embeddings.neighbours import find_neighbours
+
+        return find_neighbours(requests, vectors, out, config.index, store=store, progress=progress)
+
+    return _stage("index", _contents(requests, vectors), config.index, "embeddings.neighbours", compute, store)
+
+
+def cluster(requests: Path, neighbours: Path, config: Config, *, store: Store, progress: Progress) -> Result:
+    """The folder of segment clusters."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from refrain.clusters import cluster_segments
+
+        return cluster_segments(requests, neighbours, out, config.cluster, store=store, progress=progress)
+
+    return _stage("cluster", _contents(requests, neighbours), config.cluster, "refrain.clusters", compute, store)
+
+
+def mine(requests: Path, clusters: Path, config: Config, *, store: Store, progress: Progress) -> Result:
+    """The folder of templates and of the requests that use them."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from refrain.templates import mine_templates
+
+        return mine_templates(requests, clusters, out, config.mine, store=store, progress=progress)
+
+    return _stage("mine", _contents(requests, clusters), config.mine, "refrain.templates", compute, store)
+
+
+def score(requests: Path, templates: Path, config: Config, *, store: Store, progress: Progress) -> Result:
+    """The folder of campaigns, their members and the evidence."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from refrain.campaigns import score_campaigns
+
+        return score_campaigns(requests, templates, out, config.score, store=store, progress=progress)
+
+    return _stage("score", _contents(requests, templates), config.score, "refrain.campaigns", compute, store)
+
+
+def export(
+    requests: Path,
+    clusters: Path,
+    templates: Path,
+    campaigns: Path,
+    config: Config,
+    *,
+    store: Store,
+    progress: Progress,
+) -> Result:
+    """The folder of tables for other tools."""
+
+    def compute(out: Path) -> dict[str, int]:
+        from refrain.exports import write_exports
+
+        return write_exports(
+            requests, clusters, templates, campaigns, out, config.export, store=store, progress=progress
+        )
+
+    inputs = _contents(requests, clusters, templates, campaigns)
+    return _stage("export", inputs, config.export, "refrain.exports", compute, store)
+
+
+def identity(section: object) -> dict[str, Any]:
+    """A section's settings as they enter an address: a setting that names a file counts by that file's content."""
+    values = plain(section)
+    for name in content_fields(section):
+        values[name] = digest_file(config_file(values[name]))
+    return values
+
+
+def _stage(
+    verb: str,
+    inputs: tuple[str, ...],
+    section: object,
+    module: str,
+    compute: Callable[[Path], dict[str, int]],
+    store: Store,
+    **more: str,
+) -> Result:
+    """The stored result of a stage, computed where the store has none that can be trusted."""
+    noun, config, code = NOUNS[verb], identity(section), code_digest(module)
+    address = digest_json({"stage": verb, "inputs": inputs, "config": config, "code": code, **more})
+    target = store.stages / noun / address
+    reset_peak()
+    start = time.perf_counter()
+    note = ""
+    try:
+        manifest = read_manifest(target)
+    except StoreError as error:
+        manifest, note = None, error.message
+    computed = manifest is None
+    if manifest is None:
+        with writer_lock(store.root):
+            sweep(target.parent)
+            with staged(target) as out:
+                counts = compute(out)
+                manifest = seal(
+                    out, stage=verb, noun=noun, address=address, inputs=inputs, config=config, code=code, counts=counts
+                )
+    result = Result(verb, target, manifest, computed, note, time.perf_counter() - start, peak_bytes())
+    logger.info("%s: %s in %.1f s", verb, "computed" if computed else "unchanged", result.seconds)
+    return result
+
+
+def _contents(*folders: Path) -> tuple[str, ...]:
+    """The content digests of finished stages' folders; StoreError where one is not finished."""
+    digests = []
+    for folder in folders:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise StoreError(f"{folder} holds no finished stage", hint="run the stage before it first")
+        digests.append(manifest.content)
+    return tuple(digests)
+
+
+def _source_identity(file: SourceFile, advance: Callable[[int], None]) -> str:
+    """A log file by content, size and name, wherever it lies."""
+    digest = digest_file(file.path)
+    advance(1)
+    return f"{digest} {file.path.stat().st_size} {file.name}"
