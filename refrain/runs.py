@@ -1,0 +1,241 @@
+"""Runs: a name for one set of stage results, with the folders that people look at.
+
+`outputs/runs/<run id>/manifest.json` lists the address of each stage's result, `<noun>/` holds its files (hard-linked
+from the store), `timings.json` seconds and memory, which are no part of the run's identity. `outputs/runs/latest`
+points to the run that was written last.
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from refrain import stages
+from refrain.artifacts import MANIFEST, Store, digest_json, link_tree, read_manifest, staged, sweep, write_text
+from refrain.config import Config
+from refrain.errors import InputError, StoreError
+from refrain.locks import writer_lock
+from refrain.progress import Progress
+from refrain.settings import plain
+
+LATEST = "latest"
+TIMINGS = "timings.json"
+VERSION = 1
+ID_DIGITS = 12  # hexadecimal: two of a million runs share an id with probability 0.002
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\Z")
+_NAME_CHARACTERS = 100
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its folder, the addresses of its stages by noun, and the settings they were computed with."""
+
+    folder: Path
+    stages: Mapping[str, str]
+    config: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """The run id."""
+        return self.folder.name
+
+    @property
+    def outputs(self) -> Path:
+        """The outputs folder that the run lies in."""
+        return self.folder.parent.parent
+
+    def result(self, noun: str) -> Path:
+        """The folder of a stage's files in this run; StoreError where the stage has not run."""
+        if noun not in self.stages:
+            verb = next(verb for verb, name in stages.NOUNS.items() if name == noun)
+            raise StoreError(f"run {self.name} has no {noun} yet", hint=f"refrain {verb} {self.name}")
+        return self.folder / noun
+
+
+def store_of(outputs: Path) -> Store:
+    """The store of an outputs folder."""
+    return Store(outputs / "store")
+
+
+def check_run_id(name: str) -> str:
+    """`name` itself; InputError where it could be a path, a flag, or `latest`."""
+    if name == LATEST or len(name) > _NAME_CHARACTERS or not _NAME.match(name):
+        raise InputError(
+            f"{name!r} cannot name a run", hint=f"letters, digits, - _ and inner dots, at most {_NAME_CHARACTERS}"
+        )
+    return name
+
+
+def default_run_id(inputs: Sequence[str], config: Config) -> str:
+    """A run id that is the same wherever the same log (by `inputs`, its files' identities) meets the same settings."""
+    return f"run-{digest_json({'inputs': list(inputs), 'config': _settings(config)})[:ID_DIGITS]}"
+
+
+def open_run(outputs: Path, name: str) -> Run:
+    """The run `name` (or `latest`) of an outputs folder; StoreError where there is none, with those there are."""
+    runs = outputs / "runs"
+    folder = runs / (name if name == LATEST else check_run_id(name))
+    if name == LATEST and folder.is_symlink():
+        folder = runs / folder.readlink().name
+    try:
+        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if data["version"] != VERSION:
+            raise StoreError(f"run {folder.name} was written by another version of refrain", hint="run it again")
+        return Run(folder, data["stages"], data["config"])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        names = list_runs(outputs)
+        hint = f"there are: {', '.join(names)}" if names else "refrain run LOG makes one"
+        raise StoreError(f"no run {name!r} in {outputs}", hint=hint, exit_code=2) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{folder / MANIFEST} cannot be read as a run", hint="run it again") from error
+
+
+def list_runs(outputs: Path) -> list[str]:
+    """The ids of the runs in an outputs folder, sorted."""
+    return sorted(path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name != LATEST)
+
+
+def run_all(
+    sources: Sequence[str],
+    config: Config,
+    outputs: Path,
+    *,
+    run_id: str | None = None,
+    progress: Progress,
+    report: Callable[[stages.Result], None] = lambda result: None,
+) -> Run:
+    """The finished run of all stages over the log; `report` hears of each stage as it ends."""
+    if run_id is not None:
+        check_run_id(run_id)
+    with writer_lock(store_of(outputs).root):
+        run, result = run_ingest(sources, config, outputs, run_id=run_id, progress=progress)
+        report(result)
+        for verb in list(stages.NOUNS)[1:]:
+            run, result = run_stage(verb, run, config, progress=progress)
+            report(result)
+        return run
+
+
+def run_ingest(
+    sources: Sequence[str], config: Config, outputs: Path, *, run_id: str | None = None, progress: Progress
+) -> tuple[Run, stages.Result]:
+    """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
+    name = None if run_id is None else check_run_id(run_id)
+    store = store_of(outputs)
+    with writer_lock(store.root):
+        result = stages.ingest(sources, config, store=store, progress=progress)
+        name = name or default_run_id(result.manifest.inputs, config)
+        try:
+            run = open_run(outputs, name)
+        except StoreError:  # new, damaged or of another version: begun anew
+            run = Run(outputs / "runs" / name, {}, {})
+        return publish(run, result, config), result
+
+
+def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tuple[Run, stages.Result]:
+    """The run after one stage that is not the first, and that stage's result."""
+    store = store_of(run.outputs)
+    with writer_lock(store.root):
+        for noun in stages.INPUTS[verb]:
+            run.result(noun)
+        inputs = [store.stages / noun / run.stages[noun] for noun in stages.INPUTS[verb]]
+        result: stages.Result = getattr(stages, verb)(*inputs, config, store=store, progress=progress)
+        return publish(run, result, config), result
+
+
+def publish(run: Run, result: stages.Result, config: Config) -> Run:
+    """The run with a stage's result in it; results of later stages that rest on another one are taken out.
+
+    The folder is put in place first and the manifest after it, so what the manifest lists is there.
+    """
+    noun, address = result.noun, result.manifest.address
+    kept = dict(run.stages)
+    if kept.get(noun) != address:
+        for stale in _after(result.verb):
+            kept.pop(stale, None)
+    kept[noun] = address
+    # Settings are kept a section at a time, so a later verb goes on with what the earlier ones ran with.
+    config_now = {**_settings(config), **run.config, result.verb: _settings(config)[result.verb]}
+    later = replace(run, stages=kept, config=config_now)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    sweep(run.folder)
+    if not _in_place(run.folder / noun, address):
+        with staged(run.folder / noun) as out:
+            link_tree(result.folder, out)
+    _write_manifest(later)
+    for stale in set(run.stages) - set(kept):
+        _remove(run.folder / stale)
+    _write_timings(later, result)
+    _point_latest(later)
+    return later
+
+
+def _after(verb: str) -> list[str]:
+    """The nouns of the stages that rest on `verb`'s result, directly or not."""
+    reached = {stages.NOUNS[verb]}
+    for later, inputs in stages.INPUTS.items():
+        if reached.intersection(inputs):
+            reached.add(stages.NOUNS[later])
+    return [noun for noun in stages.NOUNS.values() if noun in reached and noun != stages.NOUNS[verb]]
+
+
+def _in_place(folder: Path, address: str) -> bool:
+    """Whether `folder` holds the whole result with this address."""
+    try:
+        manifest = read_manifest(folder)
+    except StoreError:
+        return False
+    return manifest is not None and manifest.address == address
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The settings that shape results: all but where these lie."""
+    return {section: values for section, values in plain(config).items() if section != "outputs"}
+
+
+def _write_manifest(run: Run) -> None:
+    data = {"version": VERSION, "run_id": run.name, "stages": dict(run.stages), "config": dict(run.config)}
+    text = json.dumps(data, sort_keys=True, indent=1) + "\n"
+    path = run.folder / MANIFEST
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _write_timings(run: Run, result: stages.Result) -> None:
+    """Nothing; the time of a stage is that of its computation, so an unchanged stage keeps what stands there."""
+    path = run.folder / TIMINGS
+    try:
+        timings = {noun: entry for noun, entry in json.loads(path.read_text()).items() if noun in run.stages}
+    except (OSError, ValueError, AttributeError):
+        timings = {}
+    address = result.manifest.address
+    if not result.computed and result.noun in timings and timings[result.noun].get("address") == address:
+        return
+    timings[result.noun] = {
+        "address": address,
+        "computed": result.computed,
+        "seconds": round(result.seconds, 3),
+        "peak_bytes": result.peak_bytes,
+    }
+    write_text(path, json.dumps(timings, sort_keys=True, indent=1) + "\n")
+
+
+def _point_latest(run: Run) -> None:
+    latest = run.folder.parent / LATEST
+    if latest.is_symlink() and str(latest.readlink()) == run.name:
+        return
+    aside = latest.with_name(f".latest-{os.getpid()}-{secrets.token_hex(4)}")
+    aside.symlink_to(run.name)
+    aside.replace(latest)
+
+
+def _remove(folder: Path) -> None:
+    """Nothing; `folder` vanishes at once for readers and then from the disk."""
+    if folder.exists():
+        with staged(folder):
+            pass  # an empty folder takes its place in one step
+        folder.rmdir()
