@@ -7,6 +7,9 @@ the identity of what is computed with it.
 
 from dataclasses import dataclass, field, fields
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from refrain.columns import ACCOUNTS, COLUMNS
 
 CONTENT = "content"
 
@@ -30,14 +33,60 @@ class OutputsConfig:
 
 @dataclass(frozen=True)
 class IngestConfig:
-    """How logs are read."""
+    """How logs are read, cut into segments, and grouped into owners."""
 
+    source: str
+    account: tuple[str, ...]
     columns: dict[str, str]
-    batch_rows: int
-    max_text_characters: int
+    timezone: str
+    earliest_year: int
+    latest_year: int
+    csv_delimiter: str
+    torn_files: str
     max_structural_error_share: float
+    batch_rows: int
+    batch_mib: int
+    max_record_mib: int
+    max_text_characters: int
+    max_request_characters: int
+    max_turns: int
+    max_field_characters: int
     quarantine_content_characters: int
+    segment_max_words: int
+    segment_window_words: int
+    max_segments: int
+    owners: tuple[str, ...]
+    ipv4_prefix: int
+    ipv6_prefix: int
+    cache_mib: int
     memory_limit_mib: int
+
+    def __post_init__(self) -> None:
+        for name in self.columns:
+            _one_of("columns", name, COLUMNS)
+        for name in self.account:
+            _one_of("account", name, ACCOUNTS)
+        for name in self.owners:
+            _one_of("owners", name, ("organisation", "payment_network"))
+        _one_of("torn_files", self.torn_files, ("stop", "keep"))
+        if not self.account:
+            raise ValueError("account must name at least one column")
+        if not 1971 <= self.earliest_year <= self.latest_year <= 2200:  # noqa: PLR2004
+            # Outside, a number of seconds could as well be one of milliseconds.
+            raise ValueError("earliest_year and latest_year must lie in order between 1971 and 2200")
+        if len(self.csv_delimiter) != 1:
+            raise ValueError("csv_delimiter must be one character")
+        if not 0 < self.segment_window_words < self.segment_max_words:
+            raise ValueError("segment_window_words must be at least 1 and below segment_max_words")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"timezone {self.timezone!r} is unknown here") from error
+
+
+def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{setting}: {value!r} is none of {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +120,15 @@ class MineConfig:
     """How recurrent segments become templates."""
 
     min_owners: int
+    span_words: int
+    span_min_ratio: float
+    span_min_part: float
+    span_whole_part: float
+    near_units: int
+    together: float
+    held_part: float
+    skeleton_requests: int
+    skeleton_characters: int
     examples: int
     example_characters: int
 

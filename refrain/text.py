@@ -119,9 +119,13 @@ def normalise_folded(text: str) -> str:
 
 
 _REPEATED = re.compile(r"([^\W\d_])\1+")
+_NO_WORD_ASCII = re.compile(r"[^a-z0-9]+")
 
 
 def squeezed(text: str) -> str:
     """Normalised text with every run of one letter written once and punctuation left out: the form in which doubled
     letters and changed punctuation make no difference. Two different sentences hardly ever share it."""
-    return " ".join(_REPEATED.sub(r"\1", "".join(c if c.isalnum() else " " for c in text)).split())
+    if text.isascii():
+        return _REPEATED.sub(r"\1", _NO_WORD_ASCII.sub(" ", text.lower())).strip()
+    kept = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
+    return " ".join(_REPEATED.sub(r"\1", kept).split())
