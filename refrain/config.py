@@ -94,8 +94,18 @@ class EmbedConfig:
     """Which encoder turns segments into vectors, and in what portions."""
 
     model: str
-    batch_size: int
+    device: str
+    max_tokens: int
+    padded_tokens: tuple[int, ...]
+    batch_tokens: int
     shard_rows: int
+    memory_limit_mib: int
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f'device must be "auto", "cpu" or "cuda", not {self.device!r}')
+        if min(self.max_tokens, self.batch_tokens, self.shard_rows, self.memory_limit_mib, *self.padded_tokens) < 1:
+            raise ValueError("every size must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,18 @@ class IndexConfig:
 
     neighbours: int
     exact_below: int
+    cells_per_root: float
+    training_rows_per_cell: int
+    probes: int
+    spare_neighbours: int
+    block_rows: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if min(self.neighbours, self.training_rows_per_cell, self.probes, self.block_rows) < 1:
+            raise ValueError("neighbours, training_rows_per_cell, probes and block_rows must be at least 1")
+        if self.cells_per_root <= 0 or self.spare_neighbours < 0:
+            raise ValueError("cells_per_root must be above 0 and spare_neighbours at least 0")
 
 
 @dataclass(frozen=True)
@@ -111,8 +133,20 @@ class ClusterConfig:
     """How segments become clusters."""
 
     min_owners: int
+    min_samples: int
     max_distance: float
-    seed: int
+    same_distance: float
+    max_share: float
+    max_share_from: int
+    memory_limit_mib: int
+
+    def __post_init__(self) -> None:
+        if self.min_owners <= 1 or self.min_samples < 1 or self.memory_limit_mib < 1:
+            raise ValueError("min_owners must be above 1, min_samples and memory_limit_mib at least 1")
+        if not 0 < self.same_distance < self.max_distance:
+            raise ValueError("same_distance must lie between 0 and max_distance")
+        if not 0 < self.max_share <= 1:
+            raise ValueError("max_share must lie above 0 and not above 1")
 
 
 @dataclass(frozen=True)
