@@ -75,7 +75,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as it stands on disk; equal manifests are equal text."""
-        return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, indent=1, ensure_ascii=True) + "\n"
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, ensure_ascii=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -161,7 +161,7 @@ def seal(
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         files[path.relative_to(folder).as_posix()] = FileEntry(path.stat().st_size, digest_file(path))
         path.chmod(0o444)
-    manifest = Manifest(stage, noun, address, inputs, config, code, dict(sorted(counts.items())), files)
+    manifest = Manifest(stage, noun, address, inputs, config, code, dict(counts), files)
     path = folder / MANIFEST
     sync_tree(folder)
     path.write_text(manifest.to_json(), encoding="ascii")

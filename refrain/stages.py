@@ -20,7 +20,6 @@ from refrain.locks import writer_lock
 from refrain.memory import peak_bytes, reset_peak
 from refrain.progress import Progress
 from refrain.settings import config_file, plain
-from refrain.sources import SourceFile, source_files
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +72,7 @@ def ingest(sources: Sequence[str], config: Config, *, store: Store, progress: Pr
 
         return ingest_logs(sources, out, config.ingest, store=store, progress=progress)
 
-    files = source_files(sources)
-    with progress.task("reading the log's digest", len(files)) as advance:
-        inputs = tuple(_source_identity(file, advance) for file in files)
+    inputs = _source_identities(sources, progress)
     # The key shapes every digest in the tables, so another key is another result.
     return _stage("ingest", inputs, config.ingest, "refrain.requests", compute, store, key=key_id(store.key))
 
@@ -211,8 +208,14 @@ def _contents(*folders: Path) -> tuple[str, ...]:
     return tuple(digests)
 
 
-def _source_identity(file: SourceFile, advance: Callable[[int], None]) -> str:
-    """A log file by content, size and name, wherever it lies."""
-    digest = digest_file(file.path)
-    advance(1)
-    return f"{digest} {file.path.stat().st_size} {file.name}"
+def _source_identities(sources: Sequence[str], progress: Progress) -> tuple[str, ...]:
+    """The log's files by content, size and name, wherever they lie."""
+    from refrain.logs import discover
+
+    logs = discover(sources)
+    identities = []
+    with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
+        for log in logs:
+            identities.append(f"{digest_file(log.path)} {log.size} {log.name}")
+            advance(log.size)
+    return tuple(identities)

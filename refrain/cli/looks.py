@@ -1,0 +1,88 @@
+"""What people look at: findings, the report, the effective settings."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refrain.cli.jobs import REPORT
+from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, RunName, settings_for_run, settings_of
+from refrain.runs import open_run
+from refrain.settings import plain
+
+
+def add_to(app: typer.Typer) -> None:
+    """Nothing; `app` then has the commands of this module."""
+    app.command("show", epilog="Examples:\n\nrefrain show latest\n\nrefrain show latest 0")(show)
+    app.command("report", epilog="Example:\n\nrefrain report latest --to findings.html")(report)
+    app.command(
+        "config", epilog="Examples:\n\nrefrain config\n\nrefrain config --run latest --set score.min_families=3"
+    )(config)
+
+
+def show(
+    run: RunName,
+    campaign: Annotated[int | None, typer.Argument(metavar="[CAMPAIGN]", help="A campaign's number.", min=0)] = None,
+    outputs: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the findings of a run, or one of them: template, accounts, timeline, each test's observed and expected."""
+    from rich.console import Console
+
+    from refrain.show import finding, findings, render_finding, render_findings
+
+    found = open_run(settings_of(None, None, outputs)[1], run)
+    found.result("exports")
+    if campaign is None:
+        rows = findings(found.folder)
+        typer.echo(json.dumps(rows)) if as_json else render_findings(rows, Console())
+    else:
+        detail = finding(found.folder, campaign)
+        typer.echo(json.dumps(detail)) if as_json else render_finding(detail, Console())
+
+
+def report(
+    run: RunName,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where to write it. Default: in the run's folder.")
+    ] = None,
+    outputs: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the findings as one HTML file that needs no network."""
+    from refrain.report import write_report
+
+    found = open_run(settings_of(None, None, outputs)[1], run)
+    found.result("exports")
+    page = to or found.folder / REPORT
+    write_report(found.folder, page)
+    typer.echo(json.dumps({"report": str(page)}) if as_json else str(page))
+
+
+def config(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Start from the settings of this run.")
+    ] = None,
+    outputs: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every setting, its value, and where the value came from."""
+    if run is None:
+        settings, _ = settings_of(config, overrides, outputs)
+    else:
+        settings, _ = settings_for_run(run, config, overrides, outputs)
+    values = plain(settings.config)
+    rows = [
+        (f"{section}.{key}", value, settings.origins[f"{section}.{key}"])
+        for section, entries in values.items()
+        for key, value in entries.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps({name: {"value": value, "from": origin} for name, value, origin in rows}))
+        return
+    wide = max(len(name) for name, _, _ in rows)
+    for name, value, origin in rows:
+        typer.echo(f"{name:<{wide}}  {json.dumps(value)}  ({origin})")

@@ -1,0 +1,54 @@
+"""The options that several commands share, and what they come to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refrain.runs import LATEST, Run, list_runs, open_run
+from refrain.settings import Settings, load_settings
+
+
+def _complete_run(incomplete: str) -> list[str]:
+    """The run ids in the default outputs folder that begin like `incomplete`."""
+    names = list_runs(Path(load_settings().config.outputs.path))
+    return [name for name in [LATEST, *names] if name.startswith(incomplete)]
+
+
+Logs = Annotated[
+    list[str],
+    typer.Argument(metavar="LOG", help="Files, folders or quoted patterns: JSONL, CSV or Parquet, also .gz, .zst."),
+]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run id, or 'latest'.", autocompletion=_complete_run, show_default=False)
+]
+RunId = Annotated[
+    str | None, typer.Option("--run-id", metavar="ID", help="Name of the run. Default: from log and settings.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="TOML file with the settings that differ.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, as section.key=value; may be repeated."),
+]
+Outputs = Annotated[
+    Path | None, typer.Option("--outputs", metavar="DIR", help="Where store and runs lie. Default: outputs.path.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no line a stage.")]
+
+
+def settings_of(config: Path | None, overrides: list[str] | None, outputs: Path | None) -> tuple[Settings, Path]:
+    """The effective settings and the outputs folder."""
+    settings = load_settings(config, overrides or ())
+    return settings, outputs or Path(settings.config.outputs.path)
+
+
+def settings_for_run(
+    name: str, config: Path | None, overrides: list[str] | None, outputs: Path | None
+) -> tuple[Settings, Run]:
+    """An existing run and the settings for its next stage: the run's own, under the file and the overrides."""
+    _, folder = settings_of(config, overrides, outputs)
+    run = open_run(folder, name)
+    return load_settings(config, overrides or (), run=run.config, run_name=f"run {run.name}"), run
