@@ -74,7 +74,7 @@ def ingest(sources: Sequence[str], config: Config, *, store: Store, progress: Pr
 
     inputs = _source_identities(sources, progress)
     # The key shapes every digest in the tables, so another key is another result.
-    return _stage("ingest", inputs, config.ingest, "refrain.requests", compute, store, key=key_id(store.key))
+    return complete_stage("ingest", inputs, config.ingest, "refrain.requests", compute, store, key=key_id(store.key))
 
 
 def embed(requests: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -85,7 +85,7 @@ def embed(requests: Path, config: Config, *, store: Store, progress: Progress) -
 
         return embed_segments(requests, out, config.embed, store=store, progress=progress)
 
-    return _stage("embed", _contents(requests), config.embed, "embeddings.vectors", compute, store)
+    return complete_stage("embed", _contents(requests), config.embed, "embeddings.vectors", compute, store)
 
 
 def index(requests: Path, vectors: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -96,7 +96,7 @@ def index(requests: Path, vectors: Path, config: Config, *, store: Store, progre
 
         return find_neighbours(requests, vectors, out, config.index, store=store, progress=progress)
 
-    return _stage("index", _contents(requests, vectors), config.index, "embeddings.neighbours", compute, store)
+    return complete_stage("index", _contents(requests, vectors), config.index, "embeddings.neighbours", compute, store)
 
 
 def cluster(requests: Path, neighbours: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -107,7 +107,9 @@ def cluster(requests: Path, neighbours: Path, config: Config, *, store: Store, p
 
         return cluster_segments(requests, neighbours, out, config.cluster, store=store, progress=progress)
 
-    return _stage("cluster", _contents(requests, neighbours), config.cluster, "refrain.clusters", compute, store)
+    return complete_stage(
+        "cluster", _contents(requests, neighbours), config.cluster, "refrain.clusters", compute, store
+    )
 
 
 def mine(requests: Path, clusters: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -118,7 +120,7 @@ def mine(requests: Path, clusters: Path, config: Config, *, store: Store, progre
 
         return mine_templates(requests, clusters, out, config.mine, store=store, progress=progress)
 
-    return _stage("mine", _contents(requests, clusters), config.mine, "refrain.templates", compute, store)
+    return complete_stage("mine", _contents(requests, clusters), config.mine, "refrain.templates", compute, store)
 
 
 def score(requests: Path, templates: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -129,7 +131,7 @@ def score(requests: Path, templates: Path, config: Config, *, store: Store, prog
 
         return score_campaigns(requests, templates, out, config.score, store=store, progress=progress)
 
-    return _stage("score", _contents(requests, templates), config.score, "refrain.campaigns", compute, store)
+    return complete_stage("score", _contents(requests, templates), config.score, "refrain.campaigns", compute, store)
 
 
 def export(
@@ -152,7 +154,7 @@ def export(
         )
 
     inputs = _contents(requests, clusters, templates, campaigns)
-    return _stage("export", inputs, config.export, "refrain.exports", compute, store)
+    return complete_stage("export", inputs, config.export, "refrain.exports", compute, store)
 
 
 def identity(section: object) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def identity(section: object) -> dict[str, Any]:
     return values
 
 
-def _stage(
+def complete_stage(
     verb: str,
     inputs: tuple[str, ...],
     section: object,
@@ -172,7 +174,11 @@ def _stage(
     store: Store,
     **more: str,
 ) -> Result:
-    """The stored result of a stage, computed where the store has none that can be trusted."""
+    """The stored result of a stage, computed where the store has none that can be trusted.
+
+    `inputs` are the digests of what it reads, `module` implements it, `more` is what else shapes the result. `compute`
+    fills an empty folder and returns its counts.
+    """
     noun, config, code = NOUNS[verb], identity(section), code_digest(module)
     address = digest_json({"stage": verb, "inputs": inputs, "config": config, "code": code, **more})
     target = store.stages / noun / address
