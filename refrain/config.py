@@ -1,27 +1,25 @@
 """The shape of the configuration: one frozen section a stage. Values and reasons stand in configs/default.toml.
 
 No field has a default here, so that default.toml is the only place to look. A section may refuse a value by raising
-ValueError in `__post_init__`. A field made with `content()` names a file whose bytes, not whose name, are part of
-the identity of what is computed with it.
+ValueError in `__post_init__`. A field of the type ContentFile names a file whose bytes, not whose name, are part
+of the identity of what is computed with it.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from refrain.columns import ACCOUNTS, COLUMNS
 
-CONTENT = "content"
-
-
-def content() -> Any:
-    """A dataclass field for the name of a file in configs/ (or a path) whose content counts as the setting."""
-    return field(metadata={CONTENT: True})
+_CONTENT = "content"
+ContentFile = Annotated[str, _CONTENT]
+"""The name of a file in configs/, or a path, whose content counts as the setting."""
 
 
 def content_fields(section: object) -> tuple[str, ...]:
-    """The names of a section's fields that were made with `content()`."""
-    return tuple(f.name for f in fields(section) if f.metadata.get(CONTENT))  # type: ignore[arg-type]
+    """The names of a section's fields of the type ContentFile."""
+    hints = get_type_hints(type(section), include_extras=True)
+    return tuple(name for name, kind in hints.items() if _CONTENT in getattr(kind, "__metadata__", ()))
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,8 @@ class IngestConfig:
         if not 0 < self.segment_window_words < self.segment_max_words:
             raise ValueError("segment_window_words must be at least 1 and below segment_max_words")
         try:
-            ZoneInfo(self.timezone)
+            if self.timezone != "UTC":  # known even where there is no tz database
+                ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"timezone {self.timezone!r} is unknown here") from error
 

@@ -181,7 +181,7 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_processes_that_race_for_the_key_get_the_same(tmp_path: Path) -> None:
-    script = "import sys\nfrom pathlib import Path\nfrom refrain.key import load_key\nprint(load_key(Path(sys.argv[1])).hex())"
+    script = "import sys, pathlib, refrain.key; print(refrain.key.load_key(pathlib.Path(sys.argv[1])).hex())"
     started = [
         subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)

@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from refrain.config import Config, content, content_fields
+from refrain.config import Config, ContentFile, content_fields
 from refrain.errors import ConfigError
 from refrain.settings import _typed, config_file, load_settings, plain
 
@@ -111,7 +111,7 @@ def test_lists_become_tuples_of_the_right_kind() -> None:
 def test_content_fields_are_those_that_were_marked() -> None:
     @dataclasses.dataclass(frozen=True)
     class Section:
-        probes: str = content()
+        probes: ContentFile
         seed: int
 
     assert content_fields(Section("probes.toml", 0)) == ("probes",)

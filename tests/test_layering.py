@@ -50,7 +50,7 @@ def on_import(tree: ast.Module) -> Iterator[ast.stmt]:
 
 def eager_tops(path: Path) -> set[str]:
     """The top packages that importing a file imports."""
-    names = set()
+    names: set[str] = set()
     for node in on_import(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names.update(alias.name.split(".")[0] for alias in node.names)
