@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from refrain.contract import SLOT
 from refrain.errors import InputError
 from refrain.formats import plain
+from refrain.printable import printable
 from refrain.queries import database
 
 Row = dict[str, Any]
@@ -24,6 +25,8 @@ Row = dict[str, Any]
 _MEMORY_LIMIT_MIB = 512
 # Bins of a timeline: what one line of a terminal holds.
 _MAX_BINS = 72
+# An excerpt reads this many times what it shows: white space goes out of it, and a text may be a megabyte.
+_EXCERPT_READ = 8
 # Hours that a bin may have, so that bins begin where people's days do; beyond the last, whole weeks.
 _BIN_HOURS = (1, 3, 6, 12, 24)
 _WEEK_HOURS = 168
@@ -125,6 +128,20 @@ def pieces(skeleton: str) -> list[list[str]]:
             out.append(["slot", ""])
         if text:
             out.append(["text", text])
+    return out
+
+
+def excerpt(skeleton: str, limit: int) -> list[list[str]]:
+    """The beginning of the skeleton's `pieces` on one line, fit to be shown, of about `limit` characters."""
+    out: list[list[str]] = []
+    room = limit
+    for kind, text in pieces(skeleton):
+        if room <= 0:
+            break
+        shown = printable(" ".join(text[: _EXCERPT_READ * limit].split()), room)
+        if kind == "slot" or shown:
+            out.append([kind, shown])
+            room -= max(len(shown), len(SLOT))
     return out
 
 

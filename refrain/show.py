@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from refrain.evidence import evidence_bar
-from refrain.findings import Row, finding, findings, pieces
+from refrain.findings import Row, excerpt, finding, findings
 from refrain.printable import printable
 
 __all__ = ["finding", "findings", "printable", "render_finding", "render_findings"]
@@ -138,14 +138,9 @@ def _spoken(row: Row) -> str:
 
 def _skeleton_excerpt(skeleton: str) -> Text:
     text = Text(overflow="fold")
-    room = _EXCERPT
-    for kind, piece in pieces(skeleton):
-        shown = "slot" if kind == "slot" else printable(" ".join(piece.split()), room)
-        text.append(f" {shown} ", style=_SLOT_STYLE) if kind == "slot" else text.append(f"{shown} ")
-        room -= len(shown)
-        if room <= 0:
-            break
-    text.rstrip()
+    for position, (kind, shown) in enumerate(excerpt(skeleton, _EXCERPT)):
+        text.append(" " if position else "")
+        text.append(" slot ", style=_SLOT_STYLE) if kind == "slot" else text.append(shown)
     return text
 
 
