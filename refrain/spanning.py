@@ -1,0 +1,69 @@
+"""Minimum spanning forests of weighted graphs, whole or partition by partition.
+
+Edges are compared by (weight, left, right): no two are equal, so the forest is unique, and the forest of the union of
+the forests of some edge partitions is the forest of all edges (an edge that is the heaviest of a cycle within its
+partition is the heaviest of that cycle anywhere; Tarjan, "Data Structures and Network Algorithms", 1983, chapter 6).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Undirected edges: `left` < `right` (m,) positions of points, `weights` (m,) float64."""
+
+    left: Rows
+    right: Rows
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def take(self, chosen: NDArray[np.bool_] | Rows) -> "Edges":
+        """The chosen edges, by mask or by position."""
+        return Edges(self.left[chosen], self.right[chosen], self.weights[chosen])
+
+
+def union(partitions: Iterable[Edges]) -> Edges:
+    """The edges of all partitions, one after another."""
+    parts = [Edges(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)), *partitions]
+    return Edges(
+        np.concatenate([part.left for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )
+
+
+def spanning_forest(edges: Edges, points: int) -> Edges:
+    """The minimum spanning forest of a graph on `points` points, by ascending (weight, left, right).
+
+    Loops are left out; of several edges between two points the lightest counts; weights may be zero and infinite.
+    """
+    order = np.lexsort((edges.right, edges.left, edges.weights))
+    ordered = edges.take(order[edges.left[order] != edges.right[order]])
+    _, first = np.unique(ordered.left * points + ordered.right, return_index=True)
+    ordered = ordered.take(np.sort(first))
+    # Ranks in place of weights: distinct, so that the forest is unique, and above zero, which scipy reads as "no edge".
+    ranks = np.arange(1, len(ordered) + 1, dtype=np.float64)
+    graph = csr_array((ranks, (ordered.left, ordered.right)), shape=(points, points))
+    chosen = minimum_spanning_tree(graph).data.astype(np.int64) - 1
+    return ordered.take(np.sort(chosen))
+
+
+def components(edges: Edges, points: int) -> Rows:
+    """The component of each point (points,), numbered by their smallest points."""
+    graph = csr_array((np.ones(len(edges)), (edges.left, edges.right)), shape=(points, points))
+    labels = connected_components(graph, directed=False)[1]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
