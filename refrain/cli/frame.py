@@ -37,7 +37,7 @@ class CommandGroup(TyperGroup):
         except typer.TyperException as error:
             if not as_json:
                 raise  # typer draws a usage error with the command's usage line
-            raise fail(error.message, "", error.exit_code, as_json=True) from None
+            raise fail(error.format_message(), "", error.exit_code, as_json=True) from None
         except KeyboardInterrupt:
             hint = "what is finished stays; the same command goes on from there"
             raise fail("interrupted", hint, INTERRUPTED, as_json=as_json) from None

@@ -39,6 +39,7 @@ _EXAMPLES = {
     "mine": "refrain mine latest",
     "score": "refrain score latest --set score.false_discovery_rate=0.01",
 }
+_ALWAYS = ("merged", "quarantined")  # printed at zero too: with the kept rows they add up to the rows read
 _FORMATS = ("parquet", "csv", "jsonl")
 
 
@@ -180,7 +181,8 @@ def _say(result: stages.Result, *, silent: bool) -> None:
         return
     if result.note:
         typer.echo(f"{result.verb:<8} could not use what was there: {result.note}", err=True)
-    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.manifest.counts.items())
+    shown = {name: count for name, count in result.manifest.counts.items() if count or name in _ALWAYS}
+    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in shown.items())
     state = f"{result.seconds:6.1f} s" if result.computed else "unchanged"
     typer.echo(f"{result.verb:<8} {state:>9}  {counts}")
 

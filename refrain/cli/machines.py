@@ -31,7 +31,8 @@ def simulate(
         raise InputError(f"{out} is not an empty folder", hint="choose another, or remove it")
     counts = write_sample(out, seed=seed, requests=requests)
     if as_json:
-        typer.echo(json.dumps({"requests": str(out / "requests"), "truth": str(out / "truth.parquet"), **counts}))
+        places = {"requests": str(out / "requests"), "truth": str(out / "truth.parquet")}
+        typer.echo(json.dumps({**places, "counts": counts}))
         return
     typer.echo(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()))
     typer.echo(f"requests {out / 'requests'}\ntruth    {out / 'truth.parquet'}")
