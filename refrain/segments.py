@@ -42,6 +42,8 @@ def tokens(text: str) -> list[str]:
 
 def _chunks(piece: str, rules: SegmentRules) -> list[str]:
     """A long run in parts of at most max_words words, cut where the hash of the two words around the gap is smallest."""
+    if len(piece.split()) <= rules.max_words and (piece.isascii() or not _HAS_UNSPACED.search(piece)):
+        return [piece]  # nearly every piece; the general way below finds the same, slower
     spans = [m.span() for m in _TOKEN.finditer(piece)] if _HAS_UNSPACED.search(piece) else [m.span() for m in re.finditer(r"\S+", piece)]
     if len(spans) <= rules.max_words:
         return [piece]
