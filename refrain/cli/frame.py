@@ -13,7 +13,7 @@ from refrain.errors import RefrainError
 
 DEBUG_VARIABLE = "REFRAIN_DEBUG"
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-_FRAMES = 3  # of a fault: where it rose and who called
+_FRAMES = 3  # of a fault: ours that it rose in, innermost first
 _MESSAGE_CHARACTERS = 2000  # an error names a file or a setting; a longer one has been fed
 
 
@@ -67,10 +67,12 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> typer.Exit:
 
 def _unexpected(error: Exception, *, as_json: bool) -> typer.Exit:
     """The exit for a fault of ours: its kind and place. Its text stays out, libraries quote the data in theirs."""
-    frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    place = f" at {' < '.join(frames[: -_FRAMES - 1 : -1])}" if frames else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    # The last three of ours say more than those of the library that raised it.
+    ours = [frame for frame in frames if f"{os.sep}site-packages{os.sep}" not in frame.filename] or frames
+    place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(ours[-_FRAMES:]))
     return fail(
-        f"this should not have happened: {type(error).__name__}{place}",
+        f"this should not have happened: {type(error).__name__} at {place}",
         f"{DEBUG_VARIABLE}=1 shows the whole traceback, which may quote the log",
         1,
         as_json=as_json,
