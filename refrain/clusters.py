@@ -55,10 +55,10 @@ CLUSTERS_SCHEMA = _schema(
 COUNTS_SQL = """
     SELECT cluster_id, count(DISTINCT request_row) AS requests, count(DISTINCT account_row) AS accounts,
            count(DISTINCT owner_row) AS owners, min(timestamp) AS first_seen, max(timestamp) AS last_seen
-    FROM read_parquet($request_segments, hive_partitioning = false)
+    FROM read_parquet($request_segments, hive_partitioning = false) AS uses
     JOIN clustered USING (segment_row)
-    JOIN read_parquet($requests, hive_partitioning = false) USING (request_row)
-    JOIN read_parquet($accounts) USING (account_row)
+    JOIN read_parquet($requests, hive_partitioning = false) AS requests USING (request_row)
+    JOIN read_parquet($accounts) AS accounts USING (account_row)
     WHERE counted GROUP BY cluster_id ORDER BY cluster_id
 """
 
