@@ -49,9 +49,9 @@ def request(
     end_user: str | None = None,
 ) -> Request:
     """A request named by `name` within its account: the name gives its id, its address and its model."""
-    rng = stream(scene.seed, account.account_id, "request", *name)
-    address = rng.choice(account.addresses)
-    curious = when >= scene.day(scene.new_model_day) and rng.random() < scene.habits.new_model
+    address = stream(scene.seed, account.account_id, "address", *name).choice(account.addresses)
+    curiosity = stream(scene.seed, account.account_id, "model", *name).random()
+    curious = when >= scene.day(scene.new_model_day) and curiosity < scene.habits.new_model
     return Request(
         request_id="req-" + opaque(scene.seed, account.account_id, *name),
         account=account,
