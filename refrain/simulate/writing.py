@@ -38,6 +38,7 @@ def write_sample(
     times are UTC. Campaigns are named as in refrain.simulate.demo.CAMPAIGNS. The same arguments write the same bytes.
     InputError where OUT holds anything but an earlier sample, or an argument cannot be used.
     """
+    out = out.resolve()  # "." has no name, and a link's target is what is replaced
     unknown = [name for name in campaigns if name not in CAMPAIGNS]
     if unknown or len(set(campaigns)) < len(campaigns):
         raise InputError("unknown or repeated campaign", hint=f"choose from: {', '.join(CAMPAIGNS)}")
