@@ -156,6 +156,15 @@ def open_encoder(config: EmbedConfig) -> SentenceEncoder:
     )
 
 
+def encoder_identity(config: EmbedConfig) -> str:
+    """What is known of the fingerprint before anything is loaded: the model's files and the libraries' versions.
+
+    Part of the address of the stage, so that another model in the same folder is another result.
+    """
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return digest_json({"version": VERSION, "files": _model_files(model_folder(config.model)), "libraries": versions})
+
+
 def model_folder(model: str) -> Path:
     """The folder of a model: the bundled one, one as given, or the local copy of one on the hub, fetched where new."""
     if model == BUNDLED:

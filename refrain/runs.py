@@ -218,6 +218,7 @@ def _write_timings(run: Run, result: stages.Result) -> None:
     timings[result.noun] = {
         "address": address,
         "computed": result.computed,
+        **result.told,
         "seconds": round(result.seconds, 3),
         "peak_bytes": result.peak_bytes,
     }

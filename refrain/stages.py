@@ -6,7 +6,7 @@ whole. The implementations are imported inside the functions: whoever only looks
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Result:
     folder: Path
     manifest: Manifest
     computed: bool
+    told: Mapping[str, int]  # counts of the computation itself, empty where there was none
     note: str  # why a result that was there could not be used, else nothing
     seconds: float
     peak_bytes: int
@@ -62,6 +63,11 @@ class Result:
     def noun(self) -> str:
         """The stage's noun."""
         return self.manifest.noun
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What came out, and what was told of getting there."""
+        return {**self.manifest.counts, **self.told}
 
 
 def ingest(sources: Sequence[str], config: Config, *, store: Store, progress: Progress) -> Result:
@@ -80,12 +86,29 @@ def ingest(sources: Sequence[str], config: Config, *, store: Store, progress: Pr
 def embed(requests: Path, config: Config, *, store: Store, progress: Progress) -> Result:
     """The folder that says where in the store each segment's vector lies."""
 
+    from embeddings.encoder import encoder_identity
+
     def compute(out: Path) -> dict[str, int]:
         from embeddings.vectors import embed_segments
 
         return embed_segments(requests, out, config.embed, store=store, progress=progress)
 
-    return complete_stage("embed", _contents(requests), config.embed, "embeddings.vectors", compute, store)
+    def check(folder: Path) -> None:
+        from embeddings.vectors import open_vectors
+
+        open_vectors(folder, store)  # the vectors themselves lie in the store, where a purge or a torn disk finds them
+
+    return complete_stage(
+        "embed",
+        _contents(requests),
+        config.embed,
+        "embeddings.vectors",
+        compute,
+        store,
+        check=check,
+        passing=("encoded", "damaged_shards"),
+        encoder=encoder_identity(config.embed),
+    )
 
 
 def index(requests: Path, vectors: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -172,12 +195,16 @@ def complete_stage(
     module: str,
     compute: Callable[[Path], dict[str, int]],
     store: Store,
+    *,
+    check: Callable[[Path], None] | None = None,
+    passing: tuple[str, ...] = (),
     **more: str,
 ) -> Result:
     """The stored result of a stage, computed where the store has none that can be trusted.
 
     `inputs` are the digests of what it reads, `module` implements it, `more` is what else shapes the result. `compute`
-    fills an empty folder and returns its counts.
+    fills an empty folder and returns its counts; those in `passing` tell of this computation and not of its result,
+    and stay out of the manifest. `check` raises StoreError where a result rests on something that is gone.
     """
     noun, config, code = NOUNS[verb], identity(section), code_digest(module)
     address = digest_json({"stage": verb, "inputs": inputs, "config": config, "code": code, **more})
@@ -185,8 +212,11 @@ def complete_stage(
     reset_peak()
     start = time.perf_counter()
     note = ""
+    told: dict[str, int] = {}
     try:
         manifest = read_manifest(target)
+        if manifest is not None and check is not None:
+            check(target)
     except StoreError as error:
         manifest, note = None, error.message
     computed = manifest is None
@@ -195,10 +225,11 @@ def complete_stage(
             sweep(target.parent)
             with staged(target) as out:
                 counts = compute(out)
+                told = {name: counts.pop(name) for name in passing if name in counts}
                 manifest = seal(
                     out, stage=verb, noun=noun, address=address, inputs=inputs, config=config, code=code, counts=counts
                 )
-    result = Result(verb, target, manifest, computed, note, time.perf_counter() - start, peak_bytes())
+    result = Result(verb, target, manifest, computed, told, note, time.perf_counter() - start, peak_bytes())
     logger.info("%s: %s in %.1f s", verb, "computed" if computed else "unchanged", result.seconds)
     return result
 

@@ -82,6 +82,31 @@ def test_a_damaged_result_is_computed_again_and_the_reason_given(tmp_path: Path,
     assert read_manifest(again.folder) == first.manifest
 
 
+def test_a_result_whose_ground_is_gone_is_computed_again(tmp_path: Path) -> None:
+    store, ground = Store(tmp_path / "store"), tmp_path / "ground"
+    section = load_settings().config.mine
+
+    def compute(out: Path) -> dict[str, int]:
+        ground.touch()
+        (out / "part").write_text("x")
+        return {"kept": 1, "made": 1}
+
+    def check(folder: Path) -> None:
+        if not ground.exists():
+            raise StoreError("the ground is gone")
+
+    def run() -> Result:
+        return complete_stage("mine", ("i",), section, "refrain.text", compute, store, check=check, passing=("made",))
+
+    first, second = run(), run()
+    assert (first.computed, second.computed) == (True, False)
+    assert (first.counts, second.counts) == ({"kept": 1, "made": 1}, {"kept": 1})
+    ground.unlink()
+    third = run()
+    assert (third.computed, third.note) == (True, "the ground is gone")
+    assert third.manifest == first.manifest
+
+
 def test_a_stage_that_fails_leaves_nothing_and_can_be_run_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     section = load_settings().config.mine

@@ -181,7 +181,7 @@ def _say(result: stages.Result, *, silent: bool) -> None:
         return
     if result.note:
         typer.echo(f"{result.verb:<8} could not use what was there: {result.note}", err=True)
-    shown = {name: count for name, count in result.manifest.counts.items() if count or name in _ALWAYS}
+    shown = {name: count for name, count in result.counts.items() if count or name in _ALWAYS}
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in shown.items())
     state = f"{result.seconds:6.1f} s" if result.computed else "unchanged"
     typer.echo(f"{result.verb:<8} {state:>9}  {counts}")
@@ -199,7 +199,7 @@ def _as_json(run: Run, results: list[stages.Result]) -> dict[str, Any]:
                 "address": result.manifest.address,
                 "computed": result.computed,
                 "note": result.note,
-                "counts": dict(result.manifest.counts),
+                "counts": result.counts,
                 "seconds": round(result.seconds, 3),
                 "peak_bytes": result.peak_bytes,
             }
