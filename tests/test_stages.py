@@ -22,7 +22,7 @@ class Section:
 
 
 def mined(
-    store: Store, *, inputs: tuple[str, ...] = ("i",), section: object = None, text: str = "x", **more: str
+    store: Store, *, inputs: tuple[str, ...] = ("i",), section: object = None, text: str = "x", key: str = "k0"
 ) -> Result:
     """What a small stage leaves that writes `text`."""
 
@@ -31,7 +31,7 @@ def mined(
         return {"second": 2, "first": 1}
 
     chosen = section if section is not None else load_settings().config.mine
-    return complete_stage("mine", inputs, chosen, "refrain.text", compute, store, **more)
+    return complete_stage("mine", inputs, chosen, "refrain.text", compute, store, key=key)
 
 
 def test_a_stage_computes_once(tmp_path: Path) -> None:
