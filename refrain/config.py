@@ -172,6 +172,43 @@ class ScoreConfig:
 
     false_discovery_rate: float
     min_families: int
+    min_owners: int
+    min_words: int
+    join_jaccard: float
+    join_p: float
+    join_owners: int
+    activity_bins: int
+    stratum_owners: int
+    draws: int
+    screening_draws: int
+    screening_p: float
+    silent_p: float
+    watch_p: float
+    ipv4_prefix: int
+    ipv6_prefix: int
+    rhythm_controls: int
+    rhythm_min_requests: int
+    rhythm_max_requests: int
+    rhythm_min_owners: int
+    minute_bins: int
+    shift_hours: int
+    product_client_share: float
+    place_share: float
+    place_concentration: float
+    customer_card_share: float
+    viral_once_share: float
+    run_owners_share: float
+    run_owners: int
+    gateway_factor: float
+    member_prior: float
+    member_prior_users: float
+    member_shrink_users: float
+    member_max_weight: float
+    member_rounds: int
+    member_posterior: float
+    reason_weight: float
+    attach_share: float
+    attach_new_share: float
     seed: int
 
 

@@ -1,0 +1,200 @@
+"""The tables of the score stage: campaigns, members, tests, benign hypotheses, and each request's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from refrain.config import ScoreConfig
+from refrain.counting import Ints, distinct_pairs, ranges, slices
+from refrain.peeling import Suspect
+from refrain.population import Population
+from refrain.tables import column, write_columns
+
+
+@dataclass(frozen=True)
+class ScoredCampaign:
+    """A suspect as it is published: its templates, its members, and whether it alerts."""
+
+    suspect: Suspect
+    templates: Ints
+    members: Ints
+    alert: bool
+
+    @property
+    def score(self) -> float:
+        """What findings are ranked by: the evidence that is left unexplained, as -log10 of its p-value; the sum over
+        families decides among equals."""
+        assessment = self.suspect.assessment
+        total = -np.log10(list(assessment.unexplained.values()) or [1.0]).sum()
+        return float(-np.log10(assessment.p_value) + total * _TIE_WEIGHT)
+
+
+_TIE_WEIGHT = 1e-2  # of the sum of family evidence beside the conjunction's: it orders equals and no more
+
+
+def write_campaigns(
+    out: Path,
+    scored: list[ScoredCampaign],
+    use_requests: Ints,
+    use_templates: Ints,
+    use_shares: NDArray[np.float64],
+    template_owners: Ints,
+    population: Population,
+    requests: Path,
+    config: ScoreConfig,
+    counts: Mapping[str, int],
+) -> dict[str, int]:
+    """The stage's counts; `out` then holds all tables."""
+    ranked = sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
+    request_account = _request_accounts(requests)
+    account_owner = column(requests / "accounts.parquet", "owner_row")
+    labels = label_requests(
+        ranked, use_requests, use_templates, use_shares, template_owners, population.request_owner
+    )
+    write_columns(out / "request_campaigns.parquet", _REQUESTS, {
+        "request_row": np.arange(len(request_account)),
+        "template_id": pa.array(labels.templates, pa.int64(), mask=labels.templates < 0),
+        "campaign_id": pa.array(labels.campaigns, pa.int64(), mask=labels.campaigns < 0),
+    })  # fmt: skip
+    by_campaign = np.argsort(labels.campaigns, kind="stable")
+    bounds = slices(labels.campaigns[by_campaign], len(ranked))
+    campaigns: dict[str, list[Any]] = {name: [] for name in _CAMPAIGNS.names}
+    members: dict[str, list[Any]] = {name: [] for name in _MEMBERS.names}
+    tests: dict[str, list[Any]] = {name: [] for name in _TESTS.names}
+    benign: dict[str, list[Any]] = {name: [] for name in _BENIGN.names}
+    for number, item in enumerate(ranked):
+        own = by_campaign[bounds[number] : bounds[number + 1]]
+        rows = _member_rows(number, item, own, request_account, account_owner, population, config)
+        for row in rows:
+            _append(members, row)
+        assessment = item.suspect.assessment
+        times = population.request_time[own]
+        _append(campaigns, {
+            "campaign_id": number, "score": item.score, "p_value": assessment.p_value,
+            "q_value": item.suspect.q_value, "alert": item.alert, "accounts": len(rows),
+            "owners": len(item.members), "requests": len(own),
+            "first_seen": int(times.min(initial=np.iinfo(np.int64).max)) if len(own) else 0,
+            "last_seen": int(times.max(initial=0)), "templates": item.templates.tolist(), "signal_tags": [],
+            "benign": [h.name for h in assessment.hypotheses if h.holds],
+            "families": sorted(f for f, p in assessment.unexplained.items() if p <= config.silent_p),
+        })  # fmt: skip
+        for result in assessment.results.values():
+            _append(tests, {
+                "campaign_id": number, "family": result.family, "test": result.name, "observed": result.observed,
+                "expected": result.expected, "p_value": result.p_value, "off": result.off, "text": result.text,
+            })  # fmt: skip
+        for hypothesis in assessment.hypotheses:
+            row = {"campaign_id": number, "hypothesis": hypothesis.name, "holds": hypothesis.holds, "text": hypothesis.text}
+            _append(benign, row)
+    write_columns(out / "campaigns.parquet", _CAMPAIGNS, campaigns)
+    write_columns(out / "members.parquet", _MEMBERS, members)
+    write_columns(out / "tests.parquet", _TESTS, tests)
+    write_columns(out / "benign.parquet", _BENIGN, benign)
+    return {
+        **counts,
+        "campaigns": len(ranked),
+        "alerts": sum(s.alert for s in ranked),
+        "members": len({a for a, c in zip(members["account_row"], members["campaign_id"], strict=True) if ranked[c].alert}),
+        "requests": int(sum(1 for c in labels.campaigns[labels.campaigns >= 0] if ranked[c].alert)),
+    }
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The template and the campaign of each request, -1 for none."""
+
+    templates: Ints
+    campaigns: Ints
+
+
+def label_requests(
+    ranked: list[ScoredCampaign],
+    requests: Ints,
+    templates: Ints,
+    shares: NDArray[np.float64],
+    template_owners: Ints,
+    request_owner: Ints,
+) -> Labels:
+    """The labels of every request, by the rule of docs/architecture.md: of the templates of the highest-ranked campaign
+    whose member the owner is, else of those with the most owners, the one whose fixed part covers most of the request.
+
+    `requests`, `templates` and `shares` are aligned, one entry a use; `ranked` is in the order of rank.
+    """
+    count = len(request_owner)
+    campaign = np.full(len(requests), len(ranked))
+    for number in range(len(ranked) - 1, -1, -1):
+        item = ranked[number]
+        hit = np.isin(templates, item.templates) & np.isin(request_owner[requests], item.members)
+        campaign[hit] = number
+    # Best campaign first; without one, most owners first; then the largest share, then the smallest id.
+    owners = np.where(campaign < len(ranked), 0, template_owners[templates] if len(templates) else 0)
+    order = np.lexsort((templates, -shares, -owners, campaign, requests))
+    first = np.unique(requests[order], return_index=True)
+    best = order[first[1]]
+    out = Labels(np.full(count, -1), np.full(count, -1))
+    out.templates[first[0]] = templates[best]
+    out.campaigns[first[0]] = np.where(campaign[best] < len(ranked), campaign[best], -1)
+    return out
+
+
+def _member_rows(
+    number: int, item: ScoredCampaign, own: Ints, request_account: Ints, account_owner: Ints, population: Population, config: ScoreConfig
+) -> list[dict[str, Any]]:
+    """One row an account of a member that has a request in the campaign."""
+    accounts, counts = np.unique(request_account[own], return_counts=True)
+    first = np.full(len(accounts), np.iinfo(np.int64).max)
+    np.minimum.at(first, np.searchsorted(accounts, request_account[own]), population.request_time[own])
+    activity = np.bincount(request_account, minlength=len(account_owner))
+    membership, users = item.suspect.membership, item.suspect.candidate.owners
+    out = []
+    for account, count, when in zip(accounts.tolist(), counts.tolist(), first.tolist(), strict=True):
+        owner = int(account_owner[account])
+        place = int(np.searchsorted(users, owner))
+        weights = membership.weights[place]
+        reasons = [
+            f"{name} {weight:+.1f}"
+            for weight, name in sorted(zip(weights.tolist(), membership.names, strict=True), reverse=True)
+            if abs(weight) >= config.reason_weight
+        ]
+        out.append({
+            "campaign_id": number, "account_row": account, "owner_row": owner, "requests": count,
+            "share": count / int(activity[account]), "first_use": when,
+            "evidence": float(weights.sum()), "reasons": reasons,
+        })  # fmt: skip
+    return out
+
+
+def _request_accounts(requests: Path) -> Ints:
+    return np.asarray(column(requests / "requests", "account_row"), np.int64)
+
+
+def _append(columns: dict[str, list[Any]], row: Mapping[str, Any]) -> None:
+    for name, values in columns.items():
+        values.append(row[name])
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+_NAMES = pa.list_(pa.string())
+_CAMPAIGNS = pa.schema([
+    ("campaign_id", pa.int64()), ("score", pa.float64()), ("p_value", pa.float64()), ("q_value", pa.float64()),
+    ("alert", pa.bool_()), ("accounts", pa.int64()), ("owners", pa.int64()), ("requests", pa.int64()),
+    ("first_seen", _TIME), ("last_seen", _TIME), ("templates", pa.list_(pa.int64())), ("signal_tags", _NAMES),
+    ("benign", _NAMES), ("families", _NAMES),
+])  # fmt: skip
+_MEMBERS = pa.schema([
+    ("campaign_id", pa.int64()), ("account_row", pa.int64()), ("owner_row", pa.int64()), ("requests", pa.int64()),
+    ("share", pa.float64()), ("first_use", _TIME), ("evidence", pa.float64()), ("reasons", _NAMES),
+])  # fmt: skip
+_TESTS = pa.schema([
+    ("campaign_id", pa.int64()), ("family", pa.string()), ("test", pa.string()), ("observed", pa.float64()),
+    ("expected", pa.float64()), ("p_value", pa.float64()), ("off", pa.string()), ("text", pa.string()),
+])  # fmt: skip
+_BENIGN = pa.schema([("campaign_id", pa.int64()), ("hypothesis", pa.string()), ("holds", pa.bool_()), ("text", pa.string())])
+_REQUESTS = pa.schema([("request_row", pa.int64()), ("template_id", pa.int64()), ("campaign_id", pa.int64())])

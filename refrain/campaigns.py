@@ -1,0 +1,222 @@
+"""Campaigns: candidates that are coordinated beyond chance and beyond every benign explanation, and their members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.artifacts import Store
+from refrain.assessment import Assessment, Instruments, assess
+from refrain.benign import BenignRule
+from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
+from refrain.campaign_tables import ScoredCampaign, write_campaigns
+from refrain.config import ScoreConfig
+from refrain.coordination.combine import adaptive_q_values
+from refrain.coordination.controls import stratify
+from refrain.coordination.results import Candidate, Setting, candidate, setting
+from refrain.coordination.time import RhythmRule, Rhythms
+from refrain.coordination.use import use_reference
+from refrain.counting import Ints, slices
+from refrain.members import MemberRule, Membership, decide_members
+from refrain.peeling import Finding, Suspect, peel
+from refrain.population import Population, read_population
+from refrain.progress import Progress
+from refrain.tables import read_columns
+from refrain import traits
+
+
+@dataclass(frozen=True)
+class TemplateUses:
+    """Uses of templates by requests, sorted by request, then template, and the templates' columns."""
+
+    requests: Ints
+    templates: Ints
+    shares: NDArray[np.float64]
+    words: Ints
+    system: NDArray[np.bool_]  # of a template: most of its uses are in the system prompt
+    by_template: Ints
+    bounds: Ints
+
+    def of(self, template: int) -> Ints:
+        """The requests of one template."""
+        return self.requests[self.by_template[self.bounds[template] : self.bounds[template + 1]]]
+
+    def of_all(self, templates: Ints) -> Ints:
+        """The requests of any of several templates, ascending."""
+        return np.unique(np.concatenate([self.of(int(t)) for t in templates]))
+
+
+def score_campaigns(
+    requests: Path, templates: Path, out: Path, config: ScoreConfig, *, store: Store, progress: Progress
+) -> dict[str, int]:
+    """Counts of what was found; `out` then holds campaigns, members, tests, benign and request_campaigns."""
+    population = read_population(requests, config.ipv4_prefix, config.ipv6_prefix)
+    uses = _read_uses(templates)
+    pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
+    strata = stratify(population, config.activity_bins, config.stratum_owners)
+    shared = setting(population, strata, config.draws, config.seed)
+    instruments = _instruments(population, uses, pairs, config)
+    groups = _candidates(uses, pairs, population, config)
+    assessed = _assess_all(groups, uses, shared, instruments, config, progress)
+    suspects = _suspects(groups, assessed, uses, shared, instruments, config)
+    alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
+    max_p = max((s.assessment.p_value for s in alerting), default=0.0)
+
+    def reassess(own: Candidate, templates: Ints) -> float:
+        return assess(own, shared, instruments, system=bool(uses.system[templates[0]])).p_value
+
+    findings, explained = peel(alerting, population, reassess, max_p, config.min_owners)
+    findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
+    watched = [s for s in suspects if s.q_value > config.false_discovery_rate]
+    return write_campaigns(
+        out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates, uses.shares,
+        np.diff(pairs.bounds), population, requests, config,
+        counts={"candidates": len(groups), "explained_by_others": len(explained)},
+    )  # fmt: skip
+
+
+def _read_uses(templates: Path) -> TemplateUses:
+    table = read_columns(templates / "request_templates.parquet", ["request_row", "template_id", "share", "role"])
+    words = read_columns(templates / "templates.parquet", ["words"])["words"]
+    template = table["template_id"]
+    by_template = np.argsort(template, kind="stable")
+    system = np.bincount(template, table["role"] == "system", len(words)) * 2 > np.bincount(template, minlength=len(words))
+    return TemplateUses(
+        table["request_row"], template, table["share"], words, system, by_template, slices(template[by_template], len(words))
+    )
+
+
+def _instruments(population: Population, uses: TemplateUses, pairs: TemplateOwners, config: ScoreConfig) -> Instruments:
+    width = population.owners
+    keys = uses.templates * max(width, 1) + population.request_owner[uses.requests]
+    _, counts = np.unique(keys, return_counts=True)
+    recurrent = (np.diff(pairs.bounds) >= config.min_owners)[pairs.templates] & (uses.words >= config.min_words)[pairs.templates]
+    return Instruments(
+        use_reference(population, pairs.owners[recurrent], counts[recurrent], config.activity_bins),
+        Rhythms(population, config.rhythm_controls, config.seed),
+        RhythmRule(config.rhythm_min_requests, config.rhythm_max_requests, config.rhythm_min_owners),
+        config.minute_bins,
+        config.shift_hours,
+        BenignRule(
+            config.product_client_share,
+            config.place_share,
+            config.place_concentration,
+            config.customer_card_share,
+            config.viral_once_share,
+            config.run_owners_share,
+            config.run_owners,
+            config.gateway_factor,
+            config.silent_p,
+        ),
+        config.min_families,
+    )
+
+
+def _candidates(uses: TemplateUses, pairs: TemplateOwners, population: Population, config: ScoreConfig) -> list[Ints]:
+    eligible = np.flatnonzero((uses.words >= config.min_words) & (np.diff(pairs.bounds) >= config.min_owners))
+    rule = JoinRule(config.join_jaccard, config.join_p, config.join_owners)
+    return join_templates(pairs, eligible, population.activity, rule)
+
+
+def _assess_all(
+    groups: list[Ints], uses: TemplateUses, shared: Setting, instruments: Instruments, config: ScoreConfig, progress: Progress
+) -> list[tuple[Candidate, Assessment]]:
+    """The assessment of every candidate: with few draws first, with all where there is any sign."""
+    quick = replace(shared, draws=config.screening_draws)
+    out = []
+    with progress.task("candidates", len(groups)) as advance:
+        for group in groups:
+            own = candidate(uses.of_all(group), shared.population)
+            system = bool(uses.system[group[0]])
+            verdict = assess(own, quick, instruments, system=system)
+            if min(verdict.raw, verdict.p_value) <= config.screening_p:
+                verdict = assess(own, shared, instruments, system=system)
+            out.append((own, verdict))
+            advance(1)
+    return out
+
+
+def _suspects(
+    groups: list[Ints],
+    assessed: list[tuple[Candidate, Assessment]],
+    uses: TemplateUses,
+    shared: Setting,
+    instruments: Instruments,
+    config: ScoreConfig,
+) -> list[Suspect]:
+    """Candidates with a signal, those that benign hypotheses explain included, in the order of the candidates."""
+    if not assessed:
+        return []
+    q_values = adaptive_q_values(
+        np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed])
+    )
+    rule = MemberRule(
+        config.member_prior, config.member_prior_users, config.member_shrink_users, config.member_max_weight,
+        config.member_rounds, config.member_posterior,
+    )  # fmt: skip
+    out = []
+    for group, (own, verdict), q in zip(groups, assessed, q_values, strict=True):
+        if q <= config.false_discovery_rate or verdict.raw <= config.watch_p:
+            membership = _membership(own, verdict, shared, instruments, rule, config)
+            out.append(Suspect(group, own, verdict, float(q), membership, config.member_posterior))
+    return out
+
+
+def _membership(
+    own: Candidate, verdict: Assessment, shared: Setting, instruments: Instruments, rule: MemberRule, config: ScoreConfig
+) -> Membership:
+    """The users' membership by how they use it and by every trait whose test speaks."""
+    population = shared.population
+    tables = traits.use_traits(own, shared, instruments.reference)
+    makers = {
+        "identity_young": lambda: traits.age_trait(own, shared),
+        "identity_client": lambda: traits.client_trait(own, shared),
+        "identity_card": lambda: traits.sharing_trait(own, shared, population.card, "card", 11),
+        "identity_network": lambda: traits.sharing_trait(own, shared, population.network, "network", 12),
+        "identity_addresses": lambda: traits.address_trait(own, shared),
+        "time_rhythm": lambda: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
+    }
+    for key, maker in makers.items():
+        p = verdict.results[key].p_value
+        if p is not None and p <= config.silent_p:
+            tables.append(maker())
+    return decide_members(tables, np.full(len(own.owners), rule.prior), rule)
+
+
+def _with_small_templates(
+    finding: Finding, groups: list[Ints], uses: TemplateUses, population: Population, config: ScoreConfig
+) -> Finding:
+    """The finding with the templates that (nearly) only its members use and that bring requests of their own."""
+    member = np.zeros(population.owners, bool)
+    member[finding.members] = True
+    have = np.zeros(len(population.request_owner), bool)
+    have[uses.of_all(finding.templates)] = True
+    more = []
+    for group in groups:
+        if np.isin(group, finding.templates).any():
+            continue
+        for template in group:
+            used = uses.of(int(template))
+            owners = np.unique(population.request_owner[used])
+            mine = used[member[population.request_owner[used]]]
+            if member[owners].mean() >= config.attach_share and (~have[mine]).mean() >= config.attach_new_share:
+                more.append(int(template))
+    return replace(finding, templates=np.unique(np.concatenate([finding.templates, np.array(more, np.int64)])))
+
+
+def _scored(findings: list[Finding]) -> list[ScoredCampaign]:
+    return [ScoredCampaign(f.suspect, f.templates, f.members, alert=True) for f in findings]
+
+
+def _watched(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
+    """Suspects below the alert, without those whose members are mostly a finding's."""
+    taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
+    out = []
+    for suspect in suspects:
+        members = suspect.members
+        if len(members) and np.isin(members, taken).mean() * 2 < 1:
+            out.append(ScoredCampaign(suspect, suspect.templates, members, alert=False))
+    return out

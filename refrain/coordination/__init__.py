@@ -1,0 +1,1 @@
+"""Is that many owners sing one refrain a coincidence? Tests by family, each against matched controls."""

@@ -1,0 +1,54 @@
+"""From tests to families, from families to one p-value, from candidates to a false discovery rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+SMALLEST = 1e-15  # below, the tangent loses its digits; evidence beyond it changes no decision
+LARGEST = 0.99  # above, one p-value near 1 has a tangent that drowns all others
+
+
+def cauchy_combination(p_values: Sequence[float]) -> float:
+    """One p-value of several that may depend on one another (Liu and Xie, "Cauchy combination test", JASA 2020)."""
+    clipped = np.clip(np.asarray(p_values, float), SMALLEST, LARGEST)
+    if len(clipped) == 1:
+        return float(clipped[0])
+    mean = float(np.tan((0.5 - clipped) * np.pi).mean())
+    # For large values 1/2 - arctan(x)/pi cancels; 1/(pi x) is its limit.
+    p = 1 / (np.pi * mean) if mean > 1 / np.sqrt(SMALLEST) else 0.5 - np.arctan(mean) / np.pi
+    return float(np.clip(p, SMALLEST, 1))
+
+
+def partial_conjunction(p_values: Sequence[float], families: int) -> float:
+    """P-value that at least `families` of the nulls are false: Simes' form (Benjamini and Heller, Biometrics 2008).
+
+    1 where fewer than `families` p-values are given.
+    """
+    ordered = np.sort(np.asarray(p_values, float))
+    n = len(ordered)
+    if n < families:
+        return 1.0
+    steps = np.arange(families, n + 1)
+    return float(min(1.0, ((n - families + 1) / (steps - families + 1) * ordered[families - 1 :]).min()))
+
+
+def adaptive_q_values(filters: Floats, selections: Floats) -> Floats:
+    """(n,) the false discovery rate at which each candidate is selected (AdaFilter: Wang, Gui, Su, Sabatti and Owen,
+    "Detecting multiple replicating signals using adaptive filtering procedures", Annals of Statistics 2022).
+
+    `selections` are partial conjunction p-values, `filters` the same for one family less, so never larger. Only
+    candidates that pass a threshold by `filters` count as tested at it: a text with no signal of any kind costs the
+    others nothing.
+    """
+    order = np.argsort(selections, kind="stable")
+    thresholds = selections[order]
+    tested = np.searchsorted(np.sort(filters), thresholds, side="right")
+    found = np.searchsorted(thresholds, thresholds, side="right")
+    rates = np.minimum(thresholds * tested / found, 1)
+    out = np.empty(len(order))
+    out[order] = np.minimum.accumulate(rates[::-1])[::-1]
+    return out

@@ -1,0 +1,124 @@
+"""Matched controls: owners who could as well have been the users of a template.
+
+Owners are matched by stratum: how active they are (quantiles) and the script they write in. What a test observes is
+compared with sets of other owners of the same strata; the law behind is the permutation of "uses this template" inside
+strata (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from refrain.counting import Ints
+from refrain.population import Population
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Strata:
+    """The stratum of each owner, numbered from 0, and the owners of each stratum in ascending order."""
+
+    of_owner: Ints
+    members: tuple[Ints, ...]
+
+    @property
+    def count(self) -> int:
+        """How many strata there are."""
+        return len(self.members)
+
+    @property
+    def sizes(self) -> Ints:
+        """Owners of each stratum."""
+        return np.array([len(m) for m in self.members], np.int64)
+
+
+def stratify(population: Population, activity_bins: int, min_owners: int) -> Strata:
+    """Strata of activity and script; one with fewer than `min_owners` owners gives its script up."""
+    quantiles = np.linspace(0, 1, activity_bins + 1)[1:-1]
+    edges = np.unique(np.quantile(population.activity, quantiles)) if population.owners else np.zeros(0)
+    bins = np.searchsorted(edges, population.activity, side="left")
+    fine = bins * (int(population.script.max(initial=0)) + 2) + population.script + 1
+    sizes = np.bincount(fine, minlength=int(fine.max(initial=-1)) + 1)
+    key = np.where(sizes[fine] >= min_owners, fine, bins * (int(population.script.max(initial=0)) + 2))
+    _, of_owner = np.unique(key, return_inverse=True)
+    count = int(of_owner.max(initial=-1)) + 1
+    return Strata(of_owner, tuple(np.flatnonzero(of_owner == s) for s in range(count)))
+
+
+def draw(strata: Strata, owners: Ints, draws: int, rng: np.random.Generator) -> Ints:
+    """(draws, n) control sets: in each row, for every owner another owner of the same stratum, without repetition.
+
+    Columns follow the owners sorted by stratum, then row.
+    """
+    wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
+    columns = []
+    for stratum in np.flatnonzero(wanted):
+        members, many = strata.members[stratum], int(wanted[stratum])
+        keys = rng.random((draws, len(members)))
+        at = np.argpartition(keys, many - 1, axis=1)[:, :many] if many < len(members) else np.tile(np.arange(many), (draws, 1))
+        columns.append(members[at])
+    return np.concatenate(columns, axis=1) if columns else np.zeros((draws, 0), np.int64)
+
+
+def rank_scores(values: Floats, strata: Strata) -> Floats:
+    """Ranks inside strata, centred and scaled to (-1/2, 1/2), ties shared; 0 for NaN (no evidence either way)."""
+    scores = np.zeros(len(values))
+    for members in strata.members:
+        known = members[~np.isnan(values[members])]
+        if len(known):
+            scores[known] = (stats.rankdata(values[known]) - 0.5) / len(known) - 0.5
+    return scores
+
+
+def permutation_p(scores: Floats, strata: Strata, owners: Ints) -> float:
+    """P-value that `owners` have scores this high in sum under permutation inside strata (van Elteren's test).
+
+    Mean and variance are exact; the tail is normal, which for bounded scores errs to the safe side.
+    """
+    mean = variance = 0.0
+    wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
+    for stratum in np.flatnonzero(wanted):
+        own, n, k = scores[strata.members[stratum]], len(strata.members[stratum]), int(wanted[stratum])
+        mean += k * own.mean()
+        if n > 1:
+            variance += k * own.var() * (n - k) / (n - 1)
+    if variance <= 0:
+        return 1.0
+    return float(stats.norm.sf((scores[owners].sum() - mean) / np.sqrt(variance)))
+
+
+def count_tail(observed: float, drawn: NDArray[np.float64]) -> float:
+    """P-value of a count at least `observed`, from counts of control sets.
+
+    The tail is a negative binomial's with the draws' mean and variance (Poisson where they vary less), never below
+    what the draws themselves show. The mean carries one pseudo-count over all draws, so no event seen never is
+    impossible.
+    """
+    if observed <= 0:
+        return 1.0
+    mean = (drawn.sum() + 1) / (len(drawn) + 1)
+    variance = float(drawn.var(ddof=1)) if len(drawn) > 1 else mean
+    if variance > mean * (1 + 1e-9):
+        size = mean**2 / (variance - mean)
+        tail = float(stats.nbinom.sf(observed - 1, size, size / (size + mean)))
+    else:
+        tail = float(stats.poisson.sf(observed - 1, mean))
+    seen = float((drawn >= observed).sum())
+    return min(1.0, max(tail, seen / (len(drawn) + 1)))
+
+
+def skewed_tail(observed: float, drawn: NDArray[np.float64]) -> float:
+    """P-value of a statistic at least `observed`: the three-moment Pearson III fit to control draws (Mielke and Berry,
+    "Permutation Methods", 2007), never below what the draws themselves show."""
+    deviation = float(drawn.std(ddof=1))
+    if deviation <= 0:
+        return 1.0 if observed <= drawn.mean() else 1 / (len(drawn) + 1)
+    skew = max(float(stats.skew(drawn)), 0.0)
+    tail = float(stats.pearson3.sf((observed - drawn.mean()) / deviation, skew))
+    seen = float((drawn >= observed).sum())
+    return min(1.0, max(tail, seen / (len(drawn) + 1)))

@@ -1,0 +1,122 @@
+"""Who the users are: young accounts, one client, shared cards, shared networks, many networks for one account."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.sparse import csr_array
+
+from refrain.coordination.controls import count_tail, draw, permutation_p
+from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, switched_off
+from refrain.counting import Ints, ranges
+from refrain.population import Trait
+
+
+def young(candidate: Candidate, setting: Setting) -> TestResult:
+    """Were the users' accounts younger at their first request than those of matched owners?"""
+    age = setting.population.age_days
+    known = candidate.owners[~np.isnan(age[candidate.owners])]
+    if not len(known):
+        return switched_off(IDENTITY, "young", "the log does not say when accounts were created")
+    p = permutation_p(setting.age_scores, setting.strata, known)
+    observed = float(np.median(age[known]))
+    expected = _expected_median(age, known, setting)
+    return TestResult(
+        IDENTITY, "young", observed, expected, p,
+        f"half of the users' accounts were younger than {observed:.1f} days, of matched owners' {expected:.1f}",
+    )  # fmt: skip
+
+
+def _expected_median(values: NDArray[np.float64], owners: Ints, setting: Setting) -> float:
+    """The median over matched owners, each stratum weighted as among `owners`."""
+    strata = setting.strata
+    pool, weights = [], []
+    for stratum, many in enumerate(np.bincount(strata.of_owner[owners], minlength=strata.count)):
+        if many:
+            members = strata.members[stratum]
+            own = values[members][~np.isnan(values[members])]
+            pool.append(own)
+            weights.append(np.full(len(own), many / max(len(own), 1)))
+    own, weight = np.concatenate(pool), np.concatenate(weights)
+    order = np.argsort(own)
+    return float(own[order][np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)])
+
+
+def one_client(candidate: Candidate, setting: Setting) -> TestResult:
+    """Do more users have one and the same client than owners of their strata have it?"""
+    client = setting.population.client
+    owners = candidate.owners[client[candidate.owners] >= 0]
+    if not len(owners):
+        return switched_off(IDENTITY, "client", "the log has no client (user agent)")
+    strata = setting.strata
+    clients, counts = np.unique(client[owners], return_counts=True)
+    best = (1.0, 0, 0.0, 0)
+    wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
+    for code, count in zip(clients.tolist(), counts.tolist(), strict=True):
+        shares = [(client[strata.members[s]] == code).mean() for s in np.flatnonzero(wanted)]
+        expected = float(np.dot(shares, wanted[wanted > 0]))
+        # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
+        p = float(stats.binom.sf(count - 1, len(owners), expected / len(owners)))
+        best = min(best, (p, count, expected, code))
+    p, count, expected, _ = best
+    p = min(1.0, p * len(clients))
+    return TestResult(
+        IDENTITY, "client", count / len(owners), expected / len(owners), p,
+        f"{count} of {len(owners)} users have one client, {expected:.1f} of as many matched owners have it",
+    )  # fmt: skip
+
+
+def shared_cards(candidate: Candidate, setting: Setting) -> TestResult:
+    """Do the users share payment methods beyond what matched owners do?"""
+    reason = "the log has no payment method"
+    return _shared(candidate, setting, setting.population.card, "card", "payment methods", reason, salt=1)
+
+
+def shared_networks(candidate: Candidate, setting: Setting) -> TestResult:
+    """Do the users come from the same networks beyond what matched owners do?"""
+    reason = "the log has no addresses"
+    return _shared(candidate, setting, setting.population.network, "network", "networks", reason, salt=2)
+
+
+def _shared(
+    candidate: Candidate, setting: Setting, trait: Trait, name: str, noun: str, reason: str, salt: int
+) -> TestResult:
+    if not trait.present:
+        return switched_off(IDENTITY, name, reason)
+    observed = float(repeats(trait, candidate.owners[None, :])[0])
+    sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
+    drawn = repeats(trait, sets)
+    return TestResult(
+        IDENTITY, name, observed, float(drawn.mean()), count_tail(observed, drawn),
+        f"the users repeat one another's {noun} {observed:.0f} times, matched owners {drawn.mean():.2f} times",
+    )  # fmt: skip
+
+
+def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
+    """(rows of `sets`,): over a set's owners, how often a value occurs that an owner before has: sum of (n - 1)."""
+    many = trait.bounds[sets + 1] - trait.bounds[sets]
+    row = np.repeat(np.repeat(np.arange(len(sets)), sets.shape[1]), many.ravel())
+    at = np.repeat(trait.bounds[sets].ravel(), many.ravel()) + ranges(many.ravel())
+    table = csr_array((np.ones(len(at)), (row, trait.values[at])), shape=(len(sets), max(trait.count, 1)))
+    table.sum_duplicates()
+    table.data -= 1
+    return np.asarray(table.sum(axis=1)).ravel()
+
+
+def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
+    """Do single accounts come from more networks for their number of requests than matched owners?"""
+    trait = setting.population.network
+    if not trait.present:
+        return switched_off(IDENTITY, "addresses", "the log has no addresses")
+    per_owner = np.diff(trait.bounds) / setting.population.activity
+    p = permutation_p(setting.address_scores, setting.strata, candidate.owners)
+    observed = float(np.median(per_owner[candidate.owners]))
+    expected = _expected_median(per_owner, candidate.owners, setting)
+    return TestResult(
+        IDENTITY, "addresses", observed, expected, p,
+        f"a user's requests come from {observed:.2f} networks each (median), a matched owner's from {expected:.2f}",
+    )  # fmt: skip
+
+
+TESTS = (young, one_client, shared_cards, shared_networks, many_networks)

@@ -1,0 +1,90 @@
+"""What a test says, and what a candidate is to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.coordination.controls import Strata, rank_scores
+from refrain.counting import Ints
+from refrain.population import Population
+
+Floats = NDArray[np.float64]
+IDENTITY, TIME, USE = FAMILIES = ("identity", "time", "use")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Requests that may be one campaign's: request rows ascending, the owner of each, and the owners, ascending.
+
+    `counts` is the number of requests of each of `owners`.
+    """
+
+    requests: Ints
+    request_owner: Ints
+    owners: Ints
+    counts: Ints
+
+
+def candidate(requests: Ints, population: Population) -> Candidate:
+    """The candidate of these request rows."""
+    requests = np.unique(requests)
+    request_owner = population.request_owner[requests]
+    owners, counts = np.unique(request_owner, return_counts=True)
+    return Candidate(requests, request_owner, owners, counts)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every test is given beside the candidate."""
+
+    population: Population
+    strata: Strata
+    draws: int
+    seed: int
+    age_scores: Floats  # (owners,) ranks inside strata, youngest highest
+    address_scores: Floats  # (owners,) ranks inside strata of networks for each request
+
+    def rng(self, candidate: Candidate, salt: int) -> np.random.Generator:
+        """A generator that depends on the candidate alone, not on the order in which candidates are tested."""
+        first = int(candidate.requests[0]) if len(candidate.requests) else 0
+        return np.random.default_rng([self.seed, salt, first, len(candidate.requests)])
+
+
+def setting(population: Population, strata: Strata, draws: int, seed: int) -> Setting:
+    """The setting with the ranks that tests share."""
+    networks = np.diff(population.network.bounds) / population.activity
+    return Setting(
+        population, strata, draws, seed, rank_scores(-population.age_days, strata), rank_scores(networks, strata)
+    )
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """One test: what was observed, what controls lead to expect, how likely that is, and a sentence.
+
+    `p_value` is None where the test is off, and `off` says why. `observed` and `expected` are in the unit that the
+    sentence names.
+    """
+
+    __test__ = False  # not a test class for pytest
+
+    family: str
+    name: str
+    observed: float
+    expected: float
+    p_value: float | None
+    text: str
+    off: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Family and name, as columns are named."""
+        return f"{self.family}_{self.name}"
+
+
+def switched_off(family: str, name: str, reason: str) -> TestResult:
+    """A test that cannot be made, and why."""
+    return TestResult(family, name, float("nan"), float("nan"), None, "not tested: " + reason, reason)

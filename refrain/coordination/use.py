@@ -1,0 +1,76 @@
+"""How the users use it, against how other owners use other recurrent templates: how often, and as what share of all
+that they send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from refrain.coordination.results import USE, Candidate, Setting, TestResult, switched_off
+from refrain.counting import Ints
+from refrain.population import Population
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class UseReference:
+    """All pairs (owner, template) of the log: requests and share of the owner's traffic, sorted, by activity bin."""
+
+    bin_of_owner: Ints
+    counts: tuple[Floats, ...]
+    shares: tuple[Floats, ...]
+
+
+def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bins: int) -> UseReference:
+    """The reference of pairs given as aligned arrays: an owner and its number of requests with one template."""
+    edges = np.unique(np.quantile(population.activity, np.linspace(0, 1, bins + 1)[1:-1])) if population.owners else []
+    bin_of_owner = np.searchsorted(edges, population.activity, side="left")
+    share = pair_count / population.activity[pair_owner]
+    counts, shares = [], []
+    for number in range(int(bin_of_owner.max(initial=-1)) + 1):
+        own = bin_of_owner[pair_owner] == number
+        counts.append(np.sort(pair_count[own].astype(float)))
+        shares.append(np.sort(share[own]))
+    return UseReference(bin_of_owner, tuple(counts), tuple(shares))
+
+
+def repetition(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
+    """Do the users send it more often than matched owners send other recurrent templates?"""
+    values = candidate.counts.astype(float)
+    return _against(candidate, reference, reference.counts, values, "repetition", "requests a user (mean)")
+
+
+def dedication(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
+    """Is it a larger share of the users' traffic than other recurrent templates are of matched owners' traffic?"""
+    values = candidate.counts / setting.population.activity[candidate.owners]
+    return _against(candidate, reference, reference.shares, values, "dedication", "share of a user's requests (mean)")
+
+
+def _against(
+    candidate: Candidate, reference: UseReference, pools: tuple[Floats, ...], values: Floats, name: str, noun: str
+) -> TestResult:
+    bins = reference.bin_of_owner[candidate.owners]
+    known = np.array([len(pools[b]) > 0 for b in bins], bool)
+    if not known.any():
+        return switched_off(USE, name, "no other template recurs among owners this active")
+    scores = np.array(
+        [middle_rank(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
+    )
+    expected = float(np.mean([pools[b].mean() for b, k in zip(bins, known, strict=True) if k]))
+    observed = float(values[known].mean())
+    # Mid-ranks have a variance of at most 1/12, so the normal tail errs to the safe side.
+    p = float(stats.norm.sf((scores.mean() - 0.5) * np.sqrt(12 * len(scores))))
+    return TestResult(USE, name, observed, expected, p, f"{noun}: {observed:.2f}, of other templates {expected:.2f}")
+
+
+def middle_rank(pool: Floats, value: float) -> float:
+    """The share of a sorted pool below `value`, ties counted half, in (0, 1)."""
+    low, high = np.searchsorted(pool, value, "left"), np.searchsorted(pool, value, "right")
+    return float((low + high + 1) / 2 / (len(pool) + 1))
+
+
+TESTS = (repetition, dedication)

@@ -1,0 +1,171 @@
+"""The population of a log: one row an owner, what is known of it, and its requests.
+
+Everything that a test compares is read from here, so that a test sees columns and never a log. A column that the log
+does not have is marked absent, and the tests that need it say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.counting import Ints, distinct_pairs, slices
+from refrain.owners import exit_network
+from refrain.tables import Coded, read_coded, read_columns, read_table
+
+Floats = NDArray[np.float64]
+MICROSECONDS = 1_000_000
+DAY_US = 86_400 * MICROSECONDS
+NO_TIME = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Trait:
+    """Values that owners have, many to many: pairs (owner, value) once each, sorted by owner.
+
+    `bounds` (owners + 1,) are the runs of each owner in `values`; `count` is the number of distinct values.
+    """
+
+    values: Ints
+    bounds: Ints
+    count: int
+    names: list[str]
+
+    @property
+    def present(self) -> bool:
+        """Whether the log has the column at all."""
+        return len(self.values) > 0
+
+
+@dataclass(frozen=True)
+class Population:
+    """Owners, numbered by row, and requests, numbered by row, with the columns that tests need.
+
+    Times are microseconds since 1970 in UTC. `by_owner` lists request rows owner by owner with `bounds` (owners + 1,).
+    `age_days` is the time from signing up to the first request in the log, NaN where unknown; `client` and
+    `request_model` are codes, -1 for unknown; `script` is a code of the owner's most used script.
+    """
+
+    owners: int
+    request_owner: Ints
+    request_time: Ints
+    request_model: Ints
+    by_owner: Ints
+    bounds: Ints
+    activity: Ints
+    age_days: Floats
+    client: Ints
+    clients: list[str]
+    card: Trait
+    network: Trait
+    script: Ints
+
+    @cached_property
+    def hours(self) -> Floats:
+        """Hour of the day of each request, UTC, [0, 24)."""
+        return (self.request_time % DAY_US) / (3600 * MICROSECONDS)
+
+    @cached_property
+    def days(self) -> Ints:
+        """Day of each request, 0 for the first day of the log."""
+        return self.request_time // DAY_US - (int(self.request_time.min()) // DAY_US if len(self.request_time) else 0)
+
+    def requests_of(self, owner: int) -> Ints:
+        """The request rows of one owner, in time order."""
+        return self.by_owner[self.bounds[owner] : self.bounds[owner + 1]]
+
+
+def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Population:
+    """The population of an ingested log; addresses count by network, of the given prefix lengths in bits."""
+    log = read_columns(requests / "requests", ["account_row", "timestamp"])
+    texts = read_coded(requests / "requests", ["user_agent", "payment_hash", "ip", "model"])
+    accounts = read_columns(requests / "accounts.parquet", ["owner_row", "created_at"])
+    account_owner = accounts["owner_row"]
+    owners = int(account_owner.max(initial=-1)) + 1
+    request_owner = account_owner[log["account_row"]]
+    by_owner = np.argsort(request_owner, kind="stable")
+    bounds = slices(request_owner[by_owner], owners)
+    first = np.full(owners, np.iinfo(np.int64).max)
+    np.minimum.at(first, request_owner, log["timestamp"])
+    created = np.full(owners, np.iinfo(np.int64).max)
+    known = accounts["created_at"] != NO_TIME
+    np.minimum.at(created, account_owner[known], accounts["created_at"][known])
+    age = np.where(created < np.iinfo(np.int64).max, (first - created) / DAY_US, np.nan)
+    networks = _networks(texts["ip"], ipv4_prefix, ipv6_prefix)
+    return Population(
+        owners,
+        request_owner,
+        log["timestamp"],
+        texts["model"].codes,
+        by_owner,
+        bounds,
+        np.bincount(request_owner, minlength=owners),
+        np.maximum(age, 0),
+        _most_used(request_owner, texts["user_agent"].codes, owners),
+        texts["user_agent"].values,
+        _trait(request_owner, texts["payment_hash"].codes, owners, texts["payment_hash"].values),
+        _trait(request_owner, networks.codes, owners, networks.values),
+        _scripts(requests, request_owner, owners),
+    )
+
+
+def _networks(addresses: Coded, ipv4_prefix: int, ipv6_prefix: int) -> Coded:
+    """The network of each address; -1 where there is no address or it cannot be read."""
+    names = [exit_network(value, ipv4_prefix, ipv6_prefix) or "" for value in addresses.values]
+    values = sorted({n for n in names if n})
+    code = {n: i for i, n in enumerate(values)}
+    of_address = np.array([code.get(n, -1) for n in names] + [-1], np.int64)
+    return Coded(of_address[addresses.codes], values)
+
+
+def _trait(owner: Ints, codes: Ints, owners: int, names: list[str]) -> Trait:
+    known = codes >= 0
+    pair_owner, values = distinct_pairs(owner[known], codes[known])
+    return Trait(values, slices(pair_owner, owners), len(names), names)
+
+
+def _most_used(owner: Ints, codes: Ints, owners: int) -> Ints:
+    """The code that most of an owner's requests have, the smallest among equals, -1 where none is known."""
+    known = codes >= 0
+    out = np.full(owners, -1)
+    if not known.any():
+        return out
+    width = int(codes.max()) + 1
+    keys, counts = np.unique(owner[known] * width + codes[known], return_counts=True)
+    order = np.lexsort((-(keys % width), counts, keys // width))  # the last entry of an owner is the one wanted
+    last = np.flatnonzero(np.diff(keys[order] // width, append=-1))
+    out[keys[order][last] // width] = keys[order][last] % width
+    return out
+
+
+_SCRIPTS = ((0x0400, 0x0530), (0x0590, 0x0780), (0x0900, 0x0E00), (0x0E00, 0x1100), (0x2E80, 0xA4D0), (0xAC00, 0xD7B0))
+
+
+def _scripts(requests: Path, request_owner: Ints, owners: int) -> Ints:
+    """A code of each owner's most used script: 0 Latin and others, then Cyrillic, Semitic, Indic, South-East Asian,
+    Chinese and Japanese, Korean."""
+    texts = read_table(requests / "segments.parquet", ["text"])["text"].to_pylist()
+    code = np.fromiter(map(_script, texts), np.int64, len(texts))
+    placed = read_columns(requests / "request_segments", ["request_row", "segment_row"])
+    scripts = _most_used(request_owner[placed["request_row"]], code[placed["segment_row"]], owners)
+    return np.maximum(scripts, 0)
+
+
+def _script(text: str) -> int:
+    if text.isascii():
+        return 0
+    found = [0] * (len(_SCRIPTS) + 1)
+    for char in text:
+        point = ord(char)
+        if point >= _SCRIPTS[0][0]:
+            for number, (low, high) in enumerate(_SCRIPTS, 1):
+                if low <= point < high:
+                    found[number] += 1
+    best = max(range(len(found)), key=found.__getitem__)
+    return best if found[best] * 2 > sum(map(str.isalpha, text)) else 0
+
+

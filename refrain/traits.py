@@ -1,0 +1,122 @@
+"""The traits by which members are told from bystanders, each in bins, with the law that matched controls follow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.coordination.controls import Strata, draw
+from refrain.coordination.results import Candidate, Setting
+from refrain.coordination.time import Rhythms, RhythmRule, concentration
+from refrain.coordination.use import UseReference, middle_rank
+from refrain.counting import Ints
+from refrain.members import TraitTable
+from refrain.population import Trait
+
+Floats = NDArray[np.float64]
+COUNT_EDGES = np.array([1.5, 2.5, 4.5, 8.5, 16.5])  # requests: once, twice, a few, many; doubling, as counts spread
+SHARE_EDGES = np.array([0.1, 0.25, 0.5, 0.75])  # of an owner's traffic
+AGE_EDGES = np.array([1.0, 3.0, 7.0, 14.0, 30.0, 90.0, 365.0])  # days since signing up
+RANK_EDGES = np.array([0.25, 0.5, 0.75])  # quarters of the controls
+
+
+def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) -> list[TraitTable]:
+    """How often the users send it, and as what share of their traffic."""
+    bins = reference.bin_of_owner[candidate.owners]
+    share = candidate.counts / setting.population.activity[candidate.owners]
+    counts = [_law(pool, COUNT_EDGES) for pool in reference.counts]
+    shares = [_law(pool, SHARE_EDGES) for pool in reference.shares]
+    return [
+        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), np.array(counts)[bins], "how often it sends it"),
+        TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), np.array(shares)[bins], "its share of the traffic"),
+    ]
+
+
+def _law(values: Floats, edges: Floats) -> Floats:
+    """Shares of the bins, with one pseudo-count spread evenly."""
+    seen = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
+    return (seen + 1 / (len(edges) + 1)) / (seen.sum() + 1)
+
+
+def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:
+    """How old the users' accounts were at their first request."""
+    age = setting.population.age_days
+    bins = np.where(np.isnan(age), -1, np.searchsorted(AGE_EDGES, np.nan_to_num(age)))
+    return TraitTable("young", bins[candidate.owners], _strata_law(bins, len(AGE_EDGES) + 1, candidate, setting.strata), "its age")
+
+
+def client_trait(candidate: Candidate, setting: Setting) -> TraitTable:
+    """The users' clients."""
+    client = setting.population.client
+    law = _strata_law(client, len(setting.population.clients), candidate, setting.strata)
+    return TraitTable("client", client[candidate.owners], law, "its client")
+
+
+def _strata_law(bins: Ints, count: int, candidate: Candidate, strata: Strata) -> Floats:
+    """(users, count) the law of the bins in each user's stratum."""
+    everybody = np.bincount(bins[bins >= 0], minlength=count) + 1 / max(count, 1)
+    everybody = everybody / everybody.sum()
+    laws = np.empty((strata.count, count))
+    for stratum, members in enumerate(strata.members):
+        own = bins[members]
+        seen = np.bincount(own[own >= 0], minlength=count)
+        laws[stratum] = (seen + everybody) / (seen.sum() + 1)
+    return laws[strata.of_owner[candidate.owners]]
+
+
+def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: str, salt: int) -> TraitTable:
+    """Whether a user shares a value with other users: with none, one or several owners of the set."""
+    own = _partners(trait, candidate.owners)
+    sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
+    drawn = np.concatenate([_partners(trait, row) for row in sets[: setting.draws]])
+    law = _law(drawn.astype(float), _PARTNER_EDGES)
+    has = np.diff(trait.bounds)[candidate.owners] > 0
+    bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
+    return TraitTable(name, bins, np.tile(law, (len(bins), 1)), f"its {name} is another user's too")
+
+
+_PARTNER_EDGES = np.array([0.5, 1.5, 3.5])  # other users with the same value: none, one, a few, more
+
+
+def _partners(trait: Trait, owners: Ints) -> Ints:
+    """(owners,) for each, the most other owners of the set that one of its values has."""
+    values = [trait.values[trait.bounds[o] : trait.bounds[o + 1]] for o in owners]
+    flat = np.concatenate(values) if values else np.zeros(0, np.int64)
+    if not len(flat):
+        return np.zeros(len(owners), np.int64)
+    distinct, at, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    out = np.zeros(len(owners), np.int64)
+    np.maximum.at(out, np.repeat(np.arange(len(owners)), [len(v) for v in values]), counts[at] - 1)
+    return out
+
+
+def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
+    """Networks for each request, as a quarter of the stratum."""
+    per_owner = np.diff(setting.population.network.bounds) / setting.population.activity
+    bins = np.zeros(len(per_owner), np.int64)
+    for members in setting.strata.members:
+        ordered = np.sort(per_owner[members])
+        ranks = [middle_rank(ordered, v) for v in per_owner[members]]
+        bins[members] = np.searchsorted(RANK_EDGES, ranks)
+    law = _strata_law(bins, len(RANK_EDGES) + 1, candidate, setting.strata)
+    return TraitTable("addresses", bins[candidate.owners], law, "its number of networks")
+
+
+def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:
+    """How the users' hours lie together, as a quarter of owners who send as much."""
+    hours = setting.population.hours
+    bins = np.full(len(candidate.owners), -1)
+    for place, (owner, count) in enumerate(zip(candidate.owners, candidate.counts, strict=True)):
+        used = min(int(count), rule.max_requests)
+        if used < rule.min_requests:
+            continue
+        pool = rhythms.of(used)
+        if len(pool) < rule.min_owners:
+            continue
+        own = candidate.requests[candidate.request_owner == owner]
+        own = own if used == count else setting.rng(candidate, 1000 + int(owner)).choice(own, used, replace=False)
+        bins[place] = np.searchsorted(RANK_EDGES, middle_rank(pool, concentration(hours[own])))
+    even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
+    return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), "its hours of the day")
+
+
