@@ -157,11 +157,16 @@ def _suspects(
         config.member_prior, config.member_prior_users, config.member_shrink_users, config.member_max_weight,
         config.member_rounds, config.member_posterior,
     )  # fmt: skip
+    chosen = [i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p]
+    most = np.zeros(shared.population.owners, np.int64)
+    for i in chosen:
+        np.maximum.at(most, assessed[i][0].owners, assessed[i][0].counts)
     out = []
-    for group, (own, verdict), q in zip(groups, assessed, q_values, strict=True):
-        if q <= config.false_discovery_rate or verdict.raw <= config.watch_p:
-            membership = _membership(own, verdict, shared, instruments, rule, config)
-            out.append(Suspect(group, own, verdict, float(q), membership, config.member_posterior))
+    for i in chosen:
+        own, verdict = assessed[i]
+        membership = _membership(own, verdict, shared, instruments, rule, config)
+        leading = float((own.counts >= most[own.owners]).mean())
+        out.append(Suspect(groups[i], own, verdict, float(q_values[i]), membership, config.member_posterior, leading))
     return out
 
 
@@ -181,7 +186,7 @@ def _membership(
     }
     for key, maker in makers.items():
         p = verdict.results[key].p_value
-        if p is not None and p <= config.silent_p:
+        if p is not None and p <= config.member_trait_p:
             tables.append(maker())
     return decide_members(tables, np.full(len(own.owners), rule.prior), rule)
 

@@ -1,4 +1,4 @@
-"""The numbers of the report's drawings: bars over time, the map of clusters, the overlap of accounts. No markup here."""
+"""The numbers of the report's drawings: bars over time, the map of clusters, the overlap of accounts. No markup."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +110,7 @@ def cluster_map(singers: Singers, owners: Sequence[int], campaigns: Mapping[int,
 
 @dataclass(frozen=True)
 class Overlap:
-    """The overlap of the accounts of templates: a row a template with its campaign, its users, its overlap with each."""
+    """Templates with the campaign of each, its accounts, and the overlap of these with every other's."""
 
     templates: tuple[int, ...]
     campaigns: tuple[int, ...]

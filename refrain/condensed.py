@@ -30,7 +30,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Labels:
-    """`labels` (n,) from 0, -1 for noise; `strengths` (n,) in [0, 1], `stabilities` (clusters,) in weight / distance."""
+    """`labels` (n,) from 0, -1 for noise, `strengths` (n,) in [0, 1], `stabilities` (clusters,): weight by density."""
 
     labels: Rows
     strengths: Floats

@@ -200,6 +200,7 @@ class ScoreConfig:
     run_owners_share: float
     run_owners: int
     gateway_factor: float
+    member_trait_p: float
     member_prior: float
     member_prior_users: float
     member_shrink_users: float

@@ -39,7 +39,10 @@ class Box:
 
 
 def placed(similarity: Array, radii: Array, box: Box) -> Array:
-    """The centres (n, 2) in pixels of n discs in the box, from similarities (n, n) in [0, 1]; symmetric, diagonal unread."""
+    """The centres (n, 2) in pixels of n discs in the box, from similarities (n, n) in [0, 1].
+
+    These are symmetric; the diagonal is not read.
+    """
     n = len(similarity)
     if not n:
         return np.zeros((0, 2))
@@ -92,7 +95,7 @@ def _parted(where: Array, radii: Array, box: Box) -> Array:
     np.fill_diagonal(least, 0)
     # Discs on one point have no direction to part in: the sunflower gives each its own.
     turn = np.arange(len(where)) * _GOLDEN_ANGLE
-    where = where + np.stack([np.cos(turn), np.sin(turn)], axis=1) * _TINY
+    where = np.clip(where + np.stack([np.cos(turn), np.sin(turn)], axis=1) * _TINY, low, high)
     for _ in range(_PUSHES):
         apart = where[:, None, :] - where[None, :, :]
         distance = np.maximum(np.sqrt((apart**2).sum(axis=2)), _TINY)

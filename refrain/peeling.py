@@ -2,7 +2,8 @@
 
 What the members of a campaign also send (the lines of the tasks that they work through, a wrapper that they tried once)
 has their traits too, mixed with those of everybody who sends it. Such a candidate is significant because of them; taken
-without them it is not, so it is no finding. Clearest is the candidate whose users are members for the largest part.
+without them it is not, so it is no finding. Clearest is the candidate whose users are members for
+the largest part and send nothing suspect more often: the lines inside a wrapper come less often than the wrapper.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Suspect:
     q_value: float
     membership: Membership
     posterior: float  # from which a user is a member
+    leading: float  # share of the users who send no other suspect's templates more often
 
     @property
     def members(self) -> Ints:
@@ -37,8 +39,8 @@ class Suspect:
 
     @property
     def clarity(self) -> float:
-        """The share of the users that are members."""
-        return len(self.members) / max(len(self.candidate.owners), 1)
+        """The share of the users that are members, times the share for whom this is the suspect they send most."""
+        return len(self.members) / max(len(self.candidate.owners), 1) * self.leading
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,13 @@ def _environment() -> Environment:
         "percent": lambda value: f"{value:.0%}",
         "evidence": evidence,
     }
-    environment.globals |= {"counted": counted, "limits": LIMITS, "box": MAP_BOX, "cell": CELL, "bars_width": BARS_WIDTH}
+    environment.globals |= {
+        "counted": counted,
+        "limits": LIMITS,
+        "box": MAP_BOX,
+        "cell": CELL,
+        "bars_width": BARS_WIDTH,
+    }
     return environment
 
 
@@ -81,7 +87,9 @@ def _context(run: Path) -> dict[str, Any]:
     whole = hours.timeline()
     found = details(run, [row["campaign_id"] for row in full], hours)
     colours = {row["campaign_id"]: position % _COLOURS for position, row in enumerate(found)}
-    campaign_bars = bars(_campaigns_timeline(hours, [row["campaign_id"] for row in alerts]), _BARS_HEIGHT, max(whole.counts))
+    campaign_bars = bars(
+        _campaigns_timeline(hours, [row["campaign_id"] for row in alerts]), _BARS_HEIGHT, max(whole.counts)
+    )
     style, policy = _style()
     return {
         "style": style,
@@ -158,7 +166,9 @@ def _map(run: Path, found: Sequence[Row]) -> dict[str, Any]:
         for template in row["templates"]:
             for cluster in parts[template["template_id"]]:
                 campaigns.setdefault(cluster, row["campaign_id"])
-    table = pq.read_table(run / "clusters" / "clusters.parquet", columns=["cluster_id", "owners", "exemplar_segment_row"])
+    table = pq.read_table(
+        run / "clusters" / "clusters.parquet", columns=["cluster_id", "owners", "exemplar_segment_row"]
+    )
     by_size = table.sort_by([("owners", "descending"), ("cluster_id", "ascending")]).to_pylist()
     sung = [row for row in by_size if row["cluster_id"] in campaigns][: _POINTS // 2]
     others = [row for row in by_size if row["cluster_id"] not in campaigns][: _POINTS - len(sung)]
@@ -191,4 +201,4 @@ def _style() -> tuple[Markup, str]:
     text = loader.get_source(Environment(autoescape=True), "report.css")[0]
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return Markup(text), policy  # noqa: S704 (our own file)
+    return Markup(text), policy

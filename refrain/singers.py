@@ -1,4 +1,4 @@
-"""Which accounts use which clusters and templates, as sparse 0/1 matrices: what the map and the overlap are drawn from."""
+"""Which accounts use which clusters and templates, as sparse 0/1 matrices: what map and overlap are drawn from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,12 +55,12 @@ class Singers:
     def cosine(self) -> NDArray[np.float64]:
         """Shared accounts over the geometric mean of both numbers (n, n), in [0, 1]; 0 for an item nobody uses."""
         root = np.sqrt(np.maximum(self.accounts, 1))
-        return self.shared / np.outer(root, root)
+        return np.asarray(self.shared / np.outer(root, root))
 
     def overlap(self) -> NDArray[np.float64]:
         """Shared accounts over the smaller of both numbers (n, n): 1 where one's accounts are all among the other's."""
         counts = np.maximum(self.accounts, 1)
-        return self.shared / np.minimum.outer(counts, counts)
+        return np.asarray(self.shared / np.minimum.outer(counts, counts))
 
 
 def of_clusters(run: Path, clusters: Sequence[int]) -> Singers:
@@ -90,7 +90,9 @@ def clusters_of(run: Path, templates: Sequence[int]) -> dict[int, list[int]]:
     }
     found: dict[int, list[int]] = {template: [] for template in templates}
     with database(_MEMORY_LIMIT_MIB) as connection:
-        for template, cluster in connection.execute(_TEMPLATE_CLUSTERS, {**files, "wanted": list(templates)}).fetchall():
+        for template, cluster in connection.execute(
+            _TEMPLATE_CLUSTERS, {**files, "wanted": list(templates)}
+        ).fetchall():
             found[template].append(cluster)
     return found
 

@@ -16,6 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from refrain.artifacts import Store
+from refrain.config import ExportConfig
+from refrain.exports import write_exports
+from refrain.progress import NoProgress
+
 TIME = pa.timestamp("us", tz="UTC")
 START = datetime(2026, 3, 1, tzinfo=UTC)
 _I, _S, _F, _B = pa.int64(), pa.string(), pa.float64(), pa.bool_()
@@ -529,7 +534,7 @@ def small_campaign(pool: Sequence[str]) -> Campaign:
     )
 
 
-def small_run(run: Path) -> Log:
+def write_small_run(run: Path) -> Log:
     """The log of a whole small run whose stage folders (all but the exports) now stand below `run`."""
     requests = small_requests()
     log = log_of(requests, owned_together=[["pool-0", "pool-1"]])
@@ -553,3 +558,20 @@ def _digest(text: str) -> bytes:
 
 def _used_by(log: Log, account: str) -> dict[str, Any]:
     return log.counts(row for row, request in enumerate(log.requests) if request.account_id == account)
+
+
+def write_run(run: Path, log: Log, clusters: Sequence[Mapping[str, float]], templates: Sequence[Template]) -> None:
+    """Nothing; the stage folders of a run without campaigns stand below `run`."""
+    write_requests(run / "requests", log)
+    write_clusters(run / "clusters", log, clusters)
+    write_templates(run / "templates", log, templates)
+    write_campaigns(run / "campaigns", log, templates, [])
+
+
+def export(run: Path, examples: int = 5) -> Path:
+    """The folder of the exports of the run's stage folders, just written."""
+    out = run / "exports"
+    out.mkdir()
+    inputs = [run / noun for noun in ("requests", "clusters", "templates", "campaigns")]
+    write_exports(*inputs, out, ExportConfig(examples, memory_limit_mib=256), store=Store(run), progress=NoProgress())
+    return out

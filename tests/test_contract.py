@@ -6,13 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import small_run
+from tables import export, write_small_run
 
 from refrain import contract
-from refrain.artifacts import Store
-from refrain.config import ExportConfig
-from refrain.exports import write_exports
-from refrain.progress import NoProgress
 
 README = Path(__file__).parents[1] / "outputs" / "README.md"
 
@@ -32,25 +28,20 @@ def documented() -> dict[str, dict[str, tuple[str, bool, str]]]:
 
 def described(schema: pa.Schema) -> dict[str, tuple[str, bool]]:
     """Column -> (type, may be null), with the tests' columns as the one row that stands for them."""
-    columns = {
+    return {
         ("test_*" if field.name.startswith(contract.TEST_PREFIX) else field.name): (
             re.sub(r"list<\w+: (\w+)>", r"list<\1>", str(field.type)),
             field.nullable,
         )
         for field in schema
     }
-    return columns
 
 
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
-    small_run(run)
-    out = run / "exports"
-    out.mkdir()
-    inputs = [run / noun for noun in ("requests", "clusters", "templates", "campaigns")]
-    write_exports(*inputs, out, ExportConfig(examples=5, memory_limit_mib=256), store=Store(run), progress=NoProgress())
-    return out
+    write_small_run(run)
+    return export(run)
 
 
 def test_the_document_and_the_files_have_the_same_columns_types_and_nulls(exports: Path) -> None:

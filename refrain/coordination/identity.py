@@ -87,10 +87,33 @@ def _shared(
     observed = float(repeats(trait, candidate.owners[None, :])[0])
     sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
     drawn = repeats(trait, sets)
+    # Two ways to share, many values a little or one value much, so each counts twice.
+    p = min(1.0, 2 * min(count_tail(observed, drawn), concentrated_p(trait, candidate.owners, setting)))
     return TestResult(
-        IDENTITY, name, observed, float(drawn.mean()), count_tail(observed, drawn),
+        IDENTITY, name, observed, float(drawn.mean()), p,
         f"the users repeat one another's {noun} {observed:.0f} times, matched owners {drawn.mean():.2f} times",
     )  # fmt: skip
+
+
+def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
+    """P-value that so many of the owners have one and the same value: the smallest over all values, times the number of
+    values that two owners of the population have (Bonferroni; no other value can be shared)."""
+    strata = setting.strata
+    everybody = np.bincount(trait.values, minlength=trait.count)
+    many = np.diff(trait.bounds)
+    flat = np.repeat(trait.bounds[owners], many[owners]) + ranges(many[owners])
+    values, counts = np.unique(trait.values[flat], return_counts=True)
+    values, counts = values[counts > 1], counts[counts > 1]
+    if not len(values):
+        return 1.0
+    # A set's chance of a value: each stratum's share of owners with it, weighted as in the set.
+    weight = np.bincount(strata.of_owner[owners], minlength=strata.count) / strata.sizes / len(owners)
+    owner_of_pair = np.repeat(np.arange(len(many)), many)
+    held = np.isin(trait.values, values)
+    rates = np.bincount(trait.values[held], weight[strata.of_owner[owner_of_pair[held]]], trait.count)[values]
+    # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
+    tails = stats.binom.sf(counts - 1, len(owners), np.minimum(rates, 1))
+    return float(min(1.0, tails.min() * (everybody > 1).sum()))
 
 
 def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
