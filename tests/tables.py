@@ -22,6 +22,7 @@ from refrain.exports import write_exports
 from refrain.progress import NoProgress
 
 TIME = pa.timestamp("us", tz="UTC")
+INPUTS = ("requests", "clusters", "templates", "campaigns")
 START = datetime(2026, 3, 1, tzinfo=UTC)
 _I, _S, _F, _B = pa.int64(), pa.string(), pa.float64(), pa.bool_()
 _IDS, _TEXTS = pa.list_(_I), pa.list_(_S)
@@ -572,6 +573,7 @@ def export(run: Path, examples: int = 5) -> Path:
     """The folder of the exports of the run's stage folders, just written."""
     out = run / "exports"
     out.mkdir()
-    inputs = [run / noun for noun in ("requests", "clusters", "templates", "campaigns")]
-    write_exports(*inputs, out, ExportConfig(examples, memory_limit_mib=256), store=Store(run), progress=NoProgress())
+    requests, clusters, templates, campaigns = (run / noun for noun in INPUTS)
+    config = ExportConfig(examples, memory_limit_mib=256)
+    write_exports(requests, clusters, templates, campaigns, out, config, store=Store(run), progress=NoProgress())
     return out
