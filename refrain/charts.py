@@ -13,6 +13,8 @@ from refrain.singers import Singers
 # Pixels of the map, and of the radius of its smallest and largest point; a point with a number in it needs the second.
 MAP_BOX = Box(width=960.0, height=560.0, margin=34.0)
 _SMALL, _NUMBERED, _LARGE = 4.0, 10.0, 24.0
+# Share of the map that discs may cover: where all clusters are of one size, all would be large and touch.
+_COVERED = 0.12
 # Links drawn: from this share of common accounts, and at most so many; more is a grey carpet.
 _LINK_FROM, _MAX_LINKS = 0.25, 250
 # Pixels a bar chart is wide, and the gap between its bars.
@@ -91,6 +93,8 @@ def cluster_map(singers: Singers, owners: Sequence[int], campaigns: Mapping[int,
     """The map of the singers' clusters: the more accounts two share, the closer they lie."""
     most = max(owners, default=1)
     radii = np.array([_SMALL + (_LARGE - _SMALL) * np.sqrt(count / most) for count in owners], dtype=np.float64)
+    covered = float((np.pi * radii**2).sum()) / (MAP_BOX.width * MAP_BOX.height)
+    radii = radii * min(1.0, np.sqrt(_COVERED / max(covered, _COVERED)))
     numbered = np.array([cluster in campaigns for cluster in singers.items], dtype=bool)
     radii[numbered] = np.maximum(radii[numbered], _NUMBERED)
     similarity = singers.cosine()

@@ -58,7 +58,7 @@ class Hours:
         """The timeline of one campaign, or of the whole log."""
         counts = self.all if campaign_id is None else self.campaigns.get(campaign_id, {})
         first, last = (min(self.all), max(self.all)) if self.all else (0, 0)
-        width = _bin_hours(last - first + 1)
+        width = _bin_hours(first, last)
         start = first // width * width
         bins = [0] * ((last - start) // width + 1)
         for hour, requests in counts.items():
@@ -164,12 +164,12 @@ def hours_of(run: Path) -> Hours:
     return Hours(everything, campaigns)
 
 
-def _bin_hours(hours: int) -> int:
-    """The smallest bin with which `hours` make at most _MAX_BINS bins, one of them for the alignment."""
+def _bin_hours(first: int, last: int) -> int:
+    """The smallest width with which the bins from the hour `first` to the hour `last` are at most _MAX_BINS."""
     for width in _BIN_HOURS:
-        if hours <= width * (_MAX_BINS - 1):
+        if last // width - first // width < _MAX_BINS:
             return width
-    weeks = -(-hours // (_WEEK_HOURS * (_MAX_BINS - 1)))
+    weeks = -(-(last - first + 1) // (_WEEK_HOURS * (_MAX_BINS - 1)))  # one bin less: the first may begin before
     return weeks * _WEEK_HOURS
 
 
