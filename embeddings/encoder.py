@@ -119,6 +119,7 @@ def open_encoder(config: EmbedConfig) -> SentenceEncoder:
     import torch
     import transformers
     from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
 
     cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
     if cuda and not torch.cuda.is_available():
@@ -131,10 +132,11 @@ def open_encoder(config: EmbedConfig) -> SentenceEncoder:
         ).eval()
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"[embed] model {config.model!r} cannot be loaded") from error
-    tokenizer = getattr(getattr(transformer, "tokenizer", None), "backend_tokenizer", None)
-    if tokenizer is None or not hasattr(transformer[0], "auto_model"):
+    backend = getattr(getattr(transformer, "tokenizer", None), "backend_tokenizer", None)
+    if backend is None or not hasattr(transformer[0], "auto_model"):
         raise ConfigError(f"[embed] model {config.model!r} is no transformer with a fast tokenizer")
     longest = min(config.max_tokens, int(transformer.max_seq_length or config.max_tokens))
+    tokenizer = Tokenizer.from_str(backend.to_str())  # our own: whoever calls the model's encode() sets its padding
     tokenizer.no_padding()
     tokenizer.enable_truncation(longest)
     tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not an instruction to the model

@@ -154,8 +154,8 @@ def _suspects(
         np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed])
     )
     rule = MemberRule(
-        config.member_prior, config.member_prior_users, config.member_shrink_users, config.member_max_weight,
-        config.member_rounds, config.member_posterior,
+        (config.prior_bystanders, config.prior_regulars, config.prior_members), config.member_shrink_users,
+        config.member_max_weight, config.member_rounds, config.regulars_gain,
     )  # fmt: skip
     chosen = [i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p]
     most = np.zeros(shared.population.owners, np.int64)
@@ -188,7 +188,7 @@ def _membership(
         p = verdict.results[key].p_value
         if p is not None and p <= config.member_trait_p:
             tables.append(maker())
-    return decide_members(tables, np.full(len(own.owners), rule.prior), rule)
+    return decide_members(tables, len(own.owners), rule)
 
 
 def _with_small_templates(

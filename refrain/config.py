@@ -201,11 +201,13 @@ class ScoreConfig:
     run_owners: int
     gateway_factor: float
     member_trait_p: float
-    member_prior: float
-    member_prior_users: float
+    prior_bystanders: float
+    prior_regulars: float
+    prior_members: float
     member_shrink_users: float
     member_max_weight: float
     member_rounds: int
+    regulars_gain: float
     member_posterior: float
     reason_weight: float
     attach_share: float

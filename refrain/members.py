@@ -1,14 +1,17 @@
 """Which users of a candidate are members: each account by its own evidence.
 
-The users are a mixture of members and bystanders (somebody tried a wrapper once; a public template has honest users).
-A bystander's traits follow the matched controls, a member's are learnt from the users themselves: two-component naive
-Bayes, fitted by expectation maximisation (Dempster, Laird and Rubin, 1977) with the members' law shrunk towards the
-controls'. The weight of evidence of each trait is a log-likelihood ratio (Good, "Weight of evidence", 1985), so that a
-person can read why an account is in or out.
+The users are a mixture of three: bystanders who tried it (they use it, and are, as matched controls do and are), honest
+regulars (they use it as the members do, and are as controls are; a public template has them), and members (use and being
+learnt from the users themselves). It is naive Bayes fitted by expectation maximisation (Dempster, Laird and Rubin,
+1977), the learnt laws shrunk towards the controls'. Honest regulars are assumed only where the likelihood asks for them:
+where young age, one network and odd hours fall together on some of the users and not on the others. The weight of
+evidence of each trait is a log-likelihood ratio (Good, "Weight of evidence", 1985), so that a person can read why an
+account is in or out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,70 +20,95 @@ from numpy.typing import NDArray
 from refrain.counting import Ints
 
 Floats = NDArray[np.float64]
+BYSTANDER, REGULAR, MEMBER = range(3)
 
 
 @dataclass(frozen=True)
 class TraitTable:
-    """One trait of the users, in bins: `bins` (users,) with -1 for unknown, and the law of bystanders.
+    """One trait of the users, in bins: `bins` (users,) with -1 for unknown, and the law of controls.
 
-    `background` is (users, bins) where it differs by stratum, rows sum to 1. `sentence` says of a bin what it means.
+    `background` is (users, bins), rows sum to 1. `of_use` says whether the trait is how it is used, rather than who
+    uses it and when.
     """
 
     name: str
     bins: Ints
     background: Floats
-    sentence: str
+    of_use: bool
 
 
 @dataclass(frozen=True)
 class MemberRule:
-    """How members are told from bystanders."""
+    """How members are told from the others."""
 
-    prior: float  # share of members to begin with
-    prior_users: float  # weight of that prior, in users
-    shrink_users: float  # weight of the controls' law in the members' law, in users
+    prior: tuple[float, float, float]  # users of each kind to begin with, as pseudo-counts
+    shrink_users: float  # weight of the controls' law in a learnt law, in users
     max_weight: float  # of one trait, in nats: no single trait decides alone
     rounds: int
-    posterior: float  # from which a user is a member
+    regulars_gain: float  # nats of likelihood that honest regulars must gain to be assumed
 
 
 @dataclass(frozen=True)
 class Membership:
-    """The posterior of each user, and the weight of evidence of each trait (users, traits), in nats."""
+    """The posterior of being a member of each user, and the weight of evidence of each trait (users, traits), in nats."""
 
     posterior: Floats
     weights: Floats
     names: tuple[str, ...]
 
 
-def decide_members(traits: list[TraitTable], first_guess: Floats, rule: MemberRule) -> Membership:
-    """The membership of users, from their traits. `first_guess` (users,) are posteriors to start from."""
-    users = len(first_guess)
-    posterior = first_guess.astype(float)
+@dataclass(frozen=True)
+class _Fit:
+    posteriors: Floats  # (users, 3)
+    weights: Floats
+    likelihood: float
+
+
+def decide_members(traits: Sequence[TraitTable], users: int, rule: MemberRule) -> Membership:
+    """The membership of `users` users, from their traits."""
+    of_use = np.array([t.of_use for t in traits], bool)
+    without = _fit(traits, of_use, users, rule, (BYSTANDER, MEMBER))
+    fitted = _fit(traits, of_use, users, rule, (BYSTANDER, REGULAR, MEMBER))
+    best = fitted if fitted.likelihood - without.likelihood >= rule.regulars_gain else without
+    return Membership(best.posteriors[:, MEMBER], best.weights, tuple(t.name for t in traits))
+
+
+def _fit(
+    traits: Sequence[TraitTable], of_use: NDArray[np.bool_], users: int, rule: MemberRule, kinds: tuple[int, ...]
+) -> _Fit:
+    prior = np.zeros(3)
+    prior[list(kinds)] = np.array(rule.prior)[list(kinds)]
+    posteriors = np.tile(prior / prior.sum(), (users, 1))
     weights = np.zeros((users, len(traits)))
+    likelihood = 0.0
     for _ in range(rule.rounds):
-        share = (posterior.sum() + rule.prior * rule.prior_users) / (users + rule.prior_users)
+        share = (posteriors.sum(axis=0) + prior) / (users + prior.sum())
         for column, trait in enumerate(traits):
-            weights[:, column] = _weight_of_evidence(trait, posterior, rule)
-        odds = np.log(share) - np.log1p(-share) + weights.sum(axis=1)
-        updated = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
-        if np.abs(updated - posterior).max(initial=0) < np.finfo(np.float32).eps:
+            part = 1 - posteriors[:, BYSTANDER] if trait.of_use else posteriors[:, MEMBER]
+            weights[:, column] = _weight_of_evidence(trait, part, rule)
+        use, being = weights[:, of_use].sum(axis=1), weights[:, ~of_use].sum(axis=1)
+        with np.errstate(divide="ignore"):
+            logs = np.log(share) + np.stack([np.zeros(users), use, use + being], axis=1)
+        total = np.logaddexp.reduce(logs, axis=1)
+        updated = np.exp(logs - total[:, None])
+        likelihood = float(total.sum())
+        if np.abs(updated - posteriors).max(initial=0) < np.finfo(np.float32).eps:
             break
-        posterior = updated
-    return Membership(posterior, weights, tuple(t.name for t in traits))
+        posteriors = updated
+    return _Fit(posteriors, weights, likelihood)
 
 
-def _weight_of_evidence(trait: TraitTable, posterior: Floats, rule: MemberRule) -> Floats:
-    """(users,) log-likelihood ratio of each user's bin, member against bystander; 0 where unknown."""
+def _weight_of_evidence(trait: TraitTable, part: Floats, rule: MemberRule) -> Floats:
+    """(users,) log-likelihood ratio of each user's bin, learnt law against controls; 0 where unknown."""
     known = trait.bins >= 0
+    out = np.zeros(len(part))
     if not known.any():
-        return np.zeros(len(posterior))
+        return out
     bins, background = trait.bins[known], trait.background[known]
-    mean_background = background.mean(axis=0)
-    seen = np.bincount(bins, posterior[known], background.shape[1])
-    law = (seen + rule.shrink_users * mean_background) / (posterior[known].sum() + rule.shrink_users)
+    seen = np.bincount(bins, part[known], background.shape[1])
+    law = (seen + rule.shrink_users * background.mean(axis=0)) / (part[known].sum() + rule.shrink_users)
     own = background[np.arange(len(bins)), bins]
-    ratio = np.log(np.maximum(law[bins], np.finfo(float).tiny)) - np.log(np.maximum(own, np.finfo(float).tiny))
-    out = np.zeros(len(posterior))
+    tiny = np.finfo(float).tiny
+    ratio = np.log(np.maximum(law[bins], tiny)) - np.log(np.maximum(own, tiny))
     out[known] = np.clip(ratio, -rule.max_weight, rule.max_weight)
     return out

@@ -179,7 +179,7 @@ def ingest_logs(
         with database(config.memory_limit_mib, work) as connection:
             for name in TABLES:
                 place = str(work / f"{name}.parquet").replace("'", "''")
-                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{place}')")
+                connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet(['{place}'])")
             counts |= _tables(connection, out, config, counts, progress)
     finally:
         shutil.rmtree(work)
@@ -405,7 +405,7 @@ def _records(connection: duckdb.DuckDBPyConnection, seqs: list[int], limit: int)
             any_value(left(prompts.text, $limit)) AS prompt, any_value(left(systems.text, $limit)) AS system_prompt
         FROM rows LEFT JOIN texts AS prompts ON prompt = prompts.digest
             LEFT JOIN texts AS systems ON system = systems.digest
-        WHERE list_contains($seqs, seq) GROUP BY seq
+        WHERE seq IN (SELECT unnest($seqs)) GROUP BY seq
         """,
         {"limit": limit, "seqs": seqs},
     )

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from refrain import stages
-from refrain.artifacts import MANIFEST, Store, digest_json, link_tree, read_manifest, staged, sweep, write_text
+from refrain.artifacts import (
+    MANIFEST,
+    Manifest,
+    Store,
+    digest_json,
+    link_tree,
+    read_manifest,
+    staged,
+    sweep,
+    write_text,
+)
 from refrain.config import Config
 from refrain.errors import InputError, StoreError
 from refrain.locks import writer_lock
@@ -148,13 +158,13 @@ def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tup
 
 
 def publish(run: Run, result: stages.Result, config: Config) -> Run:
-    """The run with a stage's result in it; results of later stages that rest on another one are taken out.
+    """The run with a stage's result in it; later stages that rest on other content are taken out.
 
     The folder is put in place first and the manifest after it, so what the manifest lists is there.
     """
     noun, address = result.noun, result.manifest.address
     kept = dict(run.stages)
-    if kept.get(noun) != address:
+    if _content(run.folder / noun) != result.manifest.content:
         for stale in _after(result.verb):
             kept.pop(stale, None)
     kept[noun] = address
@@ -185,11 +195,21 @@ def _after(verb: str) -> list[str]:
 
 def _in_place(folder: Path, address: str) -> bool:
     """Whether `folder` holds the whole result with this address."""
-    try:
-        manifest = read_manifest(folder)
-    except StoreError:
-        return False
+    manifest = _trusted(folder)
     return manifest is not None and manifest.address == address
+
+
+def _content(folder: Path) -> str | None:
+    """The content digest of the result in `folder`, None where there is none that can be trusted."""
+    manifest = _trusted(folder)
+    return None if manifest is None else manifest.content
+
+
+def _trusted(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder)
+    except StoreError:
+        return None
 
 
 def _settings(config: Config) -> dict[str, Any]:

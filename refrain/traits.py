@@ -27,8 +27,8 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
     counts = [_law(pool, COUNT_EDGES) for pool in reference.counts]
     shares = [_law(pool, SHARE_EDGES) for pool in reference.shares]
     return [
-        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), np.array(counts)[bins], "how often it sends it"),
-        TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), np.array(shares)[bins], "its share of the traffic"),
+        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), np.array(counts)[bins], of_use=True),
+        TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), np.array(shares)[bins], of_use=True),
     ]
 
 
@@ -42,14 +42,14 @@ def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:
     """How old the users' accounts were at their first request."""
     age = setting.population.age_days
     bins = np.where(np.isnan(age), -1, np.searchsorted(AGE_EDGES, np.nan_to_num(age)))
-    return TraitTable("young", bins[candidate.owners], _strata_law(bins, len(AGE_EDGES) + 1, candidate, setting.strata), "its age")
+    return TraitTable("young", bins[candidate.owners], _strata_law(bins, len(AGE_EDGES) + 1, candidate, setting.strata), of_use=False)
 
 
 def client_trait(candidate: Candidate, setting: Setting) -> TraitTable:
     """The users' clients."""
     client = setting.population.client
     law = _strata_law(client, len(setting.population.clients), candidate, setting.strata)
-    return TraitTable("client", client[candidate.owners], law, "its client")
+    return TraitTable("client", client[candidate.owners], law, of_use=False)
 
 
 def _strata_law(bins: Ints, count: int, candidate: Candidate, strata: Strata) -> Floats:
@@ -72,7 +72,7 @@ def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: st
     law = _law(drawn.astype(float), _PARTNER_EDGES)
     has = np.diff(trait.bounds)[candidate.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
-    return TraitTable(name, bins, np.tile(law, (len(bins), 1)), f"its {name} is another user's too")
+    return TraitTable(name, bins, np.tile(law, (len(bins), 1)), of_use=False)
 
 
 _PARTNER_EDGES = np.array([0.5, 1.5, 3.5])  # other users with the same value: none, one, a few, more
@@ -99,7 +99,7 @@ def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
         ranks = [middle_rank(ordered, v) for v in per_owner[members]]
         bins[members] = np.searchsorted(RANK_EDGES, ranks)
     law = _strata_law(bins, len(RANK_EDGES) + 1, candidate, setting.strata)
-    return TraitTable("addresses", bins[candidate.owners], law, "its number of networks")
+    return TraitTable("addresses", bins[candidate.owners], law, of_use=False)
 
 
 def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:
@@ -117,6 +117,6 @@ def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule:
         own = own if used == count else setting.rng(candidate, 1000 + int(owner)).choice(own, used, replace=False)
         bins[place] = np.searchsorted(RANK_EDGES, middle_rank(pool, concentration(hours[own])))
     even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
-    return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), "its hours of the day")
+    return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), of_use=False)
 
 

@@ -1,11 +1,15 @@
 """Tables are written in the same bytes however they arrive, and a database stays within its memory."""
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import refrain.queries
 from refrain.errors import StoreError
 from refrain.queries import ROW_GROUP_ROWS, batches, conform, database, write_table
 
@@ -63,3 +67,29 @@ def test_a_missing_column_and_a_forbidden_null_are_named() -> None:
         conform(table(1).drop_columns("text"), SCHEMA)
     with pytest.raises(StoreError, match="the column row is empty in 2 rows"):
         conform(pa.table({"row": pa.array([1, None, None], pa.int64()), "text": ["a", "b", "c"]}), SCHEMA)
+
+
+@given(
+    st.lists(st.text(max_size=4) | st.none(), max_size=30),
+    st.lists(st.integers(0, 30), max_size=5),
+    st.integers(1, 6),
+    st.integers(1, 12),
+)
+def test_row_groups_end_by_rows_or_bytes_and_hold_every_row(
+    texts: list[str | None], cuts: list[int], rows: int, size: int
+) -> None:
+    whole = pa.table({"row": range(len(texts)), "text": texts}, schema=SCHEMA)
+    ends = [0, *sorted(min(cut, len(texts)) for cut in cuts), len(texts)]
+    portions = [whole.slice(a, b - a) for a, b in itertools.pairwise(ends)]
+    expected: list[list[str | None]] = []
+    for text in texts:  # one by one: a group takes a row while it has room, and its first row always
+        held = sum(len((t or "").encode()) for t in expected[-1]) if expected else 0
+        if expected and len(expected[-1]) < rows and held + len((text or "").encode()) <= size:
+            expected[-1].append(text)
+        else:
+            expected.append([text])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refrain.queries, "ROW_GROUP_ROWS", rows)
+        patch.setattr(refrain.queries, "ROW_GROUP_BYTES", size)
+        groups = [group["text"].to_pylist() for group in refrain.queries._row_groups(portions)]
+    assert groups == expected

@@ -400,6 +400,12 @@ def test_segments_are_counted_as_brute_force_counts(tmp_path_factory: pytest.Tem
     ]
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    place = tmp_path / "it's [a]*?"
+    place.mkdir()
+    assert Ingested(place, write(place / "log.jsonl", [request(0)])).counts["kept"] == 1
+
+
 def test_digests_need_the_key(tmp_path: Path) -> None:
     path = write(tmp_path / "log.jsonl", [{**request(0), "request_id": None}])
     for name in ("x", "y"):

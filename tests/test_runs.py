@@ -81,6 +81,19 @@ def test_a_changed_stage_takes_out_what_rests_on_it_and_nothing_else(tmp_path: P
             later.result(gone)
 
 
+def test_a_stage_that_left_the_same_from_other_settings_takes_nothing_out(tmp_path: Path) -> None:
+    run = published(tmp_path, "a", "x")
+
+    def compute(out: Path) -> dict[str, int]:
+        (out / "part").write_text("x")
+        return {}
+
+    same = complete_stage("ingest", ("other",), CONFIG.ingest, "refrain.text", compute, store_of(tmp_path))
+    later = publish(run, same, CONFIG)
+    assert later.stages == {**run.stages, "requests": same.manifest.address}
+    assert later.stages["requests"] != run.stages["requests"]
+
+
 def test_a_run_folder_that_was_damaged_is_linked_again(tmp_path: Path) -> None:
     run = published(tmp_path, "a", "x")
     (run.folder / "templates/part").unlink()
