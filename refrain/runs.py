@@ -164,7 +164,7 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
     """
     noun, address = result.noun, result.manifest.address
     kept = dict(run.stages)
-    if _content(run.folder / noun) != result.manifest.content:
+    if kept.get(noun) != address and _content(run.folder / noun) != result.manifest.content:
         for stale in _after(result.verb):
             kept.pop(stale, None)
     kept[noun] = address

@@ -97,7 +97,7 @@ def test_a_stage_that_left_the_same_from_other_settings_takes_nothing_out(tmp_pa
 def test_a_run_folder_that_was_damaged_is_linked_again(tmp_path: Path) -> None:
     run = published(tmp_path, "a", "x")
     (run.folder / "templates/part").unlink()
-    publish(run, result(tmp_path, "mine", "x"), CONFIG)
+    assert publish(run, result(tmp_path, "mine", "x"), CONFIG) == run
     assert (run.folder / "templates/part").read_text() == "x"
 
 
