@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refrain import passages, quarantine
+from refrain.attributes import Attributes
 from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
 from refrain.counting import ranges
-from refrain.fields import Field, keyed, read_count, read_id, read_label, read_text
-from refrain.owners import exit_network
+from refrain.fields import Field, keyed, read_id, read_text
 from refrain.passages import DIGEST, Passage, Passages
 from refrain.quarantine import Quarantine
 from refrain.records import MISSING, Batch
@@ -63,7 +63,6 @@ TABLES = {
     "refused": quarantine.SCHEMA,
 }
 _ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
-_REMEMBERED_LABELS = 100_000  # labels whose coercion is remembered; only speed depends on it
 
 
 class _RefusedError(Exception):
@@ -96,7 +95,7 @@ class Intake:
             max_segments=config.max_segments,
         )
         self._passages = Passages(rules, config.max_text_characters, config.cache_mib << 20, key)
-        self._labels: dict[str, Field] = {}
+        self._attributes = Attributes(config, by, key)
         # zstd's fastest level: read once, by the next step.
         self._writers = {
             name: pq.ParquetWriter(work / f"{name}.parquet", schema, compression="zstd", compression_level=1)
@@ -122,7 +121,7 @@ class Intake:
         """Stages one batch of a file."""
         for fault in batch.faults:
             self.quarantine.add(file, fault.row, "", fault.reason, None, fault.content)
-        columns = _Columns(batch, self)
+        attributes = self._attributes.read(batch)
         rows: list[tuple[Any, ...]] = []
         turns: list[tuple[int, int, int, int, bytes, bytes]] = []  # seq, role, turn, segments, digests, forms
         sizes: list[int] = []
@@ -143,15 +142,27 @@ class Intake:
                 for turn, passage in spoken
             )
             texts = [self._stored(text) for text in (conversation.prompt, conversation.system)]
-            label_mended, label_cut, labels = columns.at(at)
-            cut |= conversation.cut or person.cut or label_cut or any(p.cut for _, p in spoken)
-            mended |= conversation.mended or person.mended or label_mended or any(p.mended for _, p in spoken)
-            facts = (person.account_id, person.micros, *labels, cut, mended)
+            more = attributes[at]
+            cut |= conversation.cut or person.cut or more.cut or any(p.cut for _, p in spoken)
+            mended |= conversation.mended or person.mended or more.mended or any(p.mended for _, p in spoken)
+            facts = (person.account_id, person.micros, *more.values, cut, mended)
             said = b"".join(b"%d %d %b" % (_ROLE_CODES[turn.role], turn.turn, text.whole) for turn, text in spoken)
             content = keyed(repr(facts).encode() + said + b"".join(text or b"-" for text in texts), self._key)
             request_id = self._named(person.request_id.text or content.hex())
             rows.append(
-                (seq, file, row, request_id, person.account_id, person.micros, *labels, *texts, cut, mended, content)
+                (
+                    seq,
+                    file,
+                    row,
+                    request_id,
+                    person.account_id,
+                    person.micros,
+                    *more.values,
+                    *texts,
+                    cut,
+                    mended,
+                    content,
+                )
             )
         self._write("rows", [list(column) for column in zip(*rows, strict=True)])
         self._write("occurrences", _occurrences(turns, sizes))
@@ -164,26 +175,6 @@ class Intake:
         for name, table in (("forms", forms), ("texts", texts), ("refused", self.quarantine.drain())):
             if table.num_rows:
                 self._writers[name].write_table(table)
-
-    def label(self, value: object) -> Field:
-        """A short text, coerced once as long as it is remembered."""
-        if not isinstance(value, str):
-            return read_label(value, self._config.max_field_characters, self._key)
-        found = self._labels.get(value)
-        if found is None:
-            if len(self._labels) >= _REMEMBERED_LABELS:
-                self._labels.clear()
-            found = self._labels[value] = read_label(value, self._config.max_field_characters, self._key)
-        return found
-
-    def time(self, value: object) -> int | None:
-        """An optional time in microseconds; None where it is none or unreadable."""
-        moment = read_time(value, self._clock)
-        return moment.micros if moment else None
-
-    def network(self, address: str | None) -> str | None:
-        """The exit network of an address."""
-        return exit_network(address, self._config.ipv4_prefix, self._config.ipv6_prefix)
 
     def _named(self, name: str) -> str:
         return f"{self._config.source}:{name}" if self._config.source else name
@@ -265,38 +256,6 @@ class Intake:
     def _write(self, name: str, columns: list[Any]) -> None:
         if columns:
             self._writers[name].write_table(pa.table(columns, schema=TABLES[name]))
-
-
-class _Columns:
-    """The optional columns of a batch, coerced column by column: labels, network, counts, account times."""
-
-    def __init__(self, batch: Batch, intake: Intake) -> None:
-        size = len(batch.rows)
-        self._mended, self._cut = bytearray(size), bytearray(size)
-        columns: list[list[Any]] = []
-        for name in LABELS:
-            fields = [intake.label(value) for value in batch.columns.get(name, [None] * size)]
-            for at, field in enumerate(fields):
-                self._mended[at] |= field.mended
-                self._cut[at] |= field.cut
-            columns.append([field.text for field in fields])
-        columns.append([intake.network(address) for address in columns[LABELS.index("ip")]])
-        for name in COUNTS:
-            counts = [read_count(value) for value in batch.columns.get(name, [None] * size)]
-            for at, (_, odd) in enumerate(counts):
-                self._mended[at] |= odd
-            columns.append([count for count, _ in counts])
-        for name in ("account_created_at", "account_closed_at"):
-            given = batch.columns.get(name, [None] * size)
-            times = [None if value is None or value is MISSING else intake.time(value) for value in given]
-            for at, (value, time) in enumerate(zip(given, times, strict=True)):
-                self._mended[at] |= time is None and value is not None and value is not MISSING
-            columns.append(times)
-        self._rows = list(zip(*columns, strict=True))
-
-    def at(self, at: int) -> tuple[bool, bool, tuple[Any, ...]]:
-        """Whether a value was mended, whether one was cut, and the row's values in the order of ROWS."""
-        return bool(self._mended[at]), bool(self._cut[at]), self._rows[at]
 
 
 def _value(batch: Batch, name: str, at: int) -> Any:
