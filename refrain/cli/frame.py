@@ -2,18 +2,15 @@
 
 import json
 import os
-import traceback
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from refrain.errors import RefrainError
+from refrain.errors import RefrainError, fault_place
 
 DEBUG_VARIABLE = "REFRAIN_DEBUG"
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-_FRAMES = 3  # of a fault: ours that it rose in, innermost first
 _MESSAGE_CHARACTERS = 2000  # an error names a file or a setting; a longer one has been fed
 
 
@@ -67,12 +64,8 @@ def fail(message: str, hint: str, code: int, *, as_json: bool) -> typer.Exit:
 
 def _unexpected(error: Exception, *, as_json: bool) -> typer.Exit:
     """The exit for a fault of ours: its kind and place. Its text stays out, libraries quote the data in theirs."""
-    frames = traceback.extract_tb(error.__traceback__)
-    # The last three of ours say more than those of the library that raised it.
-    ours = [frame for frame in frames if f"{os.sep}site-packages{os.sep}" not in frame.filename] or frames
-    place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(ours[-_FRAMES:]))
     return fail(
-        f"this should not have happened: {type(error).__name__} at {place}",
+        f"this should not have happened: {fault_place(error)}",
         f"{DEBUG_VARIABLE}=1 shows the whole traceback, which may quote the log",
         1,
         as_json=as_json,

@@ -17,14 +17,15 @@ from refrain.cli.options import (
     Quiet,
     RunId,
     RunName,
+    SliceName,
     settings_for_run,
     settings_of,
 )
 from refrain.errors import InputError
 from refrain.progress import progress_for
-from refrain.runs import Run, run_all, run_ingest, run_stage
+from refrain.runs import REPORT, Run, run_all, run_ingest, run_stage
+from refrain.slices import load_slice
 
-REPORT = "report.html"
 _HELP = {
     "embed": "Encode the segments whose vectors the store does not have yet.",
     "index": "Find each segment's nearest neighbours.",
@@ -63,6 +64,7 @@ def run(
     overrides: Overrides = None,
     outputs: Outputs = None,
     run_id: RunId = None,
+    slice_name: SliceName = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -83,7 +85,13 @@ def run(
         _say(result, silent=as_json or quiet)
 
     done = run_all(
-        logs, settings.config, folder, run_id=run_id, progress=progress_for(quiet=quiet or as_json), report=report
+        logs,
+        settings.config,
+        folder,
+        run_id=run_id,
+        part=load_slice(folder, slice_name) if slice_name else None,
+        progress=progress_for(quiet=quiet or as_json),
+        report=report,
     )
     page = done.folder / REPORT
     if results[-1].computed or not page.exists():
@@ -105,13 +113,15 @@ def ingest(
     overrides: Overrides = None,
     outputs: Outputs = None,
     run_id: RunId = None,
+    slice_name: SliceName = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Read logs into requests, distinct segments, accounts and owners."""
     settings, folder = settings_of(config, overrides, outputs)
     progress = progress_for(quiet=quiet or as_json)
-    done, result = run_ingest(logs, settings.config, folder, run_id=run_id, progress=progress)
+    part = load_slice(folder, slice_name) if slice_name else None
+    done, result = run_ingest(logs, settings.config, folder, run_id=run_id, part=part, progress=progress)
     _finish(done, result, as_json=as_json, quiet=quiet)
 
 

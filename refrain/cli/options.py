@@ -35,6 +35,10 @@ Overrides = Annotated[
 Outputs = Annotated[
     Path | None, typer.Option("--outputs", metavar="DIR", help="Where store and runs lie. Default: outputs.path.")
 ]
+SliceName = Annotated[
+    str | None,
+    typer.Option("--slice", metavar="NAME", help="Only this part of the log, saved by `refrain slice save`."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no line a stage.")]
 
