@@ -155,7 +155,7 @@ def _suspects(
     )
     rule = MemberRule(
         (config.prior_bystanders, config.prior_regulars, config.prior_members), config.member_shrink_users,
-        config.member_max_weight, config.member_rounds, config.regulars_gain,
+        config.member_max_weight, config.member_rounds, config.member_start_parts, config.regulars_gain,
     )  # fmt: skip
     chosen = [i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p]
     most = np.zeros(shared.population.owners, np.int64)

@@ -207,6 +207,7 @@ class ScoreConfig:
     member_shrink_users: float
     member_max_weight: float
     member_rounds: int
+    member_start_parts: tuple[float, ...]
     regulars_gain: float
     member_posterior: float
     reason_weight: float

@@ -45,6 +45,7 @@ class MemberRule:
     shrink_users: float  # weight of the controls' law in a learnt law, in users
     max_weight: float  # of one trait, in nats: no single trait decides alone
     rounds: int
+    start_parts: tuple[float, ...]  # of the users, that a climb takes for members to begin with
     regulars_gain: float  # nats of likelihood that honest regulars must gain to be assumed
 
 
@@ -67,18 +68,34 @@ class _Fit:
 def decide_members(traits: Sequence[TraitTable], users: int, rule: MemberRule) -> Membership:
     """The membership of `users` users, from their traits."""
     of_use = np.array([t.of_use for t in traits], bool)
-    without = _fit(traits, of_use, users, rule, (BYSTANDER, MEMBER))
-    fitted = _fit(traits, of_use, users, rule, (BYSTANDER, REGULAR, MEMBER))
+    prior = np.array(rule.prior)
+    alone = np.array([prior[BYSTANDER], 0, prior[MEMBER]])
+    without = _fit(traits, of_use, alone, np.tile(alone / alone.sum(), (users, 1)), rule)
+    fits = [_fit(traits, of_use, prior, start, rule) for start in _starts(without, of_use, prior, rule)]
+    fitted = max(fits, key=lambda fit: fit.likelihood)
     best = fitted if fitted.likelihood - without.likelihood >= rule.regulars_gain else without
     return Membership(best.posteriors[:, MEMBER], best.weights, tuple(t.name for t in traits))
 
 
+def _starts(fit: _Fit, of_use: NDArray[np.bool_], prior: Floats, rule: MemberRule) -> list[Floats]:
+    """Where to start from with three kinds, as the climb ends at the nearest top: everybody alike, and each of some
+    parts of the users, those most unlike controls, as the members."""
+    users = len(fit.posteriors)
+    being = fit.weights[:, ~of_use].sum(axis=1)
+    order = np.argsort(-being, kind="stable")
+    starts = [np.tile(prior / prior.sum(), (users, 1))]
+    for part in rule.start_parts:
+        start = fit.posteriors.copy()
+        regular = order[max(1, round(part * users)) :]
+        start[regular, REGULAR], start[regular, MEMBER] = start[regular, MEMBER], 0
+        starts.append(start)
+    return starts
+
+
 def _fit(
-    traits: Sequence[TraitTable], of_use: NDArray[np.bool_], users: int, rule: MemberRule, kinds: tuple[int, ...]
+    traits: Sequence[TraitTable], of_use: NDArray[np.bool_], prior: Floats, posteriors: Floats, rule: MemberRule
 ) -> _Fit:
-    prior = np.zeros(3)
-    prior[list(kinds)] = np.array(rule.prior)[list(kinds)]
-    posteriors = np.tile(prior / prior.sum(), (users, 1))
+    users = len(posteriors)
     weights = np.zeros((users, len(traits)))
     likelihood = 0.0
     for _ in range(rule.rounds):
