@@ -9,6 +9,7 @@ import numpy as np
 from refrain.benign import BenignRule, Hypothesis, benign_hypotheses
 from refrain.coordination import identity, time, use
 from refrain.coordination.combine import cauchy_combination, partial_conjunction
+from refrain.coordination.controls import draw
 from refrain.coordination.results import FAMILIES, Candidate, Setting, TestResult
 from refrain.coordination.time import RhythmRule, Rhythms
 from refrain.coordination.use import UseReference
@@ -47,9 +48,11 @@ class Assessment:
 
 def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, system: bool) -> Assessment:
     """The assessment of a candidate; `system` says whether its template stands in the system prompt."""
+    sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, 0))
     results = [test(candidate, setting) for test in identity.TESTS]
+    results += [test(candidate, setting, sets) for test in identity.TESTS_BY_DRAWS]
     results.append(time.round_the_clock(candidate, setting, instruments.rhythms, instruments.rhythm))
-    results.append(time.same_minutes(candidate, setting, instruments.minute_bins))
+    results.append(time.same_minutes(candidate, setting, sets, instruments.minute_bins))
     results.append(time.same_instants(candidate, setting, instruments.shift_hours))
     results.append(time.adopted_together(candidate, setting))
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]

@@ -117,7 +117,9 @@ def _largest(codes: Ints, users: int) -> float:
 
 def _place(trait: Trait, users: Ints) -> tuple[float, int, int]:
     """The share of users that have the most common value, their number, and all owners that have it."""
-    values = np.concatenate([trait.values[trait.bounds[u] : trait.bounds[u + 1]] for u in users]) if len(users) else users
+    values = (
+        np.concatenate([trait.values[trait.bounds[u] : trait.bounds[u + 1]] for u in users]) if len(users) else users
+    )
     if not len(values):
         return 0.0, 0, 0
     counts = np.bincount(values)

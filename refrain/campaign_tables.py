@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from refrain.config import ScoreConfig
-from refrain.counting import Ints, distinct_pairs, ranges, slices
+from refrain.counting import Ints, slices
 from refrain.peeling import Suspect
 from refrain.population import Population
 from refrain.tables import column, write_columns
@@ -55,9 +55,7 @@ def write_campaigns(
     ranked = sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
     request_account = _request_accounts(requests)
     account_owner = column(requests / "accounts.parquet", "owner_row")
-    labels = label_requests(
-        ranked, use_requests, use_templates, use_shares, template_owners, population.request_owner
-    )
+    labels = label_requests(ranked, use_requests, use_templates, use_shares, template_owners, population.request_owner)
     write_columns(out / "request_campaigns.parquet", _REQUESTS, {
         "request_row": np.arange(len(request_account)),
         "template_id": pa.array(labels.templates, pa.int64(), mask=labels.templates < 0),
@@ -91,7 +89,12 @@ def write_campaigns(
                 "expected": result.expected, "p_value": result.p_value, "off": result.off, "text": result.text,
             })  # fmt: skip
         for hypothesis in assessment.hypotheses:
-            row = {"campaign_id": number, "hypothesis": hypothesis.name, "holds": hypothesis.holds, "text": hypothesis.text}
+            row = {
+                "campaign_id": number,
+                "hypothesis": hypothesis.name,
+                "holds": hypothesis.holds,
+                "text": hypothesis.text,
+            }
             _append(benign, row)
     write_columns(out / "campaigns.parquet", _CAMPAIGNS, campaigns)
     write_columns(out / "members.parquet", _MEMBERS, members)
@@ -101,7 +104,9 @@ def write_campaigns(
         **counts,
         "campaigns": len(ranked),
         "alerts": sum(s.alert for s in ranked),
-        "members": len({a for a, c in zip(members["account_row"], members["campaign_id"], strict=True) if ranked[c].alert}),
+        "members": len(
+            {a for a, c in zip(members["account_row"], members["campaign_id"], strict=True) if ranked[c].alert}
+        ),
         "requests": int(sum(1 for c in labels.campaigns[labels.campaigns >= 0] if ranked[c].alert)),
     }
 
@@ -145,7 +150,13 @@ def label_requests(
 
 
 def _member_rows(
-    number: int, item: ScoredCampaign, own: Ints, request_account: Ints, account_owner: Ints, population: Population, config: ScoreConfig
+    number: int,
+    item: ScoredCampaign,
+    own: Ints,
+    request_account: Ints,
+    account_owner: Ints,
+    population: Population,
+    config: ScoreConfig,
 ) -> list[dict[str, Any]]:
     """One row an account of a member that has a request in the campaign."""
     accounts, counts = np.unique(request_account[own], return_counts=True)
@@ -196,5 +207,7 @@ _TESTS = pa.schema([
     ("campaign_id", pa.int64()), ("family", pa.string()), ("test", pa.string()), ("observed", pa.float64()),
     ("expected", pa.float64()), ("p_value", pa.float64()), ("off", pa.string()), ("text", pa.string()),
 ])  # fmt: skip
-_BENIGN = pa.schema([("campaign_id", pa.int64()), ("hypothesis", pa.string()), ("holds", pa.bool_()), ("text", pa.string())])
+_BENIGN = pa.schema(
+    [("campaign_id", pa.int64()), ("hypothesis", pa.string()), ("holds", pa.bool_()), ("text", pa.string())]
+)
 _REQUESTS = pa.schema([("request_row", pa.int64()), ("template_id", pa.int64()), ("campaign_id", pa.int64())])

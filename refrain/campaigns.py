@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from refrain import traits
 from refrain.artifacts import Store
 from refrain.assessment import Assessment, Instruments, assess
 from refrain.benign import BenignRule
-from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
 from refrain.campaign_tables import ScoredCampaign, write_campaigns
+from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values
 from refrain.coordination.controls import stratify
@@ -25,7 +26,6 @@ from refrain.peeling import Finding, Suspect, peel
 from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.tables import read_columns
-from refrain import traits
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,17 @@ def _read_uses(templates: Path) -> TemplateUses:
     words = read_columns(templates / "templates.parquet", ["words"])["words"]
     template = table["template_id"]
     by_template = np.argsort(template, kind="stable")
-    system = np.bincount(template, table["role"] == "system", len(words)) * 2 > np.bincount(template, minlength=len(words))
+    system = np.bincount(template, table["role"] == "system", len(words)) * 2 > np.bincount(
+        template, minlength=len(words)
+    )
     return TemplateUses(
-        table["request_row"], template, table["share"], words, system, by_template, slices(template[by_template], len(words))
+        table["request_row"],
+        template,
+        table["share"],
+        words,
+        system,
+        by_template,
+        slices(template[by_template], len(words)),
     )
 
 
@@ -93,7 +101,9 @@ def _instruments(population: Population, uses: TemplateUses, pairs: TemplateOwne
     width = population.owners
     keys = uses.templates * max(width, 1) + population.request_owner[uses.requests]
     _, counts = np.unique(keys, return_counts=True)
-    recurrent = (np.diff(pairs.bounds) >= config.min_owners)[pairs.templates] & (uses.words >= config.min_words)[pairs.templates]
+    recurrent = (np.diff(pairs.bounds) >= config.min_owners)[pairs.templates] & (uses.words >= config.min_words)[
+        pairs.templates
+    ]
     return Instruments(
         use_reference(population, pairs.owners[recurrent], counts[recurrent], config.activity_bins),
         Rhythms(population, config.rhythm_controls, config.seed),
@@ -122,7 +132,12 @@ def _candidates(uses: TemplateUses, pairs: TemplateOwners, population: Populatio
 
 
 def _assess_all(
-    groups: list[Ints], uses: TemplateUses, shared: Setting, instruments: Instruments, config: ScoreConfig, progress: Progress
+    groups: list[Ints],
+    uses: TemplateUses,
+    shared: Setting,
+    instruments: Instruments,
+    config: ScoreConfig,
+    progress: Progress,
 ) -> list[tuple[Candidate, Assessment]]:
     """The assessment of every candidate: with few draws first, with all where there is any sign."""
     quick = replace(shared, draws=config.screening_draws)
@@ -150,14 +165,14 @@ def _suspects(
     """Candidates with a signal, those that benign hypotheses explain included, in the order of the candidates."""
     if not assessed:
         return []
-    q_values = adaptive_q_values(
-        np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed])
-    )
+    q_values = adaptive_q_values(np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed]))
     rule = MemberRule(
         (config.prior_bystanders, config.prior_regulars, config.prior_members), config.member_shrink_users,
         config.member_max_weight, config.member_rounds, config.member_start_parts, config.regulars_gain,
     )  # fmt: skip
-    chosen = [i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p]
+    chosen = [
+        i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p
+    ]
     most = np.zeros(shared.population.owners, np.int64)
     for i in chosen:
         np.maximum.at(most, assessed[i][0].owners, assessed[i][0].counts)
@@ -171,7 +186,12 @@ def _suspects(
 
 
 def _membership(
-    own: Candidate, verdict: Assessment, shared: Setting, instruments: Instruments, rule: MemberRule, config: ScoreConfig
+    own: Candidate,
+    verdict: Assessment,
+    shared: Setting,
+    instruments: Instruments,
+    rule: MemberRule,
+    config: ScoreConfig,
 ) -> Membership:
     """The users' membership by how they use it and by every trait whose test speaks."""
     population = shared.population

@@ -53,7 +53,11 @@ class Finding:
 
 
 def peel(
-    suspects: list[Suspect], population: Population, reassess: Callable[[Candidate, Ints], float], max_p: float, min_owners: int
+    suspects: list[Suspect],
+    population: Population,
+    reassess: Callable[[Candidate, Ints], float],
+    max_p: float,
+    min_owners: int,
 ) -> tuple[list[Finding], list[Suspect]]:
     """The suspects that are findings, clearest first, and those that the members of others explain.
 
@@ -62,7 +66,9 @@ def peel(
     findings: list[Finding] = []
     explained: list[Suspect] = []
     taken = np.zeros(population.owners, bool)
-    order = sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.p_value, -len(s.members), int(s.templates[0])))
+    order = sorted(
+        suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.p_value, -len(s.members), int(s.templates[0]))
+    )
     for suspect in order:
         members = suspect.members
         if len(members) < min_owners:
@@ -72,7 +78,11 @@ def peel(
         if len(rest) < len(suspect.candidate.requests):
             own = candidate(rest, population)
             # What is left must still be a group and still be significant.
-            if len(own.owners) < min_owners or reassess(own, suspect.templates) > max_p or (~taken[members]).sum() < min_owners:
+            if (
+                len(own.owners) < min_owners
+                or reassess(own, suspect.templates) > max_p
+                or (~taken[members]).sum() < min_owners
+            ):
                 explained.append(suspect)
                 continue
         taken[members] = True

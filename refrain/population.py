@@ -74,6 +74,13 @@ class Population:
         """Day of each request, 0 for the first day of the log."""
         return self.request_time // DAY_US - (int(self.request_time.min()) // DAY_US if len(self.request_time) else 0)
 
+    @cached_property
+    def active_days(self) -> NDArray[np.bool_]:
+        """(owners, days) whether an owner sent anything on a day."""
+        active = np.zeros((self.owners, int(self.days.max(initial=-1)) + 1), bool)
+        active[self.request_owner, self.days] = True
+        return active
+
     def requests_of(self, owner: int) -> Ints:
         """The request rows of one owner, in time order."""
         return self.by_owner[self.bounds[owner] : self.bounds[owner + 1]]
@@ -167,5 +174,3 @@ def _script(text: str) -> int:
                     found[number] += 1
     best = max(range(len(found)), key=found.__getitem__)
     return best if found[best] * 2 > sum(map(str.isalpha, text)) else 0
-
-

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from refrain.coordination.controls import Strata, draw
 from refrain.coordination.results import Candidate, Setting
-from refrain.coordination.time import Rhythms, RhythmRule, concentration
+from refrain.coordination.time import RhythmRule, Rhythms, concentration
 from refrain.coordination.use import UseReference, middle_rank
 from refrain.counting import Ints
 from refrain.members import TraitTable
@@ -42,7 +42,9 @@ def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:
     """How old the users' accounts were at their first request."""
     age = setting.population.age_days
     bins = np.where(np.isnan(age), -1, np.searchsorted(AGE_EDGES, np.nan_to_num(age)))
-    return TraitTable("young", bins[candidate.owners], _strata_law(bins, len(AGE_EDGES) + 1, candidate, setting.strata), of_use=False)
+    return TraitTable(
+        "young", bins[candidate.owners], _strata_law(bins, len(AGE_EDGES) + 1, candidate, setting.strata), of_use=False
+    )
 
 
 def client_trait(candidate: Candidate, setting: Setting) -> TraitTable:
@@ -118,5 +120,3 @@ def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule:
         bins[place] = np.searchsorted(RANK_EDGES, middle_rank(pool, concentration(hours[own])))
     even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
     return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), of_use=False)
-
-

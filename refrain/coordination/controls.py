@@ -59,10 +59,28 @@ def draw(strata: Strata, owners: Ints, draws: int, rng: np.random.Generator) -> 
     columns = []
     for stratum in np.flatnonzero(wanted):
         members, many = strata.members[stratum], int(wanted[stratum])
-        keys = rng.random((draws, len(members)))
-        at = np.argpartition(keys, many - 1, axis=1)[:, :many] if many < len(members) else np.tile(np.arange(many), (draws, 1))
-        columns.append(members[at])
+        columns.append(members[_without_repetition(len(members), many, draws, rng)])
     return np.concatenate(columns, axis=1) if columns else np.zeros((draws, 0), np.int64)
+
+
+def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generator) -> Ints:
+    """(draws, many) samples of 0..size-1, distinct within a row, each set of them equally likely."""
+    if 2 * many > size:
+        left_out = _without_repetition(size, size - many, draws, rng)
+        kept = np.ones((draws, size), bool)
+        kept[np.arange(draws)[:, None], left_out] = False
+        return np.nonzero(kept)[1].reshape(draws, many)
+    out = rng.integers(size, size=(draws, many))
+    while True:
+        # Redrawing what repeats an earlier place is the same as drawing one after the other.
+        order = np.argsort(out, axis=1, kind="stable")
+        ordered = np.take_along_axis(out, order, axis=1)
+        again = np.zeros(out.shape, bool)
+        np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+        count = int(again.sum())
+        if not count:
+            return out
+        out[again] = rng.integers(size, size=count)
 
 
 def rank_scores(values: Floats, strata: Strata) -> Floats:
@@ -118,7 +136,8 @@ def skewed_tail(observed: float, drawn: NDArray[np.float64]) -> float:
     deviation = float(drawn.std(ddof=1))
     if deviation <= 0:
         return 1.0 if observed <= drawn.mean() else 1 / (len(drawn) + 1)
-    skew = max(float(stats.skew(drawn)), 0.0)
+    centred = drawn - drawn.mean()
+    skew = max(float((centred**3).mean() / (centred**2).mean() ** 1.5), 0.0)
     tail = float(stats.pearson3.sf((observed - drawn.mean()) / deviation, skew))
     seen = float((drawn >= observed).sum())
     return min(1.0, max(tail, seen / (len(drawn) + 1)))

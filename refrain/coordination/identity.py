@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.sparse import csr_array
 
-from refrain.coordination.controls import count_tail, draw, permutation_p
+from refrain.coordination.controls import count_tail, permutation_p
 from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, switched_off
 from refrain.counting import Ints, ranges
 from refrain.population import Trait
@@ -67,25 +67,27 @@ def one_client(candidate: Candidate, setting: Setting) -> TestResult:
     )  # fmt: skip
 
 
-def shared_cards(candidate: Candidate, setting: Setting) -> TestResult:
-    """Do the users share payment methods beyond what matched owners do?"""
+def shared_cards(candidate: Candidate, setting: Setting, sets: Ints) -> TestResult:
+    """Do the users share payment methods beyond what matched owners do?
+
+    `sets` (draws, n) are control sets, as `controls.draw` gives them; so in all tests by draws.
+    """
     reason = "the log has no payment method"
-    return _shared(candidate, setting, setting.population.card, "card", "payment methods", reason, salt=1)
+    return _shared(candidate, setting, sets, setting.population.card, "card", "payment methods", reason)
 
 
-def shared_networks(candidate: Candidate, setting: Setting) -> TestResult:
+def shared_networks(candidate: Candidate, setting: Setting, sets: Ints) -> TestResult:
     """Do the users come from the same networks beyond what matched owners do?"""
     reason = "the log has no addresses"
-    return _shared(candidate, setting, setting.population.network, "network", "networks", reason, salt=2)
+    return _shared(candidate, setting, sets, setting.population.network, "network", "networks", reason)
 
 
 def _shared(
-    candidate: Candidate, setting: Setting, trait: Trait, name: str, noun: str, reason: str, salt: int
+    candidate: Candidate, setting: Setting, sets: Ints, trait: Trait, name: str, noun: str, reason: str
 ) -> TestResult:
     if not trait.present:
         return switched_off(IDENTITY, name, reason)
     observed = float(repeats(trait, candidate.owners[None, :])[0])
-    sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
     drawn = repeats(trait, sets)
     # Two ways to share, many values a little or one value much, so each counts twice.
     p = min(1.0, 2 * min(count_tail(observed, drawn), concentrated_p(trait, candidate.owners, setting)))
@@ -142,4 +144,5 @@ def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
     )  # fmt: skip
 
 
-TESTS = (young, one_client, shared_cards, shared_networks, many_networks)
+TESTS = (young, one_client, many_networks)
+TESTS_BY_DRAWS = (shared_cards, shared_networks)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from refrain.coordination.controls import count_tail, draw, skewed_tail
+from refrain.coordination.controls import count_tail, skewed_tail
 from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
-from refrain.counting import Ints, distinct_pairs, ranges
+from refrain.counting import Ints, ranges
 from refrain.population import MICROSECONDS, Population
 
 Floats = NDArray[np.float64]
@@ -51,9 +52,7 @@ def _rhythms(rhythms: Rhythms, requests: int) -> Floats:
     if len(able) > rhythms.owners:
         able = np.sort(rng.choice(able, rhythms.owners, replace=False))
     hours = population.hours
-    values = [
-        concentration(hours[rng.choice(population.requests_of(int(o)), requests, replace=False)]) for o in able
-    ]
+    values = [concentration(hours[rng.choice(population.requests_of(int(o)), requests, replace=False)]) for o in able]
     return np.sort(np.array(values))
 
 
@@ -95,16 +94,17 @@ def round_the_clock(candidate: Candidate, setting: Setting, rhythms: Rhythms, ru
     )  # fmt: skip
 
 
-def same_minutes(candidate: Candidate, setting: Setting, minute_bins: int) -> TestResult:
+def same_minutes(candidate: Candidate, setting: Setting, sets: Ints, minute_bins: int) -> TestResult:
     """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?"""
     population = setting.population
     if len(candidate.owners) < 2:
         return switched_off(TIME, "minutes", "there are fewer than two users")
     bins = (population.request_time % HOUR_US) * minute_bins // HOUR_US
     profile = _owner_profile(population, bins, minute_bins)
-    observed = float(_agreement(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], profile)[0])
+    observed = float(
+        _agreement(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], profile)[0]
+    )
     rng = setting.rng(candidate, 3)
-    sets = draw(setting.strata, candidate.owners, setting.draws, rng)
     # The i-th control of a draw gives as many requests as the i-th user sent, or all that it has.
     by_stratum = np.lexsort((candidate.owners, setting.strata.of_owner[candidate.owners]))
     counts = np.tile(candidate.counts[by_stratum], len(sets))
@@ -122,9 +122,7 @@ def _owner_profile(population: Population, bins: Ints, count: int) -> Floats:
     return (np.bincount(bins, weights, count) + 1 / count) / (population.owners + 1)
 
 
-def _some_requests(
-    population: Population, owners: Ints, counts: Ints, rng: np.random.Generator
-) -> tuple[Ints, Ints]:
+def _some_requests(population: Population, owners: Ints, counts: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """A run of consecutive requests of each owner, as many as `counts` says or all, from a random place: the request
     rows, and for each the position in `owners`."""
     many = np.minimum(counts, population.activity[owners])
@@ -183,37 +181,33 @@ def adopted_together(candidate: Candidate, setting: Setting) -> TestResult:
     on none of its days before day d with probability C(a after d, u) / C(a, u). The number of owners that did not is
     compared with that sum for the best d, corrected for the number of days tried.
     """
-    population = setting.population
-    days = population.days
-    last = int(days.max(initial=0))
+    days = setting.population.days
+    active = setting.population.active_days[candidate.owners]
+    last = active.shape[1] - 1
     if last < 1:
         return switched_off(TIME, "adoption", "the log covers one day only")
-    owner, used = distinct_pairs(candidate.request_owner, days[candidate.requests])
+    used = np.zeros(active.shape, bool)
+    used[np.searchsorted(candidate.owners, candidate.request_owner), days[candidate.requests]] = True
+    active_days, used_days, first = active.sum(axis=1), used.sum(axis=1), used.argmax(axis=1)
     best = (1.0, 0, 0.0, 0, 0)
-    everything = [np.unique(days[population.requests_of(int(o))]) for o in candidate.owners]
-    uses = [used[owner == o] for o in candidate.owners]
     for day in range(1, last + 1):
-        chances, adopted = [], 0
-        for active, own in zip(everything, uses, strict=True):
-            after = int((active >= day).sum())
-            if after == len(active) or after == 0 or len(own) == len(active):
-                continue
-            chances.append(_never_before(len(active), after, len(own)))
-            adopted += int(own.min() >= day)
-        if chances:
-            p = poisson_binomial_tail(np.array(chances), adopted)
-            best = min(best, (p, adopted, float(np.sum(chances)), day, len(chances)))
-    p, adopted, expected, day, able = best
-    if not able:
+        after = active[:, day:].sum(axis=1)
+        able = np.flatnonzero((after > 0) & (after < active_days) & (used_days < active_days))
+        if not len(able):
+            continue
+        chances = np.array([
+            comb(int(after[i]), int(used_days[i])) / comb(int(active_days[i]), int(used_days[i])) for i in able
+        ])  # fmt: skip
+        adopted = int((first[able] >= day).sum())
+        p = poisson_binomial_tail(chances, adopted)
+        best = min(best, (p, adopted, float(chances.sum()), day, len(able)))
+    p, adopted, expected, day, many = best
+    if not many:
         return switched_off(TIME, "adoption", "no user was active before and used it on some days only")
     return TestResult(
         TIME, "adoption", float(adopted), expected, min(1.0, p * last),
-        f"{adopted} of {able} users active before day {day + 1} of the log began on it or later, expected {expected:.1f}",
+        f"{adopted} of {many} users active before day {day + 1} of the log began on it or later, expected {expected:.1f}",
     )  # fmt: skip
-
-
-def _never_before(active: int, after: int, used: int) -> float:
-    return float(stats.hypergeom.pmf(used, active, after, used)) if used <= after else 0.0
 
 
 def poisson_binomial_tail(chances: Floats, at_least: int) -> float:

@@ -57,9 +57,7 @@ def _against(
     known = np.array([len(pools[b]) > 0 for b in bins], bool)
     if not known.any():
         return switched_off(USE, name, "no other template recurs among owners this active")
-    scores = np.array(
-        [middle_rank(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
-    )
+    scores = np.array([middle_rank(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k])
     expected = float(np.mean([pools[b].mean() for b, k in zip(bins, known, strict=True) if k]))
     observed = float(values[known].mean())
     # Mid-ranks have a variance of at most 1/12, so the normal tail errs to the safe side.
