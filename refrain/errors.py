@@ -1,5 +1,11 @@
 """The errors that people are meant to read: one sentence, a hint, an exit code, never a line of a log."""
 
+import os
+import traceback
+from pathlib import Path
+
+_FRAMES = 3  # of a fault: ours that it rose in, innermost first
+
 
 class RefrainError(Exception):
     """Something went wrong that a person can act on; printed without a traceback."""
@@ -28,3 +34,16 @@ class ConfigError(RefrainError):
 
 class StoreError(RefrainError):
     """The outputs folder is locked, damaged, or lacks what was asked for."""
+
+
+class LockHeldError(StoreError):
+    """Another process is writing to the outputs folder: the one failure of a job that waiting mends."""
+
+
+def fault_place(error: BaseException) -> str:
+    """The kind of an unexpected error and where it rose. Its text stays out: libraries quote the data in theirs."""
+    frames = traceback.extract_tb(error.__traceback__)
+    # The last three of ours say more than those of the library that raised it.
+    ours = [frame for frame in frames if f"{os.sep}site-packages{os.sep}" not in frame.filename] or frames
+    place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(ours[-_FRAMES:]))
+    return f"{type(error).__name__} at {place}"

@@ -22,6 +22,7 @@ from refrain.passages import DIGEST, Passage, Passages
 from refrain.quarantine import Quarantine
 from refrain.records import MISSING, Batch
 from refrain.segments import SegmentRules
+from refrain.slices import Sieve
 from refrain.times import Clock, read_time
 from refrain.turns import ROLES, Conversation, Turn, WrongTypeError, read_conversation
 
@@ -62,6 +63,7 @@ TABLES = {
     "texts": passages.TEXTS,
     "refused": quarantine.SCHEMA,
 }
+_MODEL = LABELS.index("model")  # its place among the attributes
 _ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
 
 
@@ -87,8 +89,8 @@ class _Person:
 class Intake:
     """Writes the tables of TABLES into a folder, batch by batch; a context that closes them."""
 
-    def __init__(self, work: Path, config: IngestConfig, by: Clock, key: bytes) -> None:
-        self._config, self._clock, self._key = config, by, key
+    def __init__(self, work: Path, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None) -> None:
+        self._config, self._clock, self._key, self._sieve = config, by, key, sieve
         rules = SegmentRules(
             max_words=config.segment_max_words,
             window_words=config.segment_window_words,
@@ -103,11 +105,12 @@ class Intake:
         }
         self.quarantine = Quarantine(config.quarantine_content_characters)
         self.staged = 0  # records written to `rows`
+        self.outside = 0  # usable records that the sieve left out
         self.naive_times = 0
 
     @property
     def read(self) -> int:
-        """Records seen so far, usable or not."""
+        """Records seen so far, usable or not, but for those outside."""
         return self.staged + self.quarantine.total
 
     def __enter__(self) -> Self:
@@ -134,6 +137,12 @@ class Intake:
                 request_id = read_id(given.get("request_id"), self._config.max_field_characters, self._key).text
                 self.quarantine.add(file, row, refusal.field, refusal.reason, request_id, given)
                 continue
+            more = attributes[at]
+            if self._sieve is not None:
+                messages = [turn.text for turn in conversation.turns]
+                if not self._sieve.keeps(person.account_id, person.micros, more.values[_MODEL], messages):
+                    self.outside += 1
+                    continue
             seq = self.staged + len(rows)
             spoken, cut = self._spoken(conversation)
             sizes.append(sum(passage.segments for _, passage in spoken))
@@ -142,7 +151,6 @@ class Intake:
                 for turn, passage in spoken
             )
             texts = [self._stored(text) for text in (conversation.prompt, conversation.system)]
-            more = attributes[at]
             cut |= conversation.cut or person.cut or more.cut or any(p.cut for _, p in spoken)
             mended |= conversation.mended or person.mended or more.mended or any(p.mended for _, p in spoken)
             facts = (person.account_id, person.micros, *more.values, cut, mended)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from refrain.errors import StoreError
+from refrain.errors import LockHeldError
 
 # The operating system drops the lock with its holder, however that dies. The threads of one process share it: they are
 # the partitions of one run.
@@ -20,7 +20,7 @@ _held: dict[Path, tuple[int, int]] = {}  # lock file -> descriptor, entries
 def writer_lock(folder: Path) -> Iterator[bool]:
     """True where this entry took the lock of `folder`, False where this process had it already.
 
-    StoreError, naming the holder's process, where another process has it.
+    LockHeldError, naming the holder's process, where another process has it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.resolve() / "lock"
@@ -49,7 +49,7 @@ def _acquire(path: Path) -> int:
     except OSError as error:
         holder = _holder(os.pread(descriptor, 1000, 0))
         os.close(descriptor)
-        raise StoreError(
+        raise LockHeldError(
             f"{holder} is writing to {path.parent.parent}", hint="wait for it, or give another folder with --outputs"
         ) from error
     os.ftruncate(descriptor, 0)

@@ -25,17 +25,27 @@ from refrain.progress import Progress
 from refrain.quarantine import TORN
 from refrain.queries import database
 from refrain.records import Reading, read_batches
+from refrain.slices import Sieve, Slice, choose_files
 from refrain.times import Clock, clock
 
 logger = logging.getLogger(__name__)
 
 
 def ingest_logs(
-    sources: Sequence[str], out: Path, config: IngestConfig, *, store: Store, progress: Progress
+    sources: Sequence[str],
+    out: Path,
+    config: IngestConfig,
+    *,
+    store: Store,
+    progress: Progress,
+    part: Slice | None = None,
 ) -> dict[str, int]:
     """Counts of what was read, kept, merged and quarantined (read is their sum) and of what `out` then holds.
 
     `out` gets requests/, request_segments/, segments, accounts, owners, texts and quarantine.parquet and counts.json.
+    With `part` only its requests are read; the others are counted as `outside`, and what cannot be used is quarantined
+    whether or not it would have belonged.
+
     InputError where there is no record, no usable one, a torn file (unless the config keeps those), or too large a
     share of structurally broken records.
     """
@@ -43,7 +53,7 @@ def ingest_logs(
     work = out / ".work"
     work.mkdir()
     try:
-        counts = _read(sources, work, config, by, store.key, progress)
+        counts = _read(sources, work, config, by, store.key, progress, part)
         with database(config.memory_limit_mib, work) as connection:
             for name in TABLES:
                 place = str(work / f"{name}.parquet").replace("'", "''")
@@ -57,7 +67,13 @@ def ingest_logs(
 
 
 def _read(
-    sources: Sequence[str], work: Path, config: IngestConfig, by: Clock, key: bytes, progress: Progress
+    sources: Sequence[str],
+    work: Path,
+    config: IngestConfig,
+    by: Clock,
+    key: bytes,
+    progress: Progress,
+    part: Slice | None,
 ) -> dict[str, int]:
     """What the intake counted; the tables of `intake.TABLES` then lie in `work`."""
     reading = Reading(
@@ -68,10 +84,11 @@ def _read(
         record_bytes=config.max_record_mib << 20,
         csv_delimiter=config.csv_delimiter,
     )
-    files = discover(sources)
+    files = discover(sources) if part is None else choose_files(discover(sources), part)
+    sieve = None if part is None else Sieve(part)
     torn = 0
     total = sum(file.size for file in files)
-    with Intake(work, config, by, key) as intake, progress.task("reading bytes of the log", total) as advance:
+    with Intake(work, config, by, key, sieve) as intake, progress.task("reading bytes of the log", total) as advance:
         for file in files:
             name, row = file.name, 0
             try:
@@ -88,9 +105,12 @@ def _read(
                 intake.quarantine.add(name, row + 1, "", TORN, None, None)
         intake.finish()
     refused = intake.quarantine
-    if not intake.read:
+    seen = intake.read + intake.outside
+    if not seen:
         raise InputError("the log is empty: its files hold no record", hint=f"files read: {len(files)}")
-    refused.check(intake.read, config.max_structural_error_share)
+    refused.check(seen, config.max_structural_error_share)
+    if not intake.staged and intake.outside:
+        raise InputError(f"none of the {seen:,} records belongs to the slice")
     if not intake.staged:
         raise InputError(f"none of the {intake.read:,} records can be used: {refused.summary()}")
     return {
@@ -100,4 +120,5 @@ def _read(
         "naive_times": intake.naive_times,
         "files": len(files),
         "torn_files": torn,
+        **({} if part is None else {"outside": intake.outside}),
     }

@@ -31,9 +31,11 @@ from refrain.errors import InputError, StoreError
 from refrain.locks import writer_lock
 from refrain.progress import Progress
 from refrain.settings import plain
+from refrain.slices import Slice
 
 LATEST = "latest"
 TIMINGS = "timings.json"
+REPORT = "report.html"
 VERSION = 1
 ID_DIGITS = 12  # hexadecimal: two of a million runs share an id with probability 0.002
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\Z")
@@ -115,14 +117,15 @@ def run_all(
     outputs: Path,
     *,
     run_id: str | None = None,
+    part: Slice | None = None,
     progress: Progress,
     report: Callable[[stages.Result], None] = lambda result: None,
 ) -> Run:
-    """The finished run of all stages over the log; `report` hears of each stage as it ends."""
+    """The finished run of all stages over the log (with `part`, its part); `report` hears of each stage as it ends."""
     if run_id is not None:
         check_run_id(run_id)
     with writer_lock(store_of(outputs).root):
-        run, result = run_ingest(sources, config, outputs, run_id=run_id, progress=progress)
+        run, result = run_ingest(sources, config, outputs, run_id=run_id, part=part, progress=progress)
         report(result)
         for verb in list(stages.NOUNS)[1:]:
             run, result = run_stage(verb, run, config, progress=progress)
@@ -131,13 +134,19 @@ def run_all(
 
 
 def run_ingest(
-    sources: Sequence[str], config: Config, outputs: Path, *, run_id: str | None = None, progress: Progress
+    sources: Sequence[str],
+    config: Config,
+    outputs: Path,
+    *,
+    run_id: str | None = None,
+    part: Slice | None = None,
+    progress: Progress,
 ) -> tuple[Run, stages.Result]:
     """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
     name = None if run_id is None else check_run_id(run_id)
     store = store_of(outputs)
     with writer_lock(store.root):
-        result = stages.ingest(sources, config, store=store, progress=progress)
+        result = stages.ingest(sources, config, store=store, progress=progress, part=part)
         name = name or default_run_id(result.manifest.inputs, config)
         try:
             run = open_run(outputs, name)

@@ -20,6 +20,7 @@ from refrain.locks import writer_lock
 from refrain.memory import peak_bytes, reset_peak
 from refrain.progress import Progress
 from refrain.settings import config_file, plain
+from refrain.slices import Slice, choose_files
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +71,22 @@ class Result:
         return {**self.manifest.counts, **self.told}
 
 
-def ingest(sources: Sequence[str], config: Config, *, store: Store, progress: Progress) -> Result:
-    """The folder of requests, segments, accounts and owners of the log files that `sources` stand for."""
+def ingest(
+    sources: Sequence[str], config: Config, *, store: Store, progress: Progress, part: Slice | None = None
+) -> Result:
+    """The folder of requests, segments, accounts and owners of the log files that `sources` stand for.
+
+    With `part`, of its requests only.
+    """
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
-        return ingest_logs(sources, out, config.ingest, store=store, progress=progress)
+        return ingest_logs(sources, out, config.ingest, store=store, progress=progress, part=part)
 
-    inputs = _source_identities(sources, progress)
+    inputs = _source_identities(sources, progress, part)
+    if part is not None:
+        inputs = (*inputs, f"slice {part.digest(store.key)}")
     # The key shapes every digest in the tables, so another key is another result.
     return complete_stage("ingest", inputs, config.ingest, "refrain.requests", compute, store, key=key_id(store.key))
 
@@ -245,11 +253,13 @@ def _contents(*folders: Path) -> tuple[str, ...]:
     return tuple(digests)
 
 
-def _source_identities(sources: Sequence[str], progress: Progress) -> tuple[str, ...]:
-    """The log's files by content, size and name, wherever they lie."""
+def _source_identities(sources: Sequence[str], progress: Progress, part: Slice | None) -> tuple[str, ...]:
+    """The log's files by content, size and name, wherever they lie; with `part`, those that may hold some of it."""
     from refrain.logs import discover
 
     logs = discover(sources)
+    if part is not None:
+        logs = choose_files(logs, part)
     identities = []
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
         for log in logs:

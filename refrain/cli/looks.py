@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from refrain.cli.jobs import REPORT
 from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, RunName, settings_for_run, settings_of
-from refrain.runs import open_run
+from refrain.runs import REPORT, open_run
 from refrain.settings import plain
 
 

@@ -1,0 +1,206 @@
+"""Slices: named parts of a log, kept as files so that accounts and texts are never an argument or a parameter.
+
+A slice is a set of conditions on requests. `outputs/slices/<name>.json` holds one, for its owner's eyes only; jobs are
+given the name. What the conditions say enters a result's identity under the store's key.
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from refrain.artifacts import digest_json
+from refrain.errors import InputError, StoreError
+from refrain.key import keyed_digest
+from refrain.logs import LogFile
+from refrain.text import normalise
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""What a slice may be called: it appears on pages and in file names."""
+VERSION = 1
+_DAY_FOLDER = re.compile(r"(?:\A|/)day=(\d{4}-\d{2}-\d{2})/")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The requests that meet every condition which is set; with none set, all of them.
+
+    `first` and `last` are UTC days, both included. `accounts` are ids as the tables of ingest have them, `models` names
+    of models, both sorted. `matching` is normalised text that one message of the request holds.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    accounts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    matching: str = ""
+
+    def __post_init__(self) -> None:
+        if self.first and self.last and self.first > self.last:
+            raise InputError(f"no day lies from {self.first} to {self.last}", hint="give the earlier day first")
+
+    @property
+    def empty(self) -> bool:
+        """Whether no condition is set."""
+        return self == Slice()
+
+    def within(self, first: date | None, last: date | None) -> Self:
+        """The slice with these days as further conditions; InputError where no day is left."""
+        firsts = [day for day in (self.first, first) if day]
+        lasts = [day for day in (self.last, last) if day]
+        return replace(self, first=max(firsts, default=None), last=min(lasts, default=None))
+
+    def digest(self, key: bytes) -> str:
+        """What stands for the conditions in an identity: keyed, so that nobody can confirm a guess at them."""
+        return keyed_digest(key, digest_json(self._plain()).encode("ascii")).hex()
+
+    def to_json(self) -> str:
+        """The slice as its file holds it; equal slices are equal text."""
+        return json.dumps({"version": VERSION, **self._plain()}, indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The slice in `text`; ValueError where it is none of this version."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.pop("version", None) != VERSION:
+            raise ValueError("not a slice of this version")
+        try:
+            days = {name: date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last")}
+            sets = {name: tuple(data[name]) for name in ("accounts", "models")}
+            found = cls(**days, **sets, matching=data["matching"])
+        except (KeyError, TypeError) as error:
+            raise ValueError("a slice with missing or foreign fields") from error
+        if not all(isinstance(value, str) for value in (*found.accounts, *found.models, found.matching)):
+            raise ValueError("a slice with missing or foreign fields")
+        return found
+
+    def _plain(self) -> dict[str, Any]:
+        days = {name: day.isoformat() if day else None for name, day in (("first", self.first), ("last", self.last))}
+        return {**days, "accounts": self.accounts, "models": self.models, "matching": self.matching}
+
+
+def make_slice(
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    accounts: Sequence[str] = (),
+    models: Sequence[str] = (),
+    matching: str = "",
+) -> Slice:
+    """The slice of these conditions: sorted, each account and model once, the text normalised.
+
+    InputError where nothing is set, or where a text has nothing in it that could match.
+    """
+    text = normalise(matching)
+    if matching and not text:
+        raise InputError("the text to match is blank")
+    found = Slice(first, last, tuple(sorted(set(accounts))), tuple(sorted(set(models))), text)
+    if found.empty:
+        raise InputError("a slice needs a condition", hint="accounts, days, a model or a text")
+    return found
+
+
+def night(day: date, days: int) -> Slice:
+    """The window of `days` days that ends with `day`."""
+    return Slice(first=day - (days - 1) * _DAY, last=day)
+
+
+def day_before(moment: datetime) -> date:
+    """The last UTC day that is over at `moment`."""
+    return moment.astimezone(UTC).date() - _DAY
+
+
+def choose_files(logs: Sequence[LogFile], part: Slice) -> list[LogFile]:
+    """The files that may hold requests of `part`: those in a `day=` folder outside its days are left out.
+
+    InputError where none is left.
+    """
+    chosen = [log for log in logs if _overlaps(log.name, part)]
+    if not chosen:
+        first, last = part.first or "the beginning", part.last or "the end"
+        raise InputError(f"the log has no file for the days from {first} to {last}")
+    return chosen
+
+
+def _overlaps(name: str, part: Slice) -> bool:
+    """Whether a file of this name may hold requests of these days; a folder that names no day may hold any."""
+    found = _DAY_FOLDER.search(name)
+    if found is None:
+        return True
+    day = found[1]  # ISO days sort as texts do
+    return (part.first is None or day >= part.first.isoformat()) and (part.last is None or day <= part.last.isoformat())
+
+
+class Sieve:
+    """Tells which requests belong to a slice: the slice with its days in microseconds and its sets hashed."""
+
+    def __init__(self, part: Slice) -> None:
+        self._start = _micros(part.first) if part.first else None
+        self._end = _micros(part.last + _DAY) if part.last else None
+        self._accounts = frozenset(part.accounts)
+        self._models = frozenset(part.models)
+        self._matching = part.matching
+
+    def keeps(self, account_id: str, micros: int, model: str | None, texts: Sequence[str]) -> bool:
+        """Whether a request of this account, time (microseconds since 1970) and model, saying `texts`, belongs."""
+        return (
+            (self._start is None or micros >= self._start)
+            and (self._end is None or micros < self._end)
+            and (not self._accounts or account_id in self._accounts)
+            and (not self._models or model in self._models)
+            and (not self._matching or any(self._matching in normalise(text) for text in texts))
+        )
+
+
+def _micros(day: date) -> int:
+    return (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+
+def save_slice(outputs: Path, name: str, part: Slice) -> Path:
+    """The file that then holds the slice under `name`; nobody but its owner can read it."""
+    path = _place(outputs, name)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(part.to_json())
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def load_slice(outputs: Path, name: str) -> Slice:
+    """The slice saved under `name`; InputError where there is none, StoreError where its file is damaged."""
+    path = _place(outputs, name)
+    try:
+        return Slice.from_json(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        names = ", ".join(list_slices(outputs))
+        hint = f"there are: {names}" if names else "refrain slice save NAME makes one"
+        raise InputError(f"no slice {name!r} in {outputs}", hint=hint) from None
+    except ValueError:
+        # `from None`: a JSON error quotes what it could not read.
+        raise StoreError(f"{path} cannot be read as a slice", hint="save it again") from None
+
+
+def list_slices(outputs: Path) -> list[str]:
+    """The names of the slices in an outputs folder, sorted."""
+    return sorted(path.stem for path in (outputs / "slices").glob("*.json") if re.fullmatch(NAME, path.stem))
+
+
+def _place(outputs: Path, name: str) -> Path:
+    if not re.fullmatch(NAME, name):
+        raise InputError(f"{name!r} cannot name a slice", hint="at most 64 letters, digits, - and _")
+    return outputs / "slices" / f"{name}.json"
