@@ -46,7 +46,10 @@ def benign_hypotheses(
     candidate: Candidate, setting: Setting, results: Mapping[str, TestResult], system: bool, rule: BenignRule
 ) -> list[Hypothesis]:
     """All hypotheses with their verdicts. `system` says whether the template stands in the system prompt."""
-    quiet = lambda *keys: all(_p(results, k) > rule.silent_p for k in keys)  # noqa: E731
+
+    def quiet(*keys: str) -> bool:
+        return all(_p(results, key) > rule.silent_p for key in keys)
+
     users = candidate.owners
     population = setting.population
     client = _largest(population.client[users][population.client[users] >= 0], len(users))
@@ -65,7 +68,8 @@ def benign_hypotheses(
             "assistant harness" if system else "product on its users' own keys",
             product,
             ("identity_client", "identity_young"),
-            f"{client:.0%} of the users have one client; cards, networks and hours are {'their own' if product else 'not all their own'}",
+            f"{client:.0%} of the users have one client; cards, networks and hours are "
+            + ("their own" if product else "not all their own"),
         ),
         Hypothesis(
             "course, office or hackathon in one place",

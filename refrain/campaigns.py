@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from refrain.coordination.results import Candidate, Setting, candidate, setting
 from refrain.coordination.time import RhythmRule, Rhythms
 from refrain.coordination.use import use_reference
 from refrain.counting import Ints, slices
-from refrain.members import MemberRule, Membership, decide_members
+from refrain.members import MemberRule, Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.population import Population, read_population
 from refrain.progress import Progress
@@ -196,7 +197,7 @@ def _membership(
     """The users' membership by how they use it and by every trait whose test speaks."""
     population = shared.population
     tables = traits.use_traits(own, shared, instruments.reference)
-    makers = {
+    makers: dict[str, Callable[[], TraitTable]] = {
         "identity_young": lambda: traits.age_trait(own, shared),
         "identity_client": lambda: traits.client_trait(own, shared),
         "identity_card": lambda: traits.sharing_trait(own, shared, population.card, "card", 11),

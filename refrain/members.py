@@ -1,12 +1,12 @@
 """Which users of a candidate are members: each account by its own evidence.
 
-The users are a mixture of three: bystanders who tried it (they use it, and are, as matched controls do and are), honest
-regulars (they use it as the members do, and are as controls are; a public template has them), and members (use and being
-learnt from the users themselves). It is naive Bayes fitted by expectation maximisation (Dempster, Laird and Rubin,
-1977), the learnt laws shrunk towards the controls'. Honest regulars are assumed only where the likelihood asks for them:
-where young age, one network and odd hours fall together on some of the users and not on the others. The weight of
-evidence of each trait is a log-likelihood ratio (Good, "Weight of evidence", 1985), so that a person can read why an
-account is in or out.
+The users are a mixture of three: bystanders who tried it (they use it, and are, as matched controls do and are),
+honest regulars (they use it as the members do, and are as controls are; a public template has them), and members (use
+and being learnt from the users themselves). It is naive Bayes fitted by expectation maximisation (Dempster, Laird and
+Rubin, 1977), the learnt laws shrunk towards the controls'. Honest regulars are assumed only where the likelihood asks
+for them: where young age, one network and odd hours fall together on some of the users and not on the others. The
+weight of evidence of each trait is a log-likelihood ratio (Good, "Weight of evidence", 1985), so that a person can read
+why an account is in or out.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class MemberRule:
 
 @dataclass(frozen=True)
 class Membership:
-    """The posterior of being a member of each user, and the weight of evidence of each trait (users, traits), in nats."""
+    """The posterior of being a member of each user, and the weight of evidence of each trait in nats."""
 
     posterior: Floats
-    weights: Floats
+    weights: Floats  # (users, traits)
     names: tuple[str, ...]
 
 

@@ -35,7 +35,7 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
 def _law(values: Floats, edges: Floats) -> Floats:
     """Shares of the bins, with one pseudo-count spread evenly."""
     seen = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
-    return (seen + 1 / (len(edges) + 1)) / (seen.sum() + 1)
+    return np.asarray((seen + 1 / (len(edges) + 1)) / (seen.sum() + 1))
 
 
 def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:
@@ -86,7 +86,7 @@ def _partners(trait: Trait, owners: Ints) -> Ints:
     flat = np.concatenate(values) if values else np.zeros(0, np.int64)
     if not len(flat):
         return np.zeros(len(owners), np.int64)
-    distinct, at, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    _, at, counts = np.unique(flat, return_inverse=True, return_counts=True)
     out = np.zeros(len(owners), np.int64)
     np.maximum.at(out, np.repeat(np.arange(len(owners)), [len(v) for v in values]), counts[at] - 1)
     return out

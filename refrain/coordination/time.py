@@ -97,7 +97,7 @@ def round_the_clock(candidate: Candidate, setting: Setting, rhythms: Rhythms, ru
 def same_minutes(candidate: Candidate, setting: Setting, sets: Ints, minute_bins: int) -> TestResult:
     """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?"""
     population = setting.population
-    if len(candidate.owners) < 2:
+    if len(candidate.owners) <= 1:
         return switched_off(TIME, "minutes", "there are fewer than two users")
     bins = (population.request_time % HOUR_US) * minute_bins // HOUR_US
     profile = _owner_profile(population, bins, minute_bins)
@@ -151,7 +151,7 @@ def same_instants(candidate: Candidate, setting: Setting, shift_hours: int) -> T
     nor working hours look like an appointment.
     """
     owners, minutes = candidate.request_owner, setting.population.request_time[candidate.requests] // MINUTE_US
-    if len(candidate.owners) < 2:
+    if len(candidate.owners) <= 1:
         return switched_off(TIME, "instants", "there are fewer than two users")
     _, owner_row = np.unique(owners, return_inverse=True)
     observed = float(_coincidences(owner_row[None, :], minutes[None, :])[0])
@@ -206,7 +206,8 @@ def adopted_together(candidate: Candidate, setting: Setting) -> TestResult:
         return switched_off(TIME, "adoption", "no user was active before and used it on some days only")
     return TestResult(
         TIME, "adoption", float(adopted), expected, min(1.0, p * last),
-        f"{adopted} of {many} users active before day {day + 1} of the log began on it or later, expected {expected:.1f}",
+        f"{adopted} of {many} users active before day {day + 1} of the log began on it or later, "
+        f"expected {expected:.1f}",
     )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ class UseReference:
 
 def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bins: int) -> UseReference:
     """The reference of pairs given as aligned arrays: an owner and its number of requests with one template."""
-    edges = np.unique(np.quantile(population.activity, np.linspace(0, 1, bins + 1)[1:-1])) if population.owners else []
+    quantiles = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = np.unique(np.quantile(population.activity, quantiles)) if population.owners else np.zeros(0)
     bin_of_owner = np.searchsorted(edges, population.activity, side="left")
     share = pair_count / population.activity[pair_owner]
     counts, shares = [], []
