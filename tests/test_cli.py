@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -23,8 +23,17 @@ from refrain.stages import NOUNS
 if TYPE_CHECKING:
     from tests.conftest import SmallRun
 
-COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+def leaves(command: Any, path: str = "") -> list[str]:
+    """The commands that do something, `slice save` for one inside a group."""
+    inside = getattr(command, "commands", None)
+    if inside is None:
+        return [path]
+    return sorted(leaf for name in inside for leaf in leaves(inside[name], f"{path} {name}".strip()))
+
+
 CANARY_TEXT, CANARY_ACCOUNT = "zanzibar quokka", "acct-canary-7261"
+COMMANDS = leaves(typer.main.get_command(app))
 
 
 def call(*arguments: object, code: int = 0) -> Result:
@@ -35,19 +44,19 @@ def call(*arguments: object, code: int = 0) -> Result:
 
 
 def test_every_verb_of_the_job_is_a_command() -> None:
-    assert set(NOUNS) | {"run", "show", "report", "simulate", "config", "serve"} == set(COMMANDS)
+    assert set(NOUNS) | {"run", "show", "report", "simulate", "config", "serve"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command: str) -> None:
-    text = " ".join(call(command, "--help").stdout.split())
+    text = " ".join(call(*command.split(), "--help").stdout.split())
     assert re.search(rf"Examples?: refrain {command} ?", text)
     assert f"refrain {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"serve"}))
 def test_every_command_that_prints_can_print_json(command: str) -> None:
-    assert "--json" in call(command, "--help").stdout
+    assert "--json" in call(*command.split(), "--help").stdout
 
 
 @pytest.mark.parametrize(
