@@ -81,7 +81,12 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
         distance = rules.max_distance if is_root else distances[node]
         density = 1.0 / distance
         parts = hierarchy.children[node - n]
-        heavy = [part for part in parts if weights[part] >= rules.min_weight and ends[part] < distance]
+        # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
+        heavy = [
+            part
+            for part in parts
+            if weights[part] >= rules.min_weight and (ends[part] < distance or (is_root and ends[part] == distance))
+        ]
         for part in heavy:
             if len(heavy) == 1 and not is_root:
                 waiting.append((part, cluster))
@@ -108,7 +113,9 @@ def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules
     # To hdbscan a child of more than one is a cluster; its weight is in the stabilities already.
     plain = tree.copy()
     plain["child_size"][plain["child"] < n] = 1
-    labels, strengths, scores = get_clusters(plain, stabilities)
+    # Its own cap on size compares weights with the number of points unless it is told otherwise; ours is applied above.
+    no_cap = int(tree["child_size"].sum())
+    labels, strengths, scores = get_clusters(plain, stabilities, max_cluster_size=no_cap)
     # hdbscan divides by points and density to compare clusters; the mass itself is what a reader can check.
     mass = scores * np.bincount(labels[labels >= 0], minlength=len(scores)) * tree["lambda_val"].max()
     return Labels(labels.astype(np.int64), strengths, mass)

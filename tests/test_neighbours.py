@@ -24,7 +24,8 @@ def config() -> IndexConfig:
 
 
 def unit(values: NDArray[np.float64]) -> Floats:
-    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+    found: Floats = (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 def brute_force(vectors: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tables import START, Request, log_of, write_requests
 
 from embeddings.encoder import Vectors
 from embeddings.shards import as_digests, open_shards, write_shard
@@ -19,13 +20,10 @@ from refrain.config import EmbedConfig
 from refrain.errors import StoreError
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
-from tests.tables import START, Request, log_of, write_requests
 
 FINGERPRINT = "0" * 32
-TEXTS = [
-    f"segment number {word}"
-    for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
-]
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+TEXTS = [f"segment number {word}" for word in WORDS]
 
 
 @dataclass
