@@ -21,7 +21,7 @@ from refrain.settings import load_settings
 from refrain.stages import NOUNS
 
 if TYPE_CHECKING:
-    from tests.conftest import SmallRun
+    from conftest import SmallRun
 
 
 def leaves(command: Any, path: str = "") -> list[str]:

@@ -14,7 +14,7 @@ from refrain.settings import load_settings
 from refrain.stages import INPUTS, NOUNS, Result, complete_stage
 
 if TYPE_CHECKING:
-    from tests.conftest import SmallRun
+    from conftest import SmallRun
 
 CONFIG = load_settings().config
 
