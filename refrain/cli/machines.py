@@ -6,17 +6,20 @@ from typing import Annotated
 
 import typer
 
-from refrain.cli.options import AsJson, ConfigFile, Outputs, settings_of
+from refrain.cli.options import AsJson, ConfigFile, Logs, Outputs, settings_of
 from refrain.errors import InputError
 
 # The bundled sample, as refrain.simulate has it: enough for every planted campaign, and small.
 _SEED, _REQUESTS = 7, 7000
 
+# At three in the morning UTC the day before is whole; a week shows every weekday once; the port is Prefect's own.
+_CRON, _DAYS, _PORT = "0 3 * * *", 7, 4200
+
 
 def add_to(app: typer.Typer) -> None:
     """Nothing; `app` then has the commands of this module."""
     app.command("simulate", epilog="Example:\n\nrefrain simulate sample/ --seed 8")(simulate)
-    app.command("serve", epilog="Example:\n\nrefrain serve --outputs outputs")(serve)
+    app.command("serve", epilog="Example:\n\nrefrain serve logs/ --outputs outputs")(serve)
 
 
 def simulate(
@@ -39,9 +42,19 @@ def simulate(
     typer.echo(f"requests {out / 'requests'}\ntruth    {out / 'truth.parquet'}")
 
 
-def serve(config: ConfigFile = None, outputs: Outputs = None) -> None:
-    """Keep the nightly and the on-demand job running on this machine, with a page to start and watch them."""
+def serve(
+    logs: Logs,
+    cron: Annotated[str, typer.Option("--cron", help="When the nightly job runs, in UTC.")] = _CRON,
+    days: Annotated[int, typer.Option("--days", help="Days that a nightly run looks back on.", min=1, max=366)] = _DAYS,
+    port: Annotated[int, typer.Option("--port", help="Of the page, on this machine only.", min=1, max=65535)] = _PORT,
+    config: ConfigFile = None,
+    outputs: Outputs = None,
+) -> None:
+    """Keep the nightly and the on-demand job running on this machine, with a page to start and watch them.
+
+    Where PREFECT_API_URL names a Prefect server, the jobs are served there.
+    """
     from flows.serve import serve_flows
 
     _, folder = settings_of(config, None, outputs)
-    serve_flows(outputs=folder, config=config)
+    serve_flows(logs, outputs=folder, config=config, cron=cron, days=days, port=port)
