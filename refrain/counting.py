@@ -1,11 +1,10 @@
 """Counting over aligned integer arrays: distinct pairs, group sizes, ranges."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+_LARGEST = np.iinfo(np.int64).max
 
 
 def ranges(counts: Ints) -> Ints:
@@ -18,6 +17,12 @@ def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     """The distinct pairs of two aligned arrays of non-negative integers, ordered by first, then second."""
     if not len(first):
         return first, second
+    if int(first.max()) >= _LARGEST // (int(second.max()) + 1):
+        # One number cannot hold such a pair; positions among the distinct values are small enough, and as ordered.
+        firsts, first = np.unique(first, return_inverse=True)
+        seconds, second = np.unique(second, return_inverse=True)
+        pairs = distinct_pairs(first, second)
+        return firsts[pairs[0]], seconds[pairs[1]]
     width = int(second.max()) + 1
     keys = np.unique(first * width + second)
     return keys // width, keys % width
@@ -31,3 +36,28 @@ def group_sizes(groups: Ints, members: Ints, count: int) -> Ints:
 def slices(groups: Ints, count: int) -> Ints:
     """The (count + 1) boundaries of each group's run in an array that is sorted by group."""
     return np.searchsorted(groups, np.arange(count + 1))
+
+
+def group_starts(*keys: NDArray[np.int64]) -> Ints:
+    """Where each run of equal keys begins in aligned arrays that are sorted by them."""
+    if not len(keys[0]):
+        return np.zeros(0, np.int64)
+    new = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return np.concatenate([[0], np.flatnonzero(new) + 1])
+
+
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """splitmix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a
+    permutation of the 64-bit words after which close inputs lie far apart."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def mixed_sequences(values: Ints, bounds: Ints) -> NDArray[np.uint64]:
+    """A hash of each run values[bounds[i]:bounds[i + 1]], equal where the runs are equal; an empty run has 0."""
+    place = (np.arange(len(values)) - np.repeat(bounds[:-1], np.diff(bounds))).astype(np.uint64)
+    weights = mix(mix(values.astype(np.uint64)) + mix(place + np.uint64(1)))
+    sums = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum(weights, out=sums[1:])
+    return sums[bounds[1:]] - sums[bounds[:-1]]

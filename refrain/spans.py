@@ -6,110 +6,141 @@ that follow one another in a text and are about as common are one span (fingerpr
 resemblance and containment of documents", 1997; here every shingle is kept, and what selects is the count of owners).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from refrain.counting import distinct_pairs, ranges
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, mix, ranges
+from refrain.words import Words
 
-Ints = NDArray[np.int64]
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment: odd, so multiplication permutes 64-bit words
+_PAIRS = 1 << 22  # pairs (shingle, owner) counted at a time: bounds the memory, changes no result
+
+
+@dataclass(frozen=True)
+class SpanRules:
+    """When shingles recur and belong together."""
+
+    min_owners: int  # owners that make a shingle recurrent
+    min_ratio: float  # neighbours are one span where the rarer one has this share of the other's owners
+    min_part: float  # share of a span's shingles that a text must hold to contain it
 
 
 @dataclass(frozen=True)
 class Shingles:
-    """All shingles of some texts: hash, text and position of each, ordered by text, then position."""
+    """All runs of `size` words of some texts: number (equal for equal words), text and position of each, ordered by
+    text, then position. Numbers run from 0 to count - 1."""
 
-    hashes: NDArray[np.uint64]
+    ids: Ints
     texts: Ints
     positions: Ints
+    count: int
     size: int
 
 
 @dataclass(frozen=True)
 class Spans:
-    """Recurrent spans and the texts that contain them.
+    """Recurrent spans and the texts that contain them, ordered by text.
 
-    `span_texts` and `span_ids` are aligned: text i contains span s. `starts` and `ends` give the words [start, end) of
-    the text that the span covers. Spans are numbered from 0 in the order of their first text.
+    `texts` and `ids` are aligned: text i contains span s. `starts` and `ends` give the words [start, end) of the text
+    from the span's first to its last, `covered` how many of these the span's shingles cover, `held` how many of the
+    span's shingles there are. Spans are numbered from 0 in the order of their first text.
     """
 
-    span_texts: Ints
-    span_ids: Ints
+    texts: Ints
+    ids: Ints
     starts: Ints
     ends: Ints
+    covered: Ints
+    held: Ints
     count: int
 
 
-def shingle(words: list[list[str]], size: int) -> Shingles:
-    """The shingles of texts given as lists of words; a text shorter than `size` has none."""
-    vocabulary: dict[str, int] = {}
-    flat = np.fromiter((vocabulary.setdefault(w, len(vocabulary)) for text in words for w in text), np.int64)
-    lengths = np.fromiter(map(len, words), np.int64, len(words))
-    counts = np.maximum(lengths - size + 1, 0)
-    texts = np.repeat(np.arange(len(words)), counts)
+def shingle(words: Words, size: int) -> Shingles:
+    """The shingles of texts; a text shorter than `size` has none."""
+    counts = np.maximum(words.lengths - size + 1, 0)
+    texts = np.repeat(np.arange(len(counts)), counts)
     positions = ranges(counts)
-    starts = (np.cumsum(lengths) - lengths)[texts] + positions
-    mixed = _mix(flat.astype(np.uint64))
+    starts = words.bounds[texts] + positions
+    mixed = mix(words.ids.astype(np.uint64))
     hashes = np.zeros(len(texts), np.uint64)
     for offset in range(size):
         hashes = hashes * _MULTIPLIER + mixed[starts + offset]
-    return Shingles(_mix(hashes), texts, positions, size)
+    distinct, ids = np.unique(mix(hashes), return_inverse=True)
+    return Shingles(ids, texts, positions, len(distinct), size)
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64's finaliser (Steele, Lea and Flood, OOPSLA 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def find_spans(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, rules: SpanRules) -> Spans:
+    """The recurrent spans in texts whose owners are given as pairs (text, owner), each once, ordered by text."""
+    owners = _owners_of_shingles(shingles, sent_texts, sent_owners)
+    recurrent = owners >= rules.min_owners
+    here = np.flatnonzero(recurrent[shingles.ids])
+    texts, positions = shingles.texts[here], shingles.positions[here]
+    ids = (np.cumsum(recurrent) - 1)[shingles.ids[here]]
+    span_of_shingle = _components(ids, texts, positions, owners[recurrent], rules.min_ratio)
+    size = np.bincount(span_of_shingle)
+    spans = span_of_shingle[ids]
+    order = np.lexsort((positions, spans, texts))
+    texts, spans, positions, ids = texts[order], spans[order], positions[order], ids[order]
+    first = group_starts(texts, spans)  # one a (text, span)
+    last = np.append(first[1:], len(texts))[: len(first)] - 1
+    group = np.repeat(np.arange(len(first)), last - first + 1)
+    held = np.bincount(distinct_pairs(group, ids)[0], minlength=len(first))
+    step = np.full(len(texts), shingles.size)  # words that a shingle adds to those of its span before it
+    step[1:] = np.minimum(np.diff(positions), shingles.size)
+    step[first] = shingles.size
+    covered = np.bincount(group, step, len(first)).astype(np.int64)
+    enough = np.flatnonzero(held >= rules.min_part * size[spans[first]])
+    numbers, count = _by_first(spans[first[enough]])
+    return Spans(
+        texts=texts[first[enough]],
+        ids=numbers,
+        starts=positions[first[enough]],
+        ends=positions[last[enough]] + shingles.size,
+        covered=covered[enough],
+        held=held[enough],
+        count=count,
+    )
 
 
-def find_spans(
-    shingles: Shingles, text_owner_texts: Ints, text_owner_owners: Ints, *, min_owners: int, min_ratio: float, min_part: float
-) -> Spans:
-    """The recurrent spans in texts whose owners are given as aligned pairs (text, owner), each pair once.
-
-    Neighbouring shingles belong to one span where the rarer one has at least `min_ratio` of the owners of the other.
-    A text contains a span where it holds at least `min_part` of the span's shingles.
-    """
-    distinct, shingle_ids = np.unique(shingles.hashes, return_inverse=True)
-    owners = _owners_of_shingles(shingles, shingle_ids, len(distinct), text_owner_texts, text_owner_owners)
-    recurrent = owners >= min_owners
-    here = np.flatnonzero(recurrent[shingle_ids])
-    ids, texts, positions = shingle_ids[here], shingles.texts[here], shingles.positions[here]
+def _components(ids: Ints, texts: Ints, positions: Ints, owners: Ints, min_ratio: float) -> Ints:
+    """The span of each recurrent shingle, (shingles,), given their occurrences and their owners."""
     follows = (texts[1:] == texts[:-1]) & (positions[1:] == positions[:-1] + 1)
-    low, high = np.minimum(owners[ids[1:]], owners[ids[:-1]]), np.maximum(owners[ids[1:]], owners[ids[:-1]])
-    joined = follows & (low >= min_ratio * high)
-    links = coo_array((np.ones(joined.sum()), (ids[:-1][joined], ids[1:][joined])), shape=(len(distinct),) * 2)
-    _, component = connected_components(links, directed=False)
-    size = np.bincount(component[recurrent.nonzero()[0]], minlength=component.max(initial=-1) + 1)
-    # One row a (text, span): how many of the span's shingles it holds, and from where to where.
-    key = texts * (len(size) + 1) + component[ids]
-    order = np.lexsort((positions, key))
-    key, positions = key[order], positions[order]
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    ends = np.append(starts[1:], len(key)) if len(starts) else starts
-    held = np.array([len(np.unique(ids[order[a:b]])) for a, b in zip(starts, ends, strict=True)], np.int64)
-    span_texts, span_ids = key[starts] // (len(size) + 1), key[starts] % (len(size) + 1)
-    enough = held >= min_part * size[span_ids]
-    span_texts, span_ids = span_texts[enough], span_ids[enough]
-    first, last = positions[starts[enough]], positions[ends[enough] - 1] + shingles.size
-    _, first_seen, renumbered = np.unique(span_ids, return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first_seen, kind="stable"), kind="stable")
-    return Spans(span_texts, rank[renumbered] if len(rank) else span_ids, first, last, len(first_seen))
+    a, b = ids[:-1][follows], ids[1:][follows]
+    joined = np.minimum(owners[a], owners[b]) >= min_ratio * np.maximum(owners[a], owners[b])
+    links = coo_array((np.ones(joined.sum()), (a[joined], b[joined])), shape=(len(owners), len(owners)))
+    if not len(owners):
+        return np.zeros(0, np.int64)
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
-def _owners_of_shingles(shingles: Shingles, shingle_ids: Ints, count: int, texts: Ints, owners: Ints) -> Ints:
-    """How many distinct owners sent each shingle."""
-    order = np.argsort(texts, kind="stable")
-    texts, owners = texts[order], owners[order]
-    low = np.searchsorted(texts, shingles.texts, "left")
-    many = np.searchsorted(texts, shingles.texts, "right") - low
-    pair_owner = owners[np.repeat(low, many) + ranges(many)]
-    pair_shingle, _ = distinct_pairs(np.repeat(shingle_ids, many), pair_owner)
-    return np.bincount(pair_shingle, minlength=count)
+def _by_first(values: Ints) -> tuple[Ints, int]:
+    """The values numbered from 0 in the order in which they first come up, and how many they are."""
+    _, first, at = np.unique(values, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[at], len(first)
+
+
+def _owners_of_shingles(shingles: Shingles, sent_texts: Ints, sent_owners: Ints) -> Ints:
+    """How many distinct owners sent each shingle, (count,)."""
+    order = np.argsort(shingles.ids, kind="stable")
+    ids, texts = shingles.ids[order], shingles.texts[order]
+    low = np.searchsorted(sent_texts, texts, "left")
+    many = np.searchsorted(sent_texts, texts, "right") - low
+    before = np.concatenate([[0], np.cumsum(many)])
+    starts = np.append(group_starts(ids), len(ids))
+    owners = np.zeros(shingles.count, np.int64)
+    begin = 0
+    while begin < len(ids):
+        # Whole shingles, as many as have _PAIRS pairs together, at least one.
+        fits = np.searchsorted(before[starts], before[begin] + _PAIRS, "right") - 1
+        end = int(max(starts[fits], starts[np.searchsorted(starts, begin, "right")]))
+        part = slice(begin, end)
+        owner = sent_owners[np.repeat(low[part], many[part]) + ranges(many[part])]
+        counted = group_sizes(np.repeat(ids[part] - ids[begin], many[part]), owner, int(ids[end - 1] - ids[begin]) + 1)
+        owners[ids[begin] : ids[end - 1] + 1] = counted
+        begin = end
+    return owners

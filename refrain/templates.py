@@ -62,7 +62,7 @@ def mine_templates(
         grouped = read_table(clusters / "segment_clusters.parquet", ["segment_row", "cluster_id"])
         cluster_ids = np.full(table.num_rows, -1)
         cluster_ids[grouped["segment_row"].to_numpy()] = grouped["cluster_id"].to_numpy()
-        segments = SegmentTexts(table["text"].to_pylist(), table["raw"].to_pylist(), cluster_ids)
+        segments = SegmentTexts(table["text"].to_pylist(), table["raw"], cluster_ids)
         advance(1)
         units = find_units(segments, occurrences.segments, occurrences.owners, config)
         advance(1)

@@ -5,20 +5,20 @@ that recurs inside segments that do not, or a cluster of reworded segments, none
 segment belongs to at most one unit of the first and third kind and may hold several spans.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from refrain.config import MineConfig
-from refrain.counting import distinct_pairs, group_sizes
-from refrain.segments import tokens
-from refrain.spans import find_spans, shingle
-from refrain.text import squeezed
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices
+from refrain.spans import SpanRules, Spans, find_spans, shingle
+from refrain.squeezing import squeeze_all
+from refrain.words import excerpt, split_words
 
-Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 EXACT, SPAN, CLUSTER = "exact", "span", "cluster"
 
 
@@ -32,7 +32,7 @@ class Units:
 
     segment_rows: Ints
     unit_rows: Ints
-    whole: NDArray[np.bool_]
+    whole: Flags
     words: Ints
     kinds: list[str]
     texts: list[str]
@@ -42,117 +42,163 @@ class Units:
 class SegmentTexts:
     """The distinct segments: normalised and readable text, cluster (-1 for none), aligned with segment_row."""
 
-    texts: list[str]
-    readable: list[str]
+    texts: Sequence[str]
+    readable: pa.ChunkedArray
     clusters: Ints
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Segments that are equal after squeezing, as one text each.
+
+    `of_segment` gives each segment's variant, `keys` the squeezed forms, `segments` the most widely used segment of
+    each variant; a variant's owners are sent_owners where sent_variants is it.
+    """
+
+    of_segment: Ints
+    keys: list[str]
+    segments: Ints
+    sent_variants: Ints
+    sent_owners: Ints
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Units of one kind, and pairs (segment, unit) that they account for; units are numbered on from those before."""
+
+    segment_rows: Ints
+    unit_rows: Ints
+    whole: Flags
+    words: Ints  # of each new unit
+    texts: list[str]
 
 
 def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_owners: Ints, config: MineConfig) -> Units:
     """The units over `occurrence_*`, aligned arrays with one entry a (request, segment): who sent which segment."""
-    variants, keys = _variants(segments.texts)
-    words = [tokens(key) for key in keys]
-    lengths = np.fromiter(map(len, words), np.int64, len(words))
-    text_texts, text_owners = distinct_pairs(variants[occurrence_segments], occurrence_owners)
-    recurrent = np.bincount(text_texts, minlength=len(keys)) >= config.min_owners
-    first = np.unique(variants, return_index=True)[1]  # the first segment of each variant group, for its readable form
+    variants = _variants(segments.texts, occurrence_segments, occurrence_owners)
+    words = split_words(variants.keys)
+    lengths = words.lengths
+    recurrent = np.bincount(variants.sent_variants, minlength=len(lengths)) >= config.min_owners
+    rules = SpanRules(config.min_owners, config.span_min_ratio, config.span_min_part)
+    spans = find_spans(shingle(words, config.span_words), variants.sent_variants, variants.sent_owners, rules)
+    covered = np.zeros(len(lengths), np.int64)
+    np.maximum.at(covered, spans.texts, spans.covered)
+    mostly = ~recurrent & (covered >= config.span_whole_part * np.maximum(lengths, 1))
 
-    exact_ids = np.cumsum(recurrent) - 1
-    member_rows = np.flatnonzero(recurrent[variants])
-    rows, units, whole = [member_rows], [exact_ids[variants[member_rows]]], [np.ones(len(member_rows), bool)]
-    unit_words = list(lengths[recurrent])
-    kinds = [EXACT] * len(unit_words)
-    texts = [segments.readable[first[v]] for v in np.flatnonzero(recurrent)]
-
-    shingles = shingle(words, config.span_words)
-    spans = find_spans(
-        shingles,
-        text_texts,
-        text_owners,
-        min_owners=config.min_owners,
-        min_ratio=config.span_min_ratio,
-        min_part=config.span_min_part,
-    )
-    home = _homes(spans.span_texts, spans.span_ids, spans.count, recurrent, spans.ends - spans.starts, lengths, exact_ids)
-    inside = ~recurrent[spans.span_texts]
-    covered = np.zeros(len(keys), np.int64)
-    np.maximum.at(covered, spans.span_texts[inside], (spans.ends - spans.starts)[inside])
-    needed = np.unique(spans.span_ids[inside & (home[spans.span_ids] < 0)])
-    new_ids = np.full(spans.count, -1)
-    new_ids[needed] = len(unit_words) + np.arange(len(needed))
-    target = np.where(home >= 0, home, new_ids)
-    longest = _longest(spans.span_ids, spans.ends - spans.starts, spans.count)
-    for span in needed:
-        at = longest[span]
-        text = words[spans.span_texts[at]][spans.starts[at] : spans.ends[at]]
-        unit_words.append(len(text))
-        kinds.append(SPAN)
-        texts.append(" ".join(text))
-    by_variant = np.argsort(variants, kind="stable")
-    bounds = np.searchsorted(variants[by_variant], np.arange(len(keys) + 1))
-    for at in np.flatnonzero(inside):
-        text = spans.span_texts[at]
-        held = by_variant[bounds[text] : bounds[text + 1]]
-        rows.append(held)
-        units.append(np.full(len(held), target[spans.span_ids[at]]))
-        whole.append(np.full(len(held), bool(covered[text] >= config.span_whole_part * lengths[text])))
-
-    # Clusters gather what neither recurs nor is mostly a span.
-    mostly = covered >= config.span_whole_part * np.maximum(lengths, 1)
-    free = (segments.clusters >= 0) & ~recurrent[variants] & ~mostly[variants]
-    free_owner = free[occurrence_segments]
-    count = int(segments.clusters.max(initial=-1)) + 1
-    owners = group_sizes(
-        segments.clusters[occurrence_segments[free_owner]], occurrence_owners[free_owner], count
-    ) if count else np.zeros(0, np.int64)
-    live = np.flatnonzero(owners >= config.min_owners)
-    ids = np.full(count, -1)
-    ids[live] = len(unit_words) + np.arange(len(live))
-    held = np.flatnonzero(free & (ids[segments.clusters] >= 0)) if count else np.zeros(0, np.int64)
-    held_units = ids[segments.clusters[held]]
-    rows.append(held)
-    units.append(held_units)
-    whole.append(np.ones(len(held), bool))
-    order = np.argsort(held_units, kind="stable")
-    for members in np.split(held[order], np.flatnonzero(np.diff(held_units[order])) + 1) if len(held) else []:
-        sizes = lengths[variants[members]]
-        unit_words.append(int(np.median(sizes)))
-        kinds.append(CLUSTER)
-        texts.append(segments.readable[members[np.argsort(sizes, kind="stable")[len(sizes) // 2]]])
-    return _sorted(np.concatenate(rows), np.concatenate(units), np.concatenate(whole), np.array(unit_words), kinds, texts)
+    exact = _exact_units(segments, variants, recurrent, lengths)
+    inner = _span_units(segments, variants, spans, recurrent, mostly, lengths, len(exact.words))
+    free = (segments.clusters >= 0) & ~(recurrent | mostly)[variants.of_segment]
+    before = len(exact.words) + len(inner.words)
+    sizes = lengths[variants.of_segment]
+    reworded = _cluster_units(segments, free, sizes, occurrence_segments, occurrence_owners, config.min_owners, before)
+    return _in_order({EXACT: exact, SPAN: inner, CLUSTER: reworded})
 
 
-def _variants(texts: list[str]) -> tuple[Ints, list[str]]:
-    """The group of each text, equal where texts are equal after squeezing, and the squeezed form of each group."""
+def _variants(texts: Sequence[str], occurrence_segments: Ints, occurrence_owners: Ints) -> Variants:
+    """The variants, numbered in the order of their first segments."""
     ids: dict[str, int] = {}
-    groups = np.fromiter((ids.setdefault(squeezed(t) or t, len(ids)) for t in texts), np.int64, len(texts))
-    return groups, list(ids)
+    forms = zip(texts, squeeze_all(texts), strict=True)
+    of_segment = np.fromiter((ids.setdefault(form or text, len(ids)) for text, form in forms), np.int64, len(texts))
+    sent_segments, owners = distinct_pairs(occurrence_segments, occurrence_owners)
+    usage = np.bincount(sent_segments, minlength=len(texts))
+    order = np.lexsort((-usage, of_segment))  # stable: the first of equals
+    widest = order[group_starts(of_segment[order])]
+    sent_variants, sent_owners = distinct_pairs(of_segment[sent_segments], owners)
+    return Variants(of_segment, list(ids), widest, sent_variants, sent_owners)
 
 
-def _homes(texts: Ints, ids: Ints, count: int, recurrent: NDArray[np.bool_], covered: Ints, lengths: Ints, exact: Ints) -> Ints:
-    """The recurrent text that each span is (most of) a part of, as its unit; -1 where none holds it."""
-    home = np.full(count, -1)
-    at = np.flatnonzero(recurrent[texts])
-    # The text of which the span is the largest part; the smallest id wins among equals.
-    part = covered[at] / lengths[texts[at]]
-    order = np.lexsort((texts[at], -part, ids[at]))
-    first = np.unique(ids[at][order], return_index=True)
-    home[first[0]] = exact[texts[at][order][first[1]]]
+def _exact_units(segments: SegmentTexts, variants: Variants, recurrent: Flags, lengths: Ints) -> _Found:
+    """One unit a recurrent variant."""
+    rows = np.flatnonzero(recurrent[variants.of_segment])
+    units = (np.cumsum(recurrent) - 1)[variants.of_segment[rows]]
+    texts = segments.readable.take(pa.array(variants.segments[recurrent])).to_pylist()
+    return _Found(rows, units, np.ones(len(rows), bool), lengths[recurrent], texts)
+
+
+def _span_units(
+    segments: SegmentTexts,
+    variants: Variants,
+    spans: Spans,
+    recurrent: Flags,
+    mostly: Flags,
+    lengths: Ints,
+    before: int,
+) -> _Found:
+    """One unit a span that variants hold which do not recur themselves, but where the span is part of a variant that
+    recurs: then it stands for that one's unit."""
+    home = _homes(spans, recurrent, lengths)
+    inside = np.flatnonzero(~recurrent[spans.texts])
+    needed = np.unique(spans.ids[inside][home[spans.ids[inside]] < 0])
+    unit_of_span = np.where(home >= 0, (np.cumsum(recurrent) - 1)[home], -1)
+    unit_of_span[needed] = before + np.arange(len(needed))
+    fullest = _fullest(spans)[needed]
+    sizes = spans.ends[fullest] - spans.starts[fullest]
+    quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).to_pylist()
+    bounds = zip(quoted, spans.starts[fullest].tolist(), spans.ends[fullest].tolist(), strict=True)
+    texts = [excerpt(text, start, end) for text, start, end in bounds]
+
+    by_variant = np.argsort(variants.of_segment, kind="stable")
+    edges = slices(variants.of_segment[by_variant], len(lengths))
+    held = spans.texts[inside]
+    many = edges[held + 1] - edges[held]
+    rows = by_variant[np.repeat(edges[held], many) + ranges(many)]
+    return _Found(rows, np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(mostly[held], many), sizes, texts)
+
+
+def _homes(spans: Spans, recurrent: Flags, lengths: Ints) -> Ints:
+    """The recurrent variant of which each span is the largest part; -1 where it is part of none."""
+    at = np.flatnonzero(recurrent[spans.texts])
+    part = (spans.ends[at] - spans.starts[at]) / lengths[spans.texts[at]]
+    at = at[np.lexsort((spans.texts[at], -part, spans.ids[at]))]
+    at = at[group_starts(spans.ids[at])]
+    home = np.full(spans.count, -1)
+    home[spans.ids[at]] = spans.texts[at]
     return home
 
 
-def _longest(ids: Ints, lengths: Ints, count: int) -> Ints:
-    """For each span the entry where it is longest, the first among equals."""
-    order = np.lexsort((np.arange(len(ids)), -lengths, ids))
-    found, first = np.unique(ids[order], return_index=True)
-    out = np.full(count, -1)
-    out[found] = order[first]
-    return out
+def _fullest(spans: Spans) -> Ints:
+    """The entry in which each span is most complete, the tightest and first among equals, (spans.count,)."""
+    order = np.lexsort((spans.ends - spans.starts, -spans.held, spans.ids))
+    return order[group_starts(spans.ids[order])]
 
 
-def _sorted(rows: Ints, units: Ints, whole: NDArray[np.bool_], words: Ints, kinds: list[str], texts: list[str]) -> Units:
-    """The pairs sorted and once each."""
+def _cluster_units(
+    segments: SegmentTexts,
+    free: Flags,
+    sizes: Ints,
+    occurrence_segments: Ints,
+    occurrence_owners: Ints,
+    min_owners: int,
+    before: int,
+) -> _Found:
+    """One unit a cluster whose segments, those that are `free`, enough owners sent. It reads like its segment of median
+    length."""
+    sent = free[occurrence_segments]
+    count = int(segments.clusters.max(initial=-1)) + 1
+    owners = group_sizes(segments.clusters[occurrence_segments[sent]], occurrence_owners[sent], count)
+    live = owners >= min_owners
+    rows = np.flatnonzero(free)
+    rows = rows[live[segments.clusters[rows]]]
+    units = (np.cumsum(live) - 1)[segments.clusters[rows]]
+    order = np.lexsort((sizes[rows], units))
+    edges = slices(units[order], int(live.sum()))
+    below, above = rows[order[(edges[1:] + edges[:-1] - 1) // 2]], rows[order[(edges[1:] + edges[:-1]) // 2]]
+    texts = segments.readable.take(pa.array(above)).to_pylist()
+    return _Found(rows, before + units, np.ones(len(rows), bool), (sizes[below] + sizes[above]) // 2, texts)
+
+
+def _in_order(found: dict[str, _Found]) -> Units:
+    """The units of all kinds, the pairs sorted and once each: whole where one of equals is."""
+    rows = np.concatenate([part.segment_rows for part in found.values()])
+    units = np.concatenate([part.unit_rows for part in found.values()])
+    whole = np.concatenate([part.whole for part in found.values()])
     order = np.lexsort((~whole, units, rows))
-    rows, units, whole = rows[order], units[order], whole[order]
-    new = np.ones(len(rows), bool)
-    new[1:] = (rows[1:] != rows[:-1]) | (units[1:] != units[:-1])
-    return Units(rows[new], units[new], whole[new], words, kinds, texts)
+    order = order[group_starts(rows[order], units[order])]
+    return Units(
+        segment_rows=rows[order],
+        unit_rows=units[order],
+        whole=whole[order],
+        words=np.concatenate([part.words for part in found.values()]),
+        kinds=[kind for kind, part in found.items() for _ in part.texts],
+        texts=[text for part in found.values() for text in part.texts],
+    )

@@ -1,0 +1,53 @@
+"""The words of many texts as one array of numbers, and the way back to a readable text."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from refrain.counting import Ints
+from refrain.segments import token_spans, tokens
+from refrain.text import normalise_folded, squeezed
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts as word numbers: text i is ids[bounds[i]:bounds[i + 1]]. Words are numbered in the order in which they come
+    up; equal numbers are equal words."""
+
+    ids: Ints
+    bounds: Ints  # (texts + 1,)
+
+    @property
+    def lengths(self) -> Ints:
+        """The number of words of each text, (texts,)."""
+        return np.diff(self.bounds)
+
+
+def split_words(texts: Iterable[str]) -> Words:
+    """The words of texts that hold no white space but single spaces between words, as `tokens` tells them apart."""
+    spaced = [text if text.isascii() else " ".join(tokens(text)) for text in texts]
+    parts = pc.split_pattern(pa.array(spaced, pa.large_string()), " ")
+    encoded = parts.flatten().dictionary_encode()
+    ids = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = pc.list_value_length(parts).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Words(ids, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def excerpt(readable: str, start: int, end: int) -> str:
+    """The part of a readable text that the words [start, end) of its squeezed form stand for; these words themselves
+    where repeated characters keep the two from being aligned."""
+    pieces = token_spans(readable)
+    ends = list(accumulate(len(_squeezed_tokens(readable[low:high])) for low, high in pieces))
+    words = _squeezed_tokens(readable)
+    if not words or ends[-1] != len(words):
+        return " ".join(words[start:end])
+    return readable[pieces[bisect_right(ends, start)][0] : pieces[bisect_left(ends, end)][1]]
+
+
+def _squeezed_tokens(text: str) -> list[str]:
+    return tokens(squeezed(normalise_folded(text)))
