@@ -28,7 +28,10 @@ TEXTS = [f"segment number {word}" for word in WORDS]
 
 @dataclass
 class HashEncoder:
-    """A true encoder of one line: the text's hash as a direction. Counts what it is asked for; stops where told."""
+    """A true encoder of one line: the text's hash as a direction.
+
+    Keeps which segments of these tests it was asked for (not the probe sentences), and stops where it is told.
+    """
 
     fingerprint: str = FINGERPRINT
     dimension: int = 8
@@ -37,9 +40,10 @@ class HashEncoder:
     stop_after: int = 1_000_000
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        if len(self.asked) + len(texts) > self.stop_after:
+        segments = [text for text in texts if text in TEXTS]
+        if len(self.asked) + len(segments) > self.stop_after:
             raise KeyboardInterrupt
-        self.asked.extend(texts)
+        self.asked.extend(segments)
         if not texts:
             return np.empty((0, self.dimension), np.float32)
         raw = np.frombuffer(b"".join(hashlib.blake2b(t.encode(), digest_size=8).digest() for t in texts), np.uint8)
@@ -83,7 +87,7 @@ def shard_files(tmp_path: Path, suffix: str) -> list[Path]:
 def test_every_segment_finds_its_own_vector(embed: Embed, tmp_path: Path) -> None:
     encoder = HashEncoder()
     counts = embed([*TEXTS, "1234 --- !!", "漢字"], encoder)
-    assert counts == {"segments": 13, "without_letters": 1, "encoded": 12, "damaged_shards": 0}
+    assert {"segments": 13, "without_letters": 1, "encoded": 12, "damaged_shards": 0}.items() <= counts.items()
     opened = open_vectors(tmp_path / "vectors", Store(tmp_path / "store"))
     table = pq.read_table(tmp_path / "vectors.requests" / "segments.parquet").to_pylist()
     texts = [table[row]["text"] for row in opened.segment_rows]
