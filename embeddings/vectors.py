@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from embeddings.encoder import Encoder, open_encoder
+from embeddings.near_probes import tag_near_probes
 from embeddings.shards import DIGEST_BYTES, Digests, Rows, Shards, as_digests, open_shards, sweep_shards, write_shard
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
-from refrain.probes import ProbeRule, read_probes, tag_segments
 from refrain.progress import Progress
 from refrain.queries import ROW_GROUP_ROWS, batches, database, write_table
 
@@ -89,38 +89,17 @@ def embed_with(
             write_shard(folder, as_digests(part.column("digest").to_pylist()), vectors)
             advance(part.num_rows)
     write_table(out / VECTORS, SCHEMA, _blocks(rows, digests))
-    _write_probes(encoder, segments, open_shards(folder), rows, digests, out, config)
     description = {"model": encoder.model, "fingerprint": encoder.fingerprint, "dimension": encoder.dimension}
     (out / ENCODER).write_text(json.dumps(description, sort_keys=True) + "\n", encoding="utf-8")
+    tagged = tag_near_probes(encoder, open_vectors(out, store), requests, out, config)
     logger.info("%d of %d segments were new to the encoder", len(new_rows), total)
     return {
         "segments": total,
         "without_letters": total - len(rows),
+        "tagged": tagged,
         "encoded": len(new_rows),
         "damaged_shards": shards.damaged,
     }
-
-
-def _write_probes(
-    encoder: Encoder, segments: Path, shards: Shards, rows: Rows, digests: Digests, out: Path, config: EmbedConfig
-) -> None:
-    """Nothing; the segments near a probe sentence lie in `out`, with the class and the similarity."""
-    probes = read_probes(config_file(config.probes))
-    probe_vectors = encoder.encode(probes.sentences)
-    rule = ProbeRule(
-        config.probe_min_cosine, config.probe_min_ngram_cosine, config.probe_rarest_share, config.probe_ngrams,
-        config.shard_rows,
-    )  # fmt: skip
-    texts = pq.read_table(segments, columns=["text"])["text"].take(pa.array(rows)).to_pylist()
-    tags = tag_segments(texts, lambda at: shards.gather(digests[at]), probes, probe_vectors, rule)
-    names = np.array(probes.names, dtype=object)
-    columns = {
-        "segment_row": rows[tags.positions],
-        "tag": names[tags.classes],
-        "similarity": tags.similarities.astype(np.float64),
-        "measure": np.where(tags.by_vector, "vector", "ngram"),
-    }
-    write_columns(out / PROBES, PROBES_SCHEMA, columns)
 
 
 def open_vectors(vectors: Path, store: Store) -> SegmentVectors:

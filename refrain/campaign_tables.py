@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from refrain.config import ScoreConfig
 from refrain.counting import Ints, slices
 from refrain.peeling import Suspect
 from refrain.population import Population
+from refrain.signals import Signal, campaign_signals
 from refrain.tables import column, write_columns
 
 
@@ -49,6 +50,7 @@ def write_campaigns(
     population: Population,
     requests: Path,
     config: ScoreConfig,
+    signals: dict[int, list[Signal]],
     counts: Mapping[str, int],
 ) -> dict[str, int]:
     """The stage's counts; `out` then holds all tables."""
@@ -67,6 +69,7 @@ def write_campaigns(
     members: dict[str, list[Any]] = {name: [] for name in _MEMBERS.names}
     tests: dict[str, list[Any]] = {name: [] for name in _TESTS.names}
     benign: dict[str, list[Any]] = {name: [] for name in _BENIGN.names}
+    tags: dict[str, list[Any]] = {name: [] for name in _SIGNALS.names}
     for number, item in enumerate(ranked):
         own = by_campaign[bounds[number] : bounds[number + 1]]
         rows = _member_rows(number, item, own, request_account, account_owner, population, config)
@@ -74,12 +77,15 @@ def write_campaigns(
             _append(members, row)
         assessment = item.suspect.assessment
         times = population.request_time[own]
+        near = campaign_signals(signals, item.suspect.templates)
+        for signal in near:
+            _append(tags, {"campaign_id": number, **asdict(signal)})
         _append(campaigns, {
             "campaign_id": number, "score": item.score, "p_value": assessment.p_value,
             "q_value": item.suspect.q_value, "alert": item.alert, "accounts": len(rows),
             "owners": len(item.members), "requests": len(own),
             "first_seen": int(times.min(initial=np.iinfo(np.int64).max)) if len(own) else 0,
-            "last_seen": int(times.max(initial=0)), "templates": item.templates.tolist(), "signal_tags": [],
+            "last_seen": int(times.max(initial=0)), "templates": item.templates.tolist(), "signal_tags": [s.tag for s in near],
             "benign": [h.name for h in assessment.hypotheses if h.holds],
             "families": sorted(f for f, p in assessment.unexplained.items() if p <= config.silent_p),
         })  # fmt: skip
@@ -100,6 +106,7 @@ def write_campaigns(
     write_columns(out / "members.parquet", _MEMBERS, members)
     write_columns(out / "tests.parquet", _TESTS, tests)
     write_columns(out / "benign.parquet", _BENIGN, benign)
+    write_columns(out / "signals.parquet", _SIGNALS, tags)
     return {
         **counts,
         "campaigns": len(ranked),
@@ -207,6 +214,9 @@ _TESTS = pa.schema([
     ("campaign_id", pa.int64()), ("family", pa.string()), ("test", pa.string()), ("observed", pa.float64()),
     ("expected", pa.float64()), ("p_value", pa.float64()), ("off", pa.string()), ("text", pa.string()),
 ])  # fmt: skip
+_SIGNALS = pa.schema(
+    [("campaign_id", pa.int64()), ("tag", pa.string()), ("similarity", pa.float64()), ("measure", pa.string())]
+)
 _BENIGN = pa.schema(
     [("campaign_id", pa.int64()), ("hypothesis", pa.string()), ("holds", pa.bool_()), ("text", pa.string())]
 )

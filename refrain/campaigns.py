@@ -26,6 +26,7 @@ from refrain.members import MemberRule, Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.population import Population, read_population
 from refrain.progress import Progress
+from refrain.signals import template_signals
 from refrain.tables import read_columns
 
 
@@ -51,9 +52,9 @@ class TemplateUses:
 
 
 def score_campaigns(
-    requests: Path, templates: Path, out: Path, config: ScoreConfig, *, store: Store, progress: Progress
+    requests: Path, vectors: Path, templates: Path, out: Path, config: ScoreConfig, *, store: Store, progress: Progress
 ) -> dict[str, int]:
-    """Counts of what was found; `out` then holds campaigns, members, tests, benign and request_campaigns."""
+    """Counts of what was found; `out` then holds campaigns, members, tests, signals, benign and request_campaigns."""
     population = read_population(requests, config.ipv4_prefix, config.ipv6_prefix)
     uses = _read_uses(templates)
     pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
@@ -74,7 +75,7 @@ def score_campaigns(
     watched = [s for s in suspects if s.q_value > config.false_discovery_rate]
     return write_campaigns(
         out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates, uses.shares,
-        np.diff(pairs.bounds), population, requests, config,
+        np.diff(pairs.bounds), population, requests, config, template_signals(vectors, templates),
         counts={"candidates": len(groups), "explained_by_others": len(explained)},
     )  # fmt: skip
 

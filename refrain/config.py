@@ -105,6 +105,11 @@ class EmbedConfig:
             raise ValueError(f'device must be "auto", "cpu" or "cuda", not {self.device!r}')
         if min(self.max_tokens, self.batch_tokens, self.shard_rows, self.memory_limit_mib, *self.padded_tokens) < 1:
             raise ValueError("every size must be at least 1")
+    probes: ContentFile
+    probe_min_cosine: float
+    probe_min_ngram_cosine: float
+    probe_rarest_share: float
+    probe_ngrams: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from refrain.counting import Ints, distinct_pairs, slices
 from refrain.owners import exit_network
+from refrain.scripts import script_of
 from refrain.tables import Coded, read_coded, read_columns, read_table
 
 Floats = NDArray[np.float64]
@@ -149,28 +150,10 @@ def _most_used(owner: Ints, codes: Ints, owners: int) -> Ints:
     return out
 
 
-_SCRIPTS = ((0x0400, 0x0530), (0x0590, 0x0780), (0x0900, 0x0E00), (0x0E00, 0x1100), (0x2E80, 0xA4D0), (0xAC00, 0xD7B0))
-
-
 def _scripts(requests: Path, request_owner: Ints, owners: int) -> Ints:
-    """A code of each owner's most used script: 0 Latin and others, then Cyrillic, Semitic, Indic, South-East Asian,
-    Chinese and Japanese, Korean."""
+    """The code of each owner's most used script, as `scripts.script_of` numbers them."""
     texts = read_table(requests / "segments.parquet", ["text"])["text"].to_pylist()
-    code = np.fromiter(map(_script, texts), np.int64, len(texts))
+    code = np.fromiter(map(script_of, texts), np.int64, len(texts))
     placed = read_columns(requests / "request_segments", ["request_row", "segment_row"])
     scripts = _most_used(request_owner[placed["request_row"]], code[placed["segment_row"]], owners)
     return np.maximum(scripts, 0)
-
-
-def _script(text: str) -> int:
-    if text.isascii():
-        return 0
-    found = [0] * (len(_SCRIPTS) + 1)
-    for char in text:
-        point = ord(char)
-        if point >= _SCRIPTS[0][0]:
-            for number, (low, high) in enumerate(_SCRIPTS, 1):
-                if low <= point < high:
-                    found[number] += 1
-    best = max(range(len(found)), key=found.__getitem__)
-    return best if found[best] * 2 > sum(map(str.isalpha, text)) else 0

@@ -41,7 +41,7 @@ INPUTS = {
     "index": ("requests", "vectors"),
     "cluster": ("requests", "neighbours"),
     "mine": ("requests", "clusters"),
-    "score": ("requests", "templates"),
+    "score": ("requests", "vectors", "templates"),
     "export": ("requests", "clusters", "templates", "campaigns"),
 }
 """Verb to the nouns of the folders that it reads, in the order of its function's arguments."""
@@ -154,15 +154,18 @@ def mine(requests: Path, clusters: Path, config: Config, *, store: Store, progre
     return complete_stage("mine", _contents(requests, clusters), config.mine, "refrain.templates", compute, store)
 
 
-def score(requests: Path, templates: Path, config: Config, *, store: Store, progress: Progress) -> Result:
+def score(
+    requests: Path, vectors: Path, templates: Path, config: Config, *, store: Store, progress: Progress
+) -> Result:
     """The folder of campaigns, their members and the evidence."""
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.campaigns import score_campaigns
 
-        return score_campaigns(requests, templates, out, config.score, store=store, progress=progress)
+        return score_campaigns(requests, vectors, templates, out, config.score, store=store, progress=progress)
 
-    return complete_stage("score", _contents(requests, templates), config.score, "refrain.campaigns", compute, store)
+    inputs = _contents(requests, vectors, templates)
+    return complete_stage("score", inputs, config.score, "refrain.campaigns", compute, store)
 
 
 def export(

@@ -1,0 +1,110 @@
+"""Probe sentences by class, and which segments of a log they are near.
+
+Two measures: cosine of the encoder's vectors, for scripts that the encoder reads, and cosine of character n-grams, for
+every script. Both mean little as a number ("0.4" is near in one script and anything in another), so a segment is tagged
+where its similarity is high and rare among the segments of its own script.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from refrain.counting import Ints
+from refrain.errors import ConfigError
+from refrain.scripts import LATIN, script_of
+from refrain.text import normalise
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Sentences in normalised form, aligned with the class of each; `titles` say what a class asks for."""
+
+    sentences: list[str]
+    classes: Ints
+    names: list[str]
+    titles: list[str]
+
+
+@dataclass(frozen=True)
+class ProbeRule:
+    """When a segment is near a class."""
+
+    min_cosine: float  # of vectors
+    min_ngram_cosine: float
+    rarest_share: float  # of the segments of its script that may be as near
+    ngrams: tuple[int, int]  # characters
+    block_rows: int
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Tagged segments: position of the segment, its class, the similarity, and its measure (vector or ngram)."""
+
+    positions: Ints
+    classes: Ints
+    similarities: Floats
+    by_vector: NDArray[np.bool_]
+
+
+def read_probes(path: Path) -> Probes:
+    """The probes of a TOML file; ConfigError where it is not of the form [class] title, sentences."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        names = sorted(tables)
+        titles = [str(tables[name]["title"]) for name in names]
+        pairs = [(normalise(str(s)), number) for number, name in enumerate(names) for s in tables[name]["sentences"]]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path.name} holds no probes", hint="each class is a table with a title and a list of sentences"
+        ) from error
+    return Probes([s for s, _ in pairs], np.array([c for _, c in pairs], np.int64), names, titles)
+
+
+def tag_segments(
+    texts: list[str], vectors: Callable[[slice], Floats], probes: Probes, probe_vectors: Floats, rule: ProbeRule
+) -> Tags:
+    """The tags of segments given as normalised texts with their unit vectors, `vectors` giving
+    (rows, d) of a slice, at most one a (segment, class)."""
+    scripts = np.fromiter(map(script_of, texts), np.int64, len(texts))
+    probe_scripts = np.fromiter(map(script_of, probes.sentences), np.int64, len(probes.sentences))
+    count = len(probes.names)
+    by_vector = np.full((len(texts), count), -1.0, np.float32)
+    by_ngram = np.zeros((len(texts), count), np.float32)
+    hashed = HashingVectorizer(analyzer="char_wb", ngram_range=rule.ngrams, norm="l2", alternate_sign=False)
+    probe_grams = hashed.transform(probes.sentences)
+    for start in range(0, len(texts), rule.block_rows):
+        block = slice(start, start + rule.block_rows)
+        grams = (hashed.transform(texts[block]) @ probe_grams.T).toarray()
+        near = vectors(block) @ probe_vectors.T
+        for number in range(count):
+            own = probes.classes == number
+            by_ngram[block, number] = grams[:, own].max(axis=1)
+            latin = own & (probe_scripts == LATIN)
+            if latin.any():
+                by_vector[block, number] = near[:, latin].max(axis=1)
+    by_vector[scripts != LATIN] = -1.0
+    strong_vector = _high_and_rare(by_vector, scripts, rule.min_cosine, rule.rarest_share)
+    strong_ngram = _high_and_rare(by_ngram, scripts, rule.min_ngram_cosine, rule.rarest_share)
+    positions, classes = np.nonzero(strong_vector | strong_ngram)
+    vector_wins = strong_vector[positions, classes]
+    similarity = np.where(vector_wins, by_vector[positions, classes], by_ngram[positions, classes])
+    return Tags(positions, classes, similarity.astype(np.float32), vector_wins)
+
+
+def _high_and_rare(similarity: Floats, scripts: Ints, least: float, rarest_share: float) -> NDArray[np.bool_]:
+    """Where a similarity is at least `least` and within the largest `rarest_share` of its script's column."""
+    out = similarity >= least
+    for script in np.unique(scripts):
+        rows = scripts == script
+        level = np.quantile(similarity[rows], 1 - rarest_share, axis=0)
+        out[rows] &= similarity[rows] >= level
+    return out
