@@ -1,40 +1,52 @@
 """Skeletons: the fixed parts of a template in their order, with `{slot}` where its requests differ."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 SLOT = "{slot}"
-Part = int | None  # a unit, or something else
-
+SLOT_PART = -1
 JOIN = "\n"
 
 
-def skeleton(sequences: Sequence[Sequence[Part]], texts: dict[int, str]) -> str:
-    """The skeleton of requests given as sequences of parts: a unit of the template by its id, anything else as None.
+@dataclass(frozen=True)
+class Reading:
+    """How some requests read: units of the template by their numbers, SLOT_PART for anything else, no two of these side
+    by side."""
 
-    It is the most frequent order of units, with a slot in each gap that at least half of the requests in that order
-    fill. `texts` maps a unit to the text to show.
+    parts: tuple[int, ...]
+    requests: int
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """The parts without slots."""
+        return tuple(part for part in self.parts if part != SLOT_PART)
+
+
+def skeleton(readings: Sequence[Reading], texts: Sequence[str]) -> str:
+    """The skeleton of a template's readings; empty where there are none.
+
+    It is the most frequent order of units, long ones counting more, with a slot in each gap that at least half of the
+    requests in that order fill. `texts[unit]` is the text to show.
     """
-    orders = Counter(tuple(part for part in sequence if part is not None) for sequence in sequences)
+    orders: Counter[tuple[int, ...]] = Counter()
+    for reading in readings:
+        orders[reading.units] += reading.requests
     if not orders:
         return ""
     order = min(orders, key=lambda units: (-orders[units] * len(units), units))
-    chosen = [s for s in sequences if tuple(part for part in s if part is not None) == order]
+    chosen = [reading for reading in readings if reading.units == order]
     filled = [0] * (len(order) + 1)
-    for sequence in chosen:
+    for reading in chosen:
         gap = 0
-        open_gap = False
-        for part in sequence:
-            if part is None:
-                filled[gap] += not open_gap
-                open_gap = True
+        for part in reading.parts:
+            if part == SLOT_PART:
+                filled[gap] += reading.requests
             else:
-                gap, open_gap = gap + 1, False
+                gap += 1
     parts: list[str] = []
     for gap, count in enumerate(filled):
-        if 2 * count >= len(chosen):
+        if 2 * count >= orders[order]:
             parts.append(SLOT)
         if gap < len(order):
             parts.append(texts[order[gap]])

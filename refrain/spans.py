@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, mix, ranges
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, mix, portions, ranges
 from refrain.words import Words
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment: odd, so multiplication permutes 64-bit words
@@ -130,17 +130,10 @@ def _owners_of_shingles(shingles: Shingles, sent_texts: Ints, sent_owners: Ints)
     ids, texts = shingles.ids[order], shingles.texts[order]
     low = np.searchsorted(sent_texts, texts, "left")
     many = np.searchsorted(sent_texts, texts, "right") - low
-    before = np.concatenate([[0], np.cumsum(many)])
-    starts = np.append(group_starts(ids), len(ids))
+    starts = np.append(group_starts(ids), len(ids))  # of each shingle, as every one stands somewhere
     owners = np.zeros(shingles.count, np.int64)
-    begin = 0
-    while begin < len(ids):
-        # Whole shingles, as many as have _PAIRS pairs together, at least one.
-        fits = np.searchsorted(before[starts], before[begin] + _PAIRS, "right") - 1
-        end = int(max(starts[fits], starts[np.searchsorted(starts, begin, "right")]))
-        part = slice(begin, end)
+    for some in portions(np.add.reduceat(many, starts[:-1]) if len(ids) else starts[:0], _PAIRS):
+        part = slice(starts[some.start], starts[some.stop])
         owner = sent_owners[np.repeat(low[part], many[part]) + ranges(many[part])]
-        counted = group_sizes(np.repeat(ids[part] - ids[begin], many[part]), owner, int(ids[end - 1] - ids[begin]) + 1)
-        owners[ids[begin] : ids[end - 1] + 1] = counted
-        begin = end
+        owners[some] = group_sizes(np.repeat(ids[part] - some.start, many[part]), owner, some.stop - some.start)
     return owners

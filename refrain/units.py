@@ -86,7 +86,8 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     mostly = ~recurrent & (covered >= config.span_whole_part * np.maximum(lengths, 1))
 
     exact = _exact_units(segments, variants, recurrent, lengths)
-    inner = _span_units(segments, variants, spans, recurrent, mostly, lengths, len(exact.words))
+    fills = spans.covered >= config.span_whole_part * lengths[spans.texts]
+    inner = _span_units(segments, variants, spans, fills, recurrent, lengths, len(exact.words))
     free = (segments.clusters >= 0) & ~(recurrent | mostly)[variants.of_segment]
     before = len(exact.words) + len(inner.words)
     sizes = lengths[variants.of_segment]
@@ -119,8 +120,8 @@ def _span_units(
     segments: SegmentTexts,
     variants: Variants,
     spans: Spans,
+    fills: Flags,
     recurrent: Flags,
-    mostly: Flags,
     lengths: Ints,
     before: int,
 ) -> _Found:
@@ -142,7 +143,7 @@ def _span_units(
     held = spans.texts[inside]
     many = edges[held + 1] - edges[held]
     rows = by_variant[np.repeat(edges[held], many) + ranges(many)]
-    return _Found(rows, np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(mostly[held], many), sizes, texts)
+    return _Found(rows, np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(fills[inside], many), sizes, texts)
 
 
 def _homes(spans: Spans, recurrent: Flags, lengths: Ints) -> Ints:

@@ -1,0 +1,109 @@
+"""What a template is to a person: skeleton, counts, times and examples."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refrain.config import MineConfig
+from refrain.counting import Ints, group_sizes, slices
+from refrain.fillings import count_fillings
+from refrain.occurrences import Occurrences
+from refrain.readings import read_templates
+from refrain.skeletons import skeleton
+from refrain.units import EXACT, Units
+from refrain.uses import Uses
+
+
+@dataclass(frozen=True)
+class Log:
+    """The requests' columns that descriptions need, aligned with request_row; -1 for no text."""
+
+    accounts: Ints
+    owners: Ints
+    times: Ints  # microseconds
+    prompts: Ints  # rows of texts.parquet
+    systems: Ints
+
+
+def describe_templates(
+    uses: Uses, placed: Occurrences, units: Units, template_of_unit: Ints, log: Log, texts: Path, config: MineConfig
+) -> dict[str, Any]:
+    """The columns of templates.parquet; `texts` is the table of the requests' texts."""
+    count = int(template_of_unit.max(initial=-1)) + 1
+    by_template = np.argsort(uses.templates, kind="stable")
+    bounds = slices(uses.templates[by_template], count)
+    requests = uses.requests[by_template]
+    sample = _spread(bounds, config.skeleton_requests)
+    readings = read_templates(uses, by_template[sample], placed, units, template_of_unit, count)
+    shown = [skeleton(found, units.texts)[: config.skeleton_characters] for found in readings]
+    owned = np.flatnonzero(template_of_unit >= 0)
+    owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
+    unit_bounds = slices(template_of_unit[owned], count)
+    kinds = [{units.kinds[unit] for unit in some} for some in np.split(owned, unit_bounds[1:-1])][:count]
+    chosen = [
+        requests[low:high][_of_distinct_owners(log.owners[requests[low:high]], config.examples)]
+        for low, high in pairwise(bounds)
+    ]
+    return {
+        "template_id": np.arange(count),
+        "skeleton": shown,
+        "kind": [EXACT if EXACT in some else min(some) for some in kinds],
+        "words": np.bincount(template_of_unit[owned], units.words[owned], count).astype(np.int64),
+        "requests": np.diff(bounds),
+        "accounts": group_sizes(uses.templates, log.accounts[uses.requests], count),
+        "owners": group_sizes(uses.templates, log.owners[uses.requests], count),
+        # Requests are in the order of time.
+        "first_seen": log.times[requests[bounds[:-1]]],
+        "last_seen": log.times[requests[bounds[1:] - 1]],
+        "fillings": count_fillings(uses, placed, units, template_of_unit, count),
+        "examples": _examples(chosen, log, texts, config.example_characters),
+    }
+
+
+def _spread(bounds: Ints, most: int) -> Ints:
+    """At most `most` positions of each run bounds[i]:bounds[i + 1], evenly from its first to its last."""
+    some = [np.linspace(a, b - 1, min(b - a, most)).astype(np.int64) for a, b in pairwise(bounds.tolist())]
+    return np.concatenate(some) if some else np.zeros(0, np.int64)
+
+
+def _of_distinct_owners(owners: Ints, most: int) -> list[int]:
+    """At most `most` positions of distinct owners, as evenly spread as the owners allow."""
+    free = np.ones(len(owners), bool)
+    found: list[int] = []
+    for target in np.linspace(0, len(owners) - 1, most).astype(np.int64):
+        later, earlier = np.flatnonzero(free[target:]), np.flatnonzero(free[:target])
+        if len(later):
+            found.append(int(target + later[0]))
+        elif len(earlier):
+            found.append(int(earlier[-1]))
+        else:
+            break
+        free &= owners != owners[found[-1]]
+    return sorted(found)
+
+
+def _examples(chosen: list[Ints], log: Log, texts: Path, characters: int) -> list[list[str]]:
+    """The texts of the chosen requests, cut: the prompt, or the system prompt where there is none."""
+    rows = [np.where(log.prompts[some] >= 0, log.prompts[some], log.systems[some]) for some in chosen]
+    text = _texts(texts, np.unique(np.concatenate([*rows, np.zeros(0, np.int64)])), characters)
+    return [[text.get(row, "") for row in some.tolist()] for some in rows]
+
+
+def _texts(table: Path, rows: Ints, characters: int) -> dict[int, str]:
+    """The first characters of some rows' texts, read one row group after the other."""
+    file = pq.ParquetFile(table)
+    found: dict[int, str] = {}
+    before = 0
+    for group in range(file.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        wanted = rows[(rows >= before) & (rows < before + count)]
+        if len(wanted):
+            column = file.read_row_group(group, columns=["text"])["text"].take(pa.array(wanted - before))
+            found.update(zip(wanted.tolist(), (text[:characters] for text in column.to_pylist()), strict=True))
+        before += count
+    return found

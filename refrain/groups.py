@@ -1,0 +1,39 @@
+"""Which units belong to one template: those that stand near each other in requests and mostly occur together.
+
+A line that unrelated templates share ("Question:") occurs mostly without any single one of them, so it glues none
+together: it stays a template of its own, of which nothing follows. What an owner sends again, word for word, counts
+once: nobody can part what belongs together by repeating half of it.
+"""
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts
+from refrain.occurrences import Occurrences, Sequence, first_contents
+
+
+def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, together: float) -> Ints:
+    """A group for each of `count` units, numbered from 0 in the order of their smallest units.
+
+    Two units are linked where at most `near` units lie from one to the other in some request, and the requests where
+    they do are at least `together` of those that hold either (Jaccard index); linked units are one group.
+    """
+    new = first_contents(placed)[sequence.requests]
+    requests, units = sequence.requests[new], sequence.units[new]
+    frequency = group_sizes(units, requests, count)
+    found = [_neighbours(requests, units, step, count) for step in range(1, near + 1)]
+    keys, _ = distinct_pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    first = group_starts(keys)
+    both = np.diff(np.append(first, len(keys)))
+    a, b = np.divmod(keys[first], max(count, 1))
+    strong = both >= together * (frequency[a] + frequency[b] - both)
+    links = coo_array((np.ones(strong.sum()), (a[strong], b[strong])), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+
+def _neighbours(requests: Ints, units: Ints, step: int, count: int) -> tuple[Ints, Ints]:
+    """Each unordered pair of units that stand `step` apart, as one number, and the request; once each."""
+    same = (requests[step:] == requests[:-step]) & (units[step:] != units[:-step])
+    a, b = units[:-step][same], units[step:][same]
+    return distinct_pairs(np.minimum(a, b) * count + np.maximum(a, b), requests[step:][same])

@@ -1,0 +1,61 @@
+"""Which request uses which template, and how the templates are numbered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.counting import Ints, distinct_pairs, group_sizes
+from refrain.occurrences import Occurrences, Sequence
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Pairs (request, template), sorted by request, then template; `shares` of the request's words are fixed, `system`
+    says whether any of these stand in the system prompt."""
+
+    requests: Ints
+    templates: Ints
+    shares: NDArray[np.float64]
+    system: NDArray[np.bool_]
+
+
+def find_uses(
+    sequence: Sequence, placed: Occurrences, segment_words: Ints, unit_words: Ints, groups: Ints, held_part: float
+) -> Uses:
+    """The requests that hold at least `held_part` of a group's words; groups stand for templates here."""
+    count = int(groups.max(initial=-1)) + 1
+    size = np.bincount(groups, unit_words, count)
+    request, unit = distinct_pairs(sequence.requests, sequence.units)
+    # Rows and groups are fewer than 2^31 each, so that one number holds both.
+    keys, at = np.unique(request * count + groups[unit], return_inverse=True)
+    held = np.bincount(at, unit_words[unit], len(keys))
+    requests, templates = np.divmod(keys, max(count, 1))
+    total = np.bincount(placed.requests, segment_words[placed.segments])
+    key_of_entry = np.searchsorted(keys, sequence.requests * count + groups[sequence.units])
+    system = np.bincount(key_of_entry, placed.system[sequence.entries], len(keys)) > 0
+    enough = held >= held_part * size[templates]
+    requests = requests[enough]
+    # Clusters count their median, so that the sum may exceed the request.
+    shares = np.minimum(held[enough] / np.maximum(total[requests], 1), 1)
+    return Uses(requests, templates[enough], shares, system[enough])
+
+
+def final_ids(uses: Uses, owner_of_request: Ints, count: int, min_owners: int) -> Ints:
+    """The template of each of `count` groups, numbered by owners, then requests, most first, then smallest unit; -1
+    where fewer than `min_owners` use it."""
+    owners = group_sizes(uses.templates, owner_of_request[uses.requests], count)
+    requests = np.bincount(uses.templates, minlength=count)
+    order = np.lexsort((-requests, -owners))  # stable: groups are numbered by their smallest units
+    kept = order[owners[order] >= min_owners]
+    ids = np.full(count, -1)
+    ids[kept] = np.arange(len(kept))
+    return ids
+
+
+def renumbered(uses: Uses, ids: Ints) -> Uses:
+    """The uses with groups as templates; those of dropped groups are left out."""
+    templates = ids[uses.templates]
+    live = np.flatnonzero(templates >= 0)
+    order = live[np.lexsort((templates[live], uses.requests[live]))]
+    return Uses(uses.requests[order], templates[order], uses.shares[order], uses.system[order])
