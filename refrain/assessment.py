@@ -52,8 +52,9 @@ def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, 
     results = [test(candidate, setting) for test in identity.TESTS]
     results += [test(candidate, setting, sets) for test in identity.TESTS_BY_DRAWS]
     results.append(time.round_the_clock(candidate, setting, instruments.rhythms, instruments.rhythm))
-    results.append(time.same_minutes(candidate, setting, sets, instruments.minute_bins))
-    results.append(time.same_instants(candidate, setting, instruments.shift_hours))
+    controls = time.drawn_requests(candidate, setting, sets)
+    results.append(time.same_minutes(candidate, setting, controls, instruments.minute_bins))
+    results.append(time.same_instants(candidate, setting, controls, instruments.shift_hours))
     results.append(time.adopted_together(candidate, setting))
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}

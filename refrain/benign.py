@@ -40,6 +40,7 @@ class Hypothesis:
     holds: bool
     explains: tuple[str, ...]
     text: str
+    of_group: bool = False  # it names a group of owners, whose members are each other's best controls
 
 
 def benign_hypotheses(
@@ -55,7 +56,7 @@ def benign_hypotheses(
     client = _largest(population.client[users][population.client[users] >= 0], len(users))
     network, network_users, network_owners = _place(population.network, users)
     card, _, _ = _place(population.card, users)
-    hours = concentration(population.hours[candidate.requests]) if len(candidate.requests) > 1 else 0.0
+    hours = float(concentration(population.hours[candidate.requests])) if len(candidate.requests) > 1 else 0.0
     once = float((candidate.counts == 1).mean())
     busiest = float(np.sort(candidate.counts)[::-1][: rule.few_owners].sum() / candidate.counts.sum())
     human = quiet("time_rhythm", "time_minutes")
@@ -70,18 +71,21 @@ def benign_hypotheses(
             ("identity_client", "identity_young"),
             f"{client:.0%} of the users have one client; cards, networks and hours are "
             + ("their own" if product else "not all their own"),
+            of_group=True,
         ),
         Hypothesis(
             "course, office or hackathon in one place",
             place,
             ("identity_network", "identity_young", "identity_client", "time_instants", "time_adoption"),
             f"{network:.0%} of the users come from one network; hours of all users lie together by {hours:.2f}",
+            of_group=True,
         ),
         Hypothesis(
             "one customer's accounts",
             card >= rule.card_share,
             ("identity_card", "identity_network", "identity_client", "identity_young"),
             f"{card:.0%} of the users pay with one card",
+            of_group=True,
         ),
         Hypothesis(
             "gateway",

@@ -17,7 +17,7 @@ from refrain.campaign_tables import ScoredCampaign, write_campaigns
 from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values
-from refrain.coordination.controls import stratify
+from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import Candidate, Setting, candidate, setting
 from refrain.coordination.time import RhythmRule, Rhythms
 from refrain.coordination.use import use_reference
@@ -60,24 +60,43 @@ def score_campaigns(
     pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
     strata = stratify(population, config.activity_bins, config.stratum_owners)
     shared = setting(population, strata, config.draws, config.seed)
-    instruments = _instruments(population, uses, pairs, config)
+    instruments = _instruments(population, strata, uses, pairs, config)
     groups = _candidates(uses, pairs, population, config)
     assessed = _assess_all(groups, uses, shared, instruments, config, progress)
     suspects = _suspects(groups, assessed, uses, shared, instruments, config)
     alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
     max_p = max((s.assessment.p_value for s in alerting), default=0.0)
+    watched = [s for s in suspects if s.q_value > config.false_discovery_rate]
+    matched = _matched_by_benign_groups(shared, watched, config)
 
     def reassess(own: Candidate, templates: Ints) -> float:
-        return assess(own, shared, instruments, system=bool(uses.system[templates[0]])).p_value
+        return assess(own, matched, instruments, system=bool(uses.system[templates[0]])).p_value
 
-    findings, explained = peel(alerting, population, reassess, max_p, config.min_owners)
+    lasting = [s for s in alerting if matched is shared or reassess(s.candidate, s.templates) <= max_p]
+    findings, explained = peel(lasting, population, reassess, max_p, config.min_owners)
     findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
-    watched = [s for s in suspects if s.q_value > config.false_discovery_rate]
     return write_campaigns(
         out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates, uses.shares,
         np.diff(pairs.bounds), population, requests, config, template_signals(vectors, templates),
-        counts={"candidates": len(groups), "explained_by_others": len(explained)},
+        counts={
+            "candidates": len(groups),
+            "explained_by_groups": len(alerting) - len(lasting),
+            "explained_by_others": len(explained),
+        },
     )  # fmt: skip
+
+
+def _matched_by_benign_groups(shared: Setting, watched: list[Suspect], config: ScoreConfig) -> Setting:
+    """The setting whose controls are matched by benign groups too: the users of a product or of a place are compared with
+    one another. What everybody there types has the product's client, or the place's network, and means nothing."""
+    groups = [
+        s.candidate.owners
+        for s in watched
+        if s.assessment.raw <= config.watch_p and any(h.holds and h.of_group for h in s.assessment.hypotheses)
+    ]
+    if not groups:
+        return shared
+    return setting(shared.population, with_groups(shared.strata, groups), shared.draws, shared.seed)
 
 
 def _read_uses(templates: Path) -> TemplateUses:
@@ -99,7 +118,9 @@ def _read_uses(templates: Path) -> TemplateUses:
     )
 
 
-def _instruments(population: Population, uses: TemplateUses, pairs: TemplateOwners, config: ScoreConfig) -> Instruments:
+def _instruments(
+    population: Population, strata: Strata, uses: TemplateUses, pairs: TemplateOwners, config: ScoreConfig
+) -> Instruments:
     width = population.owners
     keys = uses.templates * max(width, 1) + population.request_owner[uses.requests]
     _, counts = np.unique(keys, return_counts=True)
@@ -108,7 +129,7 @@ def _instruments(population: Population, uses: TemplateUses, pairs: TemplateOwne
     ]
     return Instruments(
         use_reference(population, pairs.owners[recurrent], counts[recurrent], config.activity_bins),
-        Rhythms(population, config.rhythm_controls, config.seed),
+        Rhythms(population, strata, config.rhythm_controls, config.seed),
         RhythmRule(config.rhythm_min_requests, config.rhythm_max_requests, config.rhythm_min_owners),
         config.minute_bins,
         config.shift_hours,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.controls import Strata, draw
+from refrain.coordination.controls import Strata, draw, middle_rank
 from refrain.coordination.results import Candidate, Setting
 from refrain.coordination.time import RhythmRule, Rhythms, concentration
-from refrain.coordination.use import UseReference, middle_rank
+from refrain.coordination.use import UseReference
 from refrain.counting import Ints
 from refrain.members import TraitTable
 from refrain.population import Trait
@@ -94,12 +94,9 @@ def _partners(trait: Trait, owners: Ints) -> Ints:
 
 def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
     """Networks for each request, as a quarter of the stratum."""
-    per_owner = np.diff(setting.population.network.bounds) / setting.population.activity
-    bins = np.zeros(len(per_owner), np.int64)
-    for members in setting.strata.members:
-        ordered = np.sort(per_owner[members])
-        ranks = [middle_rank(ordered, v) for v in per_owner[members]]
-        bins[members] = np.searchsorted(RANK_EDGES, ranks)
+    # Ranks lie between -1/2 and 1/2.
+    bins = np.searchsorted(RANK_EDGES, setting.address_scores + 1 / 2)
+    bins[np.isnan(setting.address_scores)] = -1
     law = _strata_law(bins, len(RANK_EDGES) + 1, candidate, setting.strata)
     return TraitTable("addresses", bins[candidate.owners], law, of_use=False)
 
@@ -112,11 +109,11 @@ def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule:
         used = min(int(count), rule.max_requests)
         if used < rule.min_requests:
             continue
-        pool = rhythms.of(used)
+        pool = rhythms.of(int(rhythms.strata.of_owner[owner]), used).values
         if len(pool) < rule.min_owners:
             continue
         own = candidate.requests[candidate.request_owner == owner]
         own = own if used == count else setting.rng(candidate, 1000 + int(owner)).choice(own, used, replace=False)
-        bins[place] = np.searchsorted(RANK_EDGES, middle_rank(pool, concentration(hours[own])))
+        bins[place] = np.searchsorted(RANK_EDGES, middle_rank(pool, float(concentration(hours[own]))))
     even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
     return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), of_use=False)

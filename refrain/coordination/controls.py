@@ -7,6 +7,7 @@ strata (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,15 @@ def stratify(population: Population, activity_bins: int, min_owners: int) -> Str
     return Strata(of_owner, tuple(np.flatnonzero(of_owner == s) for s in range(count)))
 
 
+def with_groups(strata: Strata, groups: Sequence[Ints]) -> Strata:
+    """The strata with a further one for each group of owners; an owner of several groups belongs to the largest."""
+    key = strata.of_owner.copy()
+    for number, group in sorted(enumerate(groups), key=lambda item: (len(item[1]), -item[0])):
+        key[group] = strata.count + number
+    _, of_owner = np.unique(key, return_inverse=True)
+    return Strata(of_owner, tuple(np.flatnonzero(of_owner == s) for s in range(int(of_owner.max(initial=-1)) + 1)))
+
+
 def draw(strata: Strata, owners: Ints, draws: int, rng: np.random.Generator) -> Ints:
     """(draws, n) control sets: in each row, for every owner another owner of the same stratum, without repetition.
 
@@ -84,8 +94,8 @@ def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generat
 
 
 def rank_scores(values: Floats, strata: Strata) -> Floats:
-    """Ranks inside strata, centred and scaled to (-1/2, 1/2), ties shared; 0 for NaN (no evidence either way)."""
-    scores = np.zeros(len(values))
+    """Ranks inside strata, centred and scaled to (-1/2, 1/2), ties shared; NaN stays."""
+    scores = np.full(len(values), np.nan)
     for members in strata.members:
         known = members[~np.isnan(values[members])]
         if len(known):
@@ -93,15 +103,26 @@ def rank_scores(values: Floats, strata: Strata) -> Floats:
     return scores
 
 
+def middle_rank(pool: Floats, value: float) -> float:
+    """The share of a sorted pool below `value`, ties counted half, in (0, 1)."""
+    low, high = np.searchsorted(pool, value, "left"), np.searchsorted(pool, value, "right")
+    return float((low + high + 1) / 2 / (len(pool) + 1))
+
+
 def permutation_p(scores: Floats, strata: Strata, owners: Ints) -> float:
     """P-value that `owners` have scores this high in sum under permutation inside strata (van Elteren's test).
 
-    Mean and variance are exact; the tail is normal, which for bounded scores errs to the safe side.
+    Owners whose score is NaN are left out, among `owners` and among those they are compared with: were they taken for
+    average, the variance would be too small. Mean and variance are exact; the tail is normal, which for bounded scores
+    errs to the safe side from the 95th percentile on. 1 where nothing is known.
     """
+    owners = owners[~np.isnan(scores[owners])]
     mean = variance = 0.0
     wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
     for stratum in np.flatnonzero(wanted):
-        own, n, k = scores[strata.members[stratum]], len(strata.members[stratum]), int(wanted[stratum])
+        own = scores[strata.members[stratum]]
+        own = own[~np.isnan(own)]
+        n, k = len(own), int(wanted[stratum])
         mean += k * own.mean()
         if n > 1:
             variance += k * own.var() * (n - k) / (n - 1)

@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 
 from refrain.coordination.controls import count_tail, permutation_p
-from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, switched_off
+from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, networks_per_request, switched_off
 from refrain.counting import Ints, ranges
 from refrain.population import Trait
 
@@ -44,23 +44,27 @@ def _expected_median(values: NDArray[np.float64], owners: Ints, setting: Setting
 
 
 def one_client(candidate: Candidate, setting: Setting) -> TestResult:
-    """Do more users have one and the same client than owners of their strata have it?"""
+    """Do more users have one and the same client than owners of their strata have it?
+
+    The smallest p-value over clients, each divided by the share of users expected to have it (weighted Bonferroni:
+    Genovese, Roeder and Wasserman, Biometrika 2006): there are too many rare clients for equal weights, and a pair of
+    users with one rare client is no rare event.
+    """
     client = setting.population.client
     owners = candidate.owners[client[candidate.owners] >= 0]
     if not len(owners):
         return switched_off(IDENTITY, "client", "the log has no client (user agent)")
     strata = setting.strata
     clients, counts = np.unique(client[owners], return_counts=True)
-    best = (1.0, 0, 0.0, 0)
     wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
-    for code, count in zip(clients.tolist(), counts.tolist(), strict=True):
-        shares = [(client[strata.members[s]] == code).mean() for s in np.flatnonzero(wanted)]
-        expected = float(np.dot(shares, wanted[wanted > 0]))
-        # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
-        p = float(stats.binom.sf(count - 1, len(owners), expected / len(owners)))
-        best = min(best, (p, count, expected, code))
-    p, count, expected, _ = best
-    p = min(1.0, p * len(clients))
+    known = np.flatnonzero(client >= 0)
+    # Each stratum's share of the owners whose client is known, weighted as in the set.
+    weight = wanted / np.maximum(np.bincount(strata.of_owner[known], minlength=strata.count), 1) / len(owners)
+    rates = np.bincount(client[known], weight[strata.of_owner[known]])[clients]
+    # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
+    tails = stats.binom.sf(counts - 1, len(owners), np.minimum(rates, 1)) / rates
+    best = int(tails.argmin())
+    p, count, expected = min(1.0, float(tails[best])), int(counts[best]), float(rates[best]) * len(owners)
     return TestResult(
         IDENTITY, "client", count / len(owners), expected / len(owners), p,
         f"{count} of {len(owners)} users have one client, {expected:.1f} of as many matched owners have it",
@@ -134,10 +138,13 @@ def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
     trait = setting.population.network
     if not trait.present:
         return switched_off(IDENTITY, "addresses", "the log has no addresses")
-    per_owner = np.diff(trait.bounds) / setting.population.activity
-    p = permutation_p(setting.address_scores, setting.strata, candidate.owners)
-    observed = float(np.median(per_owner[candidate.owners]))
-    expected = _expected_median(per_owner, candidate.owners, setting)
+    per_owner = networks_per_request(setting.population)
+    known = candidate.owners[~np.isnan(per_owner[candidate.owners])]
+    if not len(known):
+        return switched_off(IDENTITY, "addresses", "no user's addresses are known")
+    p = permutation_p(setting.address_scores, setting.strata, known)
+    observed = float(np.median(per_owner[known]))
+    expected = _expected_median(per_owner, known, setting)
     return TestResult(
         IDENTITY, "addresses", observed, expected, p,
         f"a user's requests come from {observed:.2f} networks each (median), a matched owner's from {expected:.2f}",

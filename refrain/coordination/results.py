@@ -44,8 +44,8 @@ class Setting:
     strata: Strata
     draws: int
     seed: int
-    age_scores: Floats  # (owners,) ranks inside strata, youngest highest
-    address_scores: Floats  # (owners,) ranks inside strata of networks for each request
+    age_scores: Floats  # (owners,) ranks inside strata, youngest highest, NaN where unknown
+    address_scores: Floats  # (owners,) ranks inside strata of networks for each request, NaN where unknown
 
     def rng(self, candidate: Candidate, salt: int) -> np.random.Generator:
         """A generator that depends on the candidate alone, not on the order in which candidates are tested."""
@@ -55,10 +55,16 @@ class Setting:
 
 def setting(population: Population, strata: Strata, draws: int, seed: int) -> Setting:
     """The setting with the ranks that tests share."""
-    networks = np.diff(population.network.bounds) / population.activity
     return Setting(
-        population, strata, draws, seed, rank_scores(-population.age_days, strata), rank_scores(networks, strata)
-    )
+        population, strata, draws, seed, rank_scores(-population.age_days, strata),
+        rank_scores(networks_per_request(population), strata),
+    )  # fmt: skip
+
+
+def networks_per_request(population: Population) -> Floats:
+    """(owners,) distinct networks for each request; NaN where no network is known."""
+    many = np.diff(population.network.bounds)
+    return np.where(many > 0, many / population.activity, np.nan)
 
 
 @dataclass(frozen=True)

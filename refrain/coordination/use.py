@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from refrain.coordination.controls import middle_rank
 from refrain.coordination.results import USE, Candidate, Setting, TestResult, switched_off
 from refrain.counting import Ints
 from refrain.population import Population
@@ -64,12 +65,6 @@ def _against(
     # Mid-ranks have a variance of at most 1/12, so the normal tail errs to the safe side.
     p = float(stats.norm.sf((scores.mean() - 0.5) * np.sqrt(12 * len(scores))))
     return TestResult(USE, name, observed, expected, p, f"{noun}: {observed:.2f}, of other templates {expected:.2f}")
-
-
-def middle_rank(pool: Floats, value: float) -> float:
-    """The share of a sorted pool below `value`, ties counted half, in (0, 1)."""
-    low, high = np.searchsorted(pool, value, "left"), np.searchsorted(pool, value, "right")
-    return float((low + high + 1) / 2 / (len(pool) + 1))
 
 
 TESTS = (repetition, dedication)
