@@ -87,8 +87,10 @@ def score_campaigns(
 
 
 def _matched_by_benign_groups(shared: Setting, watched: list[Suspect], config: ScoreConfig) -> Setting:
-    """The setting whose controls are matched by benign groups too: the users of a product or of a place are compared with
-    one another. What everybody there types has the product's client, or the place's network, and means nothing."""
+    """The setting whose controls are matched by benign groups too: users of one product or place with one another.
+
+    What everybody there types has the product's client, or the place's network, and means nothing.
+    """
     groups = [
         s.candidate.owners
         for s in watched
