@@ -42,7 +42,11 @@ def test_what_a_reader_cannot_see_makes_no_difference(touched: str) -> None:
 def test_doubled_letters_and_punctuation_make_no_difference_when_squeezed() -> None:
     touched = "Iggnore the; previousss answer - and thinnk step.by step"
     assert normalise(touched) != normalise(PLAIN)
-    assert squeezed(normalise(touched)) == squeezed(normalise(PLAIN)) == "ignore the previous answer and think step by step"
+    assert (
+        squeezed(normalise(touched))
+        == squeezed(normalise(PLAIN))
+        == "ignore the previous answer and think step by step"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,9 @@ def test_other_scripts_stay_what_they_are(text: str) -> None:
 
 
 def test_templates_differ_in_case_digits_and_space_alone() -> None:
-    assert normalise("Item 12.5:  the\n Price is 1,000") == "item 0: the price is 0" == normalise("ITEM 7: The price is ٣")
+    assert (
+        normalise("Item 12.5:  the\n Price is 1,000") == "item 0: the price is 0" == normalise("ITEM 7: The price is ٣")
+    )
 
 
 @given(NASTY)
@@ -76,9 +82,9 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert once == " ".join(once.split())
 
 
-def test_every_character_alone_and_among_latin_letters_folds_once() -> None:
+def test_every_assigned_character_alone_and_among_latin_letters_folds_once() -> None:
     for char in map(chr, range(sys.maxunicode + 1)):
-        if not "\ud800" <= char <= "\udfff":
+        if unicodedata.category(char) not in ("Cn", "Co", "Cs"):
             for text in (char, f"h{char}hh"):
                 once = fold(text)
                 assert fold(once) == once

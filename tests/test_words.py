@@ -1,0 +1,53 @@
+"""Words as numbers, and squeezed words found again in what a person reads."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refrain.segments import tokens
+from refrain.text import normalise, normalise_folded, squeezed
+from refrain.words import excerpt, split_words
+
+TEXTS = st.lists(st.text(alphabet="ab 你กิé").map(lambda text: " ".join(text.split())).filter(bool))
+
+
+@given(TEXTS)
+def test_numbers_stand_for_words(texts: list[str]) -> None:
+    words = split_words(texts)
+    split = [tokens(text) for text in texts]
+    assert words.lengths.tolist() == [len(some) for some in split]
+    flat = [word for some in split for word in some]
+    assert words.ids.tolist() == [list(dict.fromkeys(flat)).index(word) for word in flat]
+
+
+def test_no_texts() -> None:
+    words = split_words([])
+    assert (words.ids.tolist(), words.bounds.tolist()) == ([], [0])
+    assert words.ids.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("readable", "start", "end", "found"),
+    [
+        ("Don't stop: see Annex 3.5, letter C!", 0, 2, "Don't"),
+        ("Don't stop: see Annex 3.5, letter C!", 2, 6, "stop: see Annex 3.5,"),
+        ("Don't stop: see Annex 3.5, letter C!", 1, 8, "Don't stop: see Annex 3.5, letter C!"),
+        ("请 - 逐步推理 now", 1, 4, "逐步推"),
+        ("--- Hello --- World ---", 1, 2, "World"),
+        ("看看书", 0, 1, "看"),  # squeezed to two words from three characters: these themselves
+    ],
+)
+def test_excerpts_read_as_the_text_does(readable: str, start: int, end: int, found: str) -> None:
+    assert excerpt(readable, start, end) == found
+
+
+@given(st.lists(st.text(alphabet="aBb'-1. ", min_size=1), min_size=1).map(" ".join), st.data())
+def test_an_excerpt_holds_the_words_and_no_more_than_their_neighbours(readable: str, data: st.DataObject) -> None:
+    words = squeezed(normalise(readable)).split()
+    if words:
+        start = data.draw(st.integers(0, len(words) - 1))
+        end = data.draw(st.integers(start + 1, len(words)))
+        found = squeezed(normalise_folded(excerpt(readable, start, end))).split()
+        assert " ".join(words[start:end]) in " ".join(found)
+        assert " ".join(found) in " ".join(words)
