@@ -16,8 +16,9 @@ from refrain.occurrences import Occurrences, Sequence, first_contents
 def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, together: float) -> Ints:
     """A group for each of `count` units, numbered from 0 in the order of their smallest units.
 
-    Two units are linked where at most `near` units lie from one to the other in some request, and the requests where
-    they do are at least `together` of those that hold either (Jaccard index); linked units are one group.
+    Two units meet in a request where at most `near` units lie from one to the other. They are linked where the requests
+    in which they meet are more than `together` of those that hold either (Jaccard index, in which a request that holds
+    both apart counts as two); linked units are one group. From one half on, no unit is linked to two that never meet.
     """
     new = first_contents(placed)[sequence.requests]
     requests, units = sequence.requests[new], sequence.units[new]
@@ -27,7 +28,7 @@ def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, 
     first = group_starts(keys)
     both = np.diff(np.append(first, len(keys)))
     a, b = np.divmod(keys[first], max(count, 1))
-    strong = both >= together * (frequency[a] + frequency[b] - both)
+    strong = both > together * (frequency[a] + frequency[b] - both)
     links = coo_array((np.ones(strong.sum()), (a[strong], b[strong])), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 

@@ -28,8 +28,8 @@ class Coded:
 
 
 def parts(table: Path) -> list[Path]:
-    """The Parquet files of a table in row order."""
-    return sorted(table.glob("day=*/part-*.parquet")) if table.is_dir() else [table]
+    """The Parquet files of a table in row order; none where all its partitions are empty and therefore not there."""
+    return [table] if table.suffix == ".parquet" else sorted(table.glob("day=*/part-*.parquet"))
 
 
 def read_table(table: Path, columns: Sequence[str]) -> pa.Table:

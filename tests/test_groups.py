@@ -10,11 +10,11 @@ from refrain.occurrences import first_contents
 
 
 def grouped(drawn: Drawn, near: int = 3, together: float = 0.5) -> list[int]:
-    return group_units(drawn.sequence, drawn.placed, UNITS, near, together).tolist()
+    return list(group_units(drawn.sequence, drawn.placed, UNITS, near, together))
 
 
 @settings(max_examples=300)
-@given(DRAWN, st.integers(1, 3), st.sampled_from([0.3, 0.5, 1.0]))
+@given(DRAWN, st.integers(1, 3), st.sampled_from([0.0, 0.5, 0.8]))
 def test_groups_are_those_of_plain_sets(drawn: Drawn, near: int, together: float) -> None:
     seen, rows = set(), []
     for row, (owner, entries) in enumerate(drawn.requests):
@@ -32,7 +32,7 @@ def test_groups_are_those_of_plain_sets(drawn: Drawn, near: int, together: float
                 for other in drawn.units_of(row)[i + 1 : i + 1 + near]
                 if {one, other} == {a, b}
             }
-            if meet and len(meet) >= together * len(holds[a] | holds[b]) and group[a] != group[b]:
+            if meet and len(meet) > together * (len(holds[a]) + len(holds[b]) - len(meet)) and group[a] != group[b]:
                 group = [group[b] if some == group[a] else some for some in group]
     names = list(dict.fromkeys(group))
     assert grouped(drawn, near, together) == [names.index(some) for some in group]
