@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, distinct_pairs, slices
+from refrain.counting import Ints, distinct_pairs, ranges, slices
 from refrain.owners import exit_network
 from refrain.scripts import script_of
 from refrain.tables import Coded, read_coded, read_columns, read_table
@@ -76,11 +76,11 @@ class Population:
         return self.request_time // DAY_US - (int(self.request_time.min()) // DAY_US if len(self.request_time) else 0)
 
     @cached_property
-    def active_days(self) -> NDArray[np.bool_]:
-        """(owners, days) whether an owner sent anything on a day."""
-        active = np.zeros((self.owners, int(self.days.max(initial=-1)) + 1), bool)
-        active[self.request_owner, self.days] = True
-        return active
+    def position(self) -> Ints:
+        """The place of each request among its owner's, in time order, from 0."""
+        out = np.empty(len(self.request_owner), np.int64)
+        out[self.by_owner] = ranges(self.activity)
+        return out
 
     def requests_of(self, owner: int) -> Ints:
         """The request rows of one owner, in time order."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.sparse import csr_array
 
 from refrain.coordination.controls import count_tail, permutation_p
 from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, networks_per_request, switched_off
@@ -97,7 +96,8 @@ def _shared(
     p = min(1.0, 2 * min(count_tail(observed, drawn), concentrated_p(trait, candidate.owners, setting)))
     return TestResult(
         IDENTITY, name, observed, float(drawn.mean()), p,
-        f"the users repeat one another's {noun} {observed:.0f} times, matched owners {drawn.mean():.2f} times",
+        f"{observed / len(candidate.owners):.0%} of a user's {noun} repeat another user's on average, "
+        f"of a matched owner's {drawn.mean() / len(candidate.owners):.1%}",
     )  # fmt: skip
 
 
@@ -123,14 +123,18 @@ def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
 
 
 def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
-    """(rows of `sets`,): over a set's owners, how often a value occurs that an owner before has: sum of (n - 1)."""
-    many = trait.bounds[sets + 1] - trait.bounds[sets]
-    row = np.repeat(np.repeat(np.arange(len(sets)), sets.shape[1]), many.ravel())
-    at = np.repeat(trait.bounds[sets].ravel(), many.ravel()) + ranges(many.ravel())
-    table = csr_array((np.ones(len(at)), (row, trait.values[at])), shape=(len(sets), max(trait.count, 1)))
-    table.sum_duplicates()
-    table.data -= 1
-    return np.asarray(table.sum(axis=1)).ravel()
+    """(rows of `sets`,): over a set's owners, how often a value occurs that an owner before has: the sum of n - 1.
+
+    An owner counts as one over all its values, so that two phones that wander over the same twenty networks are one
+    coincidence, not twenty: a value that n owners have adds n - 1 times their mean weight.
+    """
+    many = (trait.bounds[sets + 1] - trait.bounds[sets]).ravel()
+    row = np.repeat(np.repeat(np.arange(len(sets)), sets.shape[1]), many)
+    at = np.repeat(trait.bounds[sets].ravel(), many) + ranges(many)
+    cells, cell = np.unique(row * max(trait.count, 1) + trait.values[at], return_inverse=True)
+    owners = np.bincount(cell, minlength=len(cells))
+    weight = np.bincount(cell, 1 / np.repeat(many, many), len(cells))
+    return np.bincount(cells // max(trait.count, 1), weight * (owners - 1) / owners, len(sets))
 
 
 def many_networks(candidate: Candidate, setting: Setting) -> TestResult:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -131,15 +133,29 @@ class DrawnRequests:
 
 
 def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnRequests:
-    """Of each control as many requests as the user in its place sent, or all that it has: a run of them from a random
-    place, so that bursts stay. `sets` (draws, n) is as `controls.draw` gives it."""
+    """Of each control the requests that correspond to those of the user in its place: as far apart in its traffic and as
+    early or late in it, closer together where it sent fewer. So a burst stays a burst, and what is spread is spread.
+
+    `sets` (draws, n) is as `controls.draw` gives it.
+    """
+    population = setting.population
     by_stratum = np.lexsort((candidate.owners, setting.strata.of_owner[candidate.owners]))
-    counts = np.tile(candidate.counts[by_stratum], len(sets))
-    population, owners = setting.population, sets.ravel()
-    many = np.minimum(counts, population.activity[owners])
-    slack = population.activity[owners] - many
-    start = (setting.rng(candidate, 3).random(len(owners)) * (slack + 1)).astype(np.int64)
-    rows = population.by_owner[np.repeat(population.bounds[owners] + start, many) + ranges(many)]
+    order = np.argsort(candidate.request_owner, kind="stable")
+    position = population.position[candidate.requests[order]]
+    ends = np.cumsum(candidate.counts)
+    first = position[ends - candidate.counts]
+    span = position[ends - 1] - first + 1
+    offset = position - np.repeat(first, candidate.counts)
+    early = first / np.maximum(population.activity[candidate.owners] - span, 1)
+    user = np.tile(by_stratum, len(sets))  # of each control, the user in whose place it stands
+    owners = sets.ravel()
+    many = candidate.counts[user]
+    activity = population.activity[owners]
+    start = np.rint(early[user] * np.maximum(activity - span[user], 0)).astype(np.int64)
+    closer = np.minimum(activity / span[user], 1)
+    use = np.repeat((ends - candidate.counts)[user], many) + ranges(many)
+    place = (offset[use] * np.repeat(closer, many)).astype(np.int64) + np.repeat(start, many)
+    rows = population.by_owner[np.repeat(population.bounds[owners], many) + place]
     return DrawnRequests(len(sets), rows, np.repeat(np.arange(len(owners)) // max(sets.shape[1], 1), many))
 
 
@@ -265,7 +281,7 @@ class _Room:
 
     def chance_from(self, day: int) -> Floats:
         """(owners,) the chance of beginning on that day or later."""
-        return np.maximum(self.places - self.before[:, day], 0) / self.places
+        return np.asarray(np.maximum(self.places - self.before[:, day], 0) / self.places)
 
 
 def _room(candidate: Candidate, population: Population) -> tuple[_Room, _Room]:
@@ -280,20 +296,19 @@ def _room(candidate: Candidate, population: Population) -> tuple[_Room, _Room]:
     order = np.argsort(candidate.request_owner, kind="stable")  # requests are in time order, so an owner's are too
     ends = np.cumsum(candidate.counts)
     first, last = candidate.requests[order[ends - candidate.counts]], candidate.requests[order[ends - 1]]
-    # The place of a request among its owner's.
-    position = np.empty(len(days), np.int64)
-    position[population.by_owner] = ranges(population.activity)
-    out = []
-    for units, begin, end in (
-        (sent > 0, None, None),
-        (sent, position[first], position[last]),
-    ):
-        before = np.concatenate([np.zeros((len(units), 1), np.int64), np.cumsum(units, axis=1)], axis=1)
-        rows = np.arange(len(units))
-        start = before[rows, days[first]] if begin is None else begin
-        stop = before[rows, days[last]] if end is None else end
-        out.append(_Room(days[first], before, before[:, -1] - (stop - start)))
-    return out[0], out[1]
+    rows = np.arange(len(sent))
+    requests, active = _before(sent), _before(sent > 0)
+    span_days = active[rows, days[last]] - active[rows, days[first]]
+    span_requests = population.position[last] - population.position[first]
+    return (
+        _Room(days[first], active, active[:, -1] - span_days),
+        _Room(days[first], requests, requests[:, -1] - span_requests),
+    )
+
+
+def _before(units: NDArray[Any]) -> Ints:
+    """(rows, days + 1) the units before each day, and all of them."""
+    return np.concatenate([np.zeros((len(units), 1), np.int64), np.cumsum(units, axis=1)], axis=1)
 
 
 def poisson_binomial_tail(chances: Floats, at_least: int) -> float:
