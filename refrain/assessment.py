@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from refrain.benign import BenignRule, Hypothesis, benign_hypotheses
-from refrain.coordination import identity, time, use
+from refrain.coordination import adoption, identity, rhythm, synchrony, use
 from refrain.coordination.combine import cauchy_combination, partial_conjunction
 from refrain.coordination.controls import draw
 from refrain.coordination.results import FAMILIES, Candidate, Setting, TestResult
-from refrain.coordination.time import RhythmRule, Rhythms
+from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.use import UseReference
 
 
@@ -51,11 +51,11 @@ def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, 
     sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, 0))
     results = [test(candidate, setting) for test in identity.TESTS]
     results += [test(candidate, setting, sets) for test in identity.TESTS_BY_DRAWS]
-    results.append(time.round_the_clock(candidate, setting, instruments.rhythms, instruments.rhythm))
-    controls = time.drawn_requests(candidate, setting, sets)
-    results.append(time.same_minutes(candidate, setting, controls, instruments.minute_bins))
-    results.append(time.same_instants(candidate, setting, controls, instruments.shift_hours))
-    results.append(time.adopted_together(candidate, setting))
+    results.append(rhythm.round_the_clock(candidate, setting, instruments.rhythms, instruments.rhythm))
+    controls = synchrony.drawn_requests(candidate, setting, sets)
+    results.append(synchrony.same_minutes(candidate, setting, controls, instruments.minute_bins))
+    results.append(synchrony.same_instants(candidate, setting, controls, instruments.shift_hours))
+    results.append(adoption.adopted_together(candidate, setting))
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}
     hypotheses = benign_hypotheses(candidate, setting, by_key, system, instruments.benign)

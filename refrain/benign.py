@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refrain.coordination.results import Candidate, Setting, TestResult
-from refrain.coordination.time import concentration
+from refrain.coordination.rhythm import concentration
 from refrain.counting import Ints
 from refrain.population import Trait
 

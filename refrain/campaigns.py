@@ -19,7 +19,7 @@ from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import Candidate, Setting, candidate, setting
-from refrain.coordination.time import RhythmRule, Rhythms
+from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.use import use_reference
 from refrain.counting import Ints, slices
 from refrain.members import MemberRule, Membership, TraitTable, decide_members

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from refrain.coordination.controls import Strata, draw, middle_rank
 from refrain.coordination.results import Candidate, Setting
-from refrain.coordination.time import RhythmRule, Rhythms, concentration
+from refrain.coordination.rhythm import RhythmRule, Rhythms, concentration
 from refrain.coordination.use import UseReference
 from refrain.counting import Ints
 from refrain.members import TraitTable

@@ -134,7 +134,7 @@ def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
     cells, cell = np.unique(row * max(trait.count, 1) + trait.values[at], return_inverse=True)
     owners = np.bincount(cell, minlength=len(cells))
     weight = np.bincount(cell, 1 / np.repeat(many, many), len(cells))
-    return np.bincount(cells // max(trait.count, 1), weight * (owners - 1) / owners, len(sets))
+    return np.asarray(np.bincount(cells // max(trait.count, 1), weight * (owners - 1) / owners, len(sets)), float)
 
 
 def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
