@@ -85,7 +85,9 @@ def write_campaigns(
             "q_value": item.suspect.q_value, "alert": item.alert, "accounts": len(rows),
             "owners": len(item.members), "requests": len(own),
             "first_seen": int(times.min(initial=np.iinfo(np.int64).max)) if len(own) else 0,
-            "last_seen": int(times.max(initial=0)), "templates": item.templates.tolist(), "signal_tags": [s.tag for s in near],
+            "last_seen": int(times.max(initial=0)),
+            "templates": _most_used_first(item.templates, labels.templates[own]),
+            "signal_tags": [s.tag for s in near],
             "benign": [h.name for h in assessment.hypotheses if h.holds],
             "families": sorted(f for f, p in assessment.unexplained.items() if p <= config.silent_p),
         })  # fmt: skip
@@ -187,6 +189,12 @@ def _member_rows(
             "evidence": float(weights.sum()), "reasons": reasons,
         })  # fmt: skip
     return out
+
+
+def _most_used_first(templates: Ints, used: Ints) -> list[int]:
+    """The templates by how many of a campaign's requests are labelled with each, the one to see first."""
+    counts = np.bincount(used, minlength=int(templates.max(initial=-1)) + 1)
+    return sorted(templates.tolist(), key=lambda template: (-int(counts[template]), template))
 
 
 def _request_accounts(requests: Path) -> Ints:

@@ -2,18 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, RunName, settings_for_run, settings_of
+from refrain.printable import printable
 from refrain.runs import REPORT, open_run
 from refrain.settings import plain
+
+NAME_CHARACTERS = 60  # of a family, on a line with others
 
 
 def add_to(app: typer.Typer) -> None:
     """Nothing; `app` then has the commands of this module."""
     app.command("show", epilog="Examples:\n\nrefrain show latest\n\nrefrain show latest 0")(show)
+    app.command("evaluate", epilog="Examples:\n\nrefrain evaluate truth.parquet latest")(evaluate)
     app.command("report", epilog="Example:\n\nrefrain report latest --to findings.html")(report)
     app.command(
         "config", epilog="Examples:\n\nrefrain config\n\nrefrain config --run latest --set score.min_families=3"
@@ -39,6 +43,36 @@ def show(
     else:
         detail = finding(found.folder, campaign)
         typer.echo(json.dumps(detail)) if as_json else render_finding(detail, Console())
+
+
+def evaluate(
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="Parquet: request_id, account_id, family, kind, perhaps template.")
+    ],
+    run: RunName,
+    outputs: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a run against cases that you have labelled: campaigns found, accounts right, false alerts."""
+    from refrain.evaluation import evaluate as measure
+
+    found = open_run(settings_of(None, None, outputs)[1], run)
+    figures = measure(truth, found.result("exports")).plain()
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    wide = max(map(len, figures))
+    for name, value in figures.items():
+        typer.echo(f"{name:<{wide}}  {_figure(value)}")
+
+
+def _figure(value: Any) -> str:
+    """A figure as people read it; families are named by whoever labelled them, so they are made fit to print."""
+    if isinstance(value, dict):
+        return ", ".join(f"{printable(key, NAME_CHARACTERS)} {share:.2f}" for key, share in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(printable(name, NAME_CHARACTERS) for name in value) or "none"
+    return "-" if value is None else str(value)
 
 
 def report(
