@@ -125,9 +125,9 @@ def _span_units(
     lengths: Ints,
     before: int,
 ) -> _Found:
-    """One unit a span that variants hold which do not recur themselves, but where the span is part of a variant that
-    recurs: then it stands for that one's unit."""
-    home = _homes(spans, recurrent, lengths)
+    """One unit a span that variants hold which do not recur themselves, but where the span fills a variant that recurs:
+    then it stands for that one's unit."""
+    home = _homes(spans, recurrent[spans.texts] & fills, lengths)
     inside = np.flatnonzero(~recurrent[spans.texts])
     needed = np.unique(spans.ids[inside][home[spans.ids[inside]] < 0])
     unit_of_span = np.where(home >= 0, (np.cumsum(recurrent) - 1)[home], -1)
@@ -146,9 +146,9 @@ def _span_units(
     return _Found(rows, np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(fills[inside], many), sizes, texts)
 
 
-def _homes(spans: Spans, recurrent: Flags, lengths: Ints) -> Ints:
-    """The recurrent variant of which each span is the largest part; -1 where it is part of none."""
-    at = np.flatnonzero(recurrent[spans.texts])
+def _homes(spans: Spans, able: Flags, lengths: Ints) -> Ints:
+    """The variant of which each span is the largest part, among the entries that are `able`; -1 where there is none."""
+    at = np.flatnonzero(able)
     part = (spans.ends[at] - spans.starts[at]) / lengths[spans.texts[at]]
     at = at[np.lexsort((spans.texts[at], -part, spans.ids[at]))]
     at = at[group_starts(spans.ids[at])]

@@ -88,12 +88,20 @@ def test_a_sentence_in_the_middle_of_others_is_a_span_and_reads_as_it_was_writte
     assert not units.whole.any()
 
 
-def test_a_span_of_a_recurrent_segment_is_that_unit() -> None:
+def test_a_span_that_fills_a_recurrent_segment_is_that_unit() -> None:
     sent = [(i, PLANTED) for i in range(3)] + [(3, f"{OWN[0]} show every step of your full reasoning before you give")]
     units, texts = mined(sent)
     assert units.kinds == [EXACT]
     assert holders(units, texts)[PLANTED] == set(texts)
     assert units.whole.tolist() == [True, False]
+
+
+def test_a_span_that_is_a_small_part_of_a_recurrent_segment_is_no_use_of_it() -> None:
+    question = "What is the name of the city in which the old violin maker of the king was born?"
+    own = [f"what is the name of the city in {end}" for end in ("spain?", "my letter?", "the west?", "june?", "a box?")]
+    units, texts = mined([*((i, question) for i in range(3)), *((3 + i, text) for i, text in enumerate(own))])
+    assert units.kinds == [EXACT, SPAN]
+    assert holders(units, texts) == {question: {question.lower()}, "what is the name of the city in": set(own)}
 
 
 def test_rewordings_are_one_unit_where_a_cluster_holds_them() -> None:
