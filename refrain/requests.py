@@ -120,5 +120,6 @@ def _read(
         "naive_times": intake.naive_times,
         "files": len(files),
         "torn_files": torn,
-        **({} if part is None else {"outside": intake.outside}),
+        # Not at zero: a slice that leaves nothing out leaves the very files of the whole log.
+        **({"outside": intake.outside} if intake.outside else {}),
     }
