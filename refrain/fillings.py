@@ -16,7 +16,7 @@ def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_un
 
     Things are sequences of segments; a template whose requests hold nothing else has one, the empty sequence.
     """
-    segments = int(placed.segments.max(initial=-1)) + 1
+    segments = int(max(placed.segments.max(initial=-1), units.segment_rows.max(initial=-1))) + 1
     owned = units.whole & (template_of_unit[units.unit_rows] >= 0)
     fixed = np.unique(template_of_unit[units.unit_rows[owned]] * segments + units.segment_rows[owned])
     contents = np.zeros(len(uses.requests), np.uint64)

@@ -74,4 +74,8 @@ def test_runs_hash_alike_where_they_are_alike(runs: list[list[int]]) -> None:
 def test_mixing_is_splitmix64() -> None:
     # The first outputs of the reference implementation for seed 0: increments of the golden ratio, mixed.
     golden = np.arange(1, 4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    assert [f"{value:x}" for value in mix(golden).tolist()] == ["e220a8397b1dcdaf", "6e789e6aa1b965f4", "6c45d188009454f"]
+    assert [f"{value:x}" for value in mix(golden).tolist()] == [
+        "e220a8397b1dcdaf",
+        "6e789e6aa1b965f4",
+        "6c45d188009454f",
+    ]
