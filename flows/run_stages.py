@@ -102,9 +102,12 @@ def run_job(name: str, job: Job) -> Path:
     """The folder of the finished run; `name` is the flow's and leads the names of its artifacts."""
     # Prefect types these for both worlds; called outside an event loop they return what they say.
     bar = cast("UUID", create_progress_artifact(0.0, key=f"{name}-progress", description="Stages done."))
+    logger = get_run_logger()
     done = [ingest(job)]
+    logger.info("ingest %s: %s", done[-1].did, done[-1].words)
     for stage in STAGES.values():
         done.append(stage(job, done[-1].run))
+        logger.info("%s %s: %s", done[-1].verb, done[-1].did, done[-1].words)
         update_progress_artifact(bar, 100.0 * len(done) / len(NOUNS))
     folder = done[-1].run
     report(folder, done[-1].computed)

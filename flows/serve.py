@@ -57,7 +57,6 @@ def settings(home: Path, api: str) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_API_URL": api,
         "PREFECT_HOME": str(home),
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "refrain,embeddings",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         # By default any page in a browser on this machine may call the server, and start runs.

@@ -29,6 +29,16 @@ class StageDone:
         """A stage's result without its folder and manifest."""
         return cls(run, result.verb, result.computed, result.seconds, tuple(result.counts.items()))
 
+    @property
+    def did(self) -> str:
+        """Whether the stage had to be computed, in a word."""
+        return "computed" if self.computed else "unchanged"
+
+    @property
+    def words(self) -> str:
+        """The counts in words."""
+        return ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in self.counts)
+
     def count(self, name: str) -> int:
         """One of the counts; 0 where the stage tells none of that name."""
         return dict(self.counts).get(name, 0)
@@ -61,9 +71,9 @@ def tell_stages(name: str, done: Sequence[StageDone]) -> None:
     rows = [
         {
             "stage": stage.verb,
-            "did": "computed" if stage.computed else "unchanged",
+            "did": stage.did,
             "seconds": round(stage.seconds, 1),
-            "counts": ", ".join(f"{count:,} {what.replace('_', ' ')}" for what, count in stage.counts),
+            "counts": stage.words,
         }
         for stage in done
     ]

@@ -73,9 +73,8 @@ class Slice:
         if not isinstance(data, dict) or data.pop("version", None) != VERSION:
             raise ValueError("not a slice of this version")
         try:
-            days = {name: date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last")}
-            sets = {name: tuple(data[name]) for name in ("accounts", "models")}
-            found = cls(**days, **sets, matching=data["matching"])
+            first, last = (date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last"))
+            found = cls(first, last, tuple(data["accounts"]), tuple(data["models"]), data["matching"])
         except (KeyError, TypeError) as error:
             raise ValueError("a slice with missing or foreign fields") from error
         if not all(isinstance(value, str) for value in (*found.accounts, *found.models, found.matching)):
