@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from refrain.benign import BenignRule, Hypothesis, benign_hypotheses
+from refrain.config import ScoreConfig
 from refrain.coordination import adoption, identity, rhythm, synchrony, use
 from refrain.coordination.combine import cauchy_combination, partial_conjunction
-from refrain.coordination.controls import draw
-from refrain.coordination.results import FAMILIES, Candidate, Setting, TestResult
+from refrain.coordination.controls import Strata, draw
+from refrain.coordination.results import FAMILIES, Candidate, Setting, TestResult, some_users
 from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.use import UseReference
+from refrain.members import MemberRule, decide_members
+from refrain.population import Population
+from refrain.traits import use_traits
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,45 @@ class Instruments:
     minute_bins: int
     shift_hours: int
     benign: BenignRule
+    member: MemberRule
+    posterior: float  # from which a user is no bystander
+    min_owners: int  # that a set of users needs to be looked at apart
     families: int  # that must speak
+
+
+def make_instruments(
+    population: Population, strata: Strata, reference: UseReference, config: ScoreConfig
+) -> Instruments:
+    """The instruments of a configuration; `reference` is the use of all recurrent templates of the log."""
+    return Instruments(
+        reference,
+        Rhythms(population, strata, config.rhythm_controls, config.seed),
+        RhythmRule(config.rhythm_min_requests, config.rhythm_max_requests, config.rhythm_min_owners),
+        config.minute_bins,
+        config.shift_hours,
+        BenignRule(
+            config.product_client_share,
+            config.place_share,
+            config.place_concentration,
+            config.customer_card_share,
+            config.viral_once_share,
+            config.run_owners_share,
+            config.run_owners,
+            config.gateway_factor,
+            config.silent_p,
+        ),
+        MemberRule(
+            (config.prior_bystanders, config.prior_regulars, config.prior_members),
+            config.member_shrink_users,
+            config.member_max_weight,
+            config.member_rounds,
+            config.member_start_parts,
+            config.regulars_gain,
+        ),
+        config.member_posterior,
+        config.min_owners,
+        config.min_families,
+    )
 
 
 @dataclass(frozen=True)
@@ -48,17 +90,18 @@ class Assessment:
 
 def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, system: bool) -> Assessment:
     """The assessment of a candidate; `system` says whether its template stands in the system prompt."""
-    sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, 0))
-    results = [test(candidate, setting) for test in identity.TESTS]
-    results += [test(candidate, setting, sets) for test in identity.TESTS_BY_DRAWS]
-    results.append(rhythm.round_the_clock(candidate, setting, instruments.rhythms, instruments.rhythm))
-    controls = synchrony.drawn_requests(candidate, setting, sets)
-    results.append(synchrony.same_minutes(candidate, setting, controls, instruments.minute_bins))
-    results.append(synchrony.same_instants(candidate, setting, controls, instruments.shift_hours))
-    results.append(adoption.adopted_together(candidate, setting))
+    core = regular_users(candidate, setting, instruments)
+    sets = draw(setting.strata, core.owners, setting.draws, setting.rng(core, 0))
+    results = [test(core, setting) for test in identity.TESTS]
+    results += [test(core, setting, sets) for test in identity.TESTS_BY_DRAWS]
+    results.append(rhythm.round_the_clock(core, setting, instruments.rhythms, instruments.rhythm))
+    controls = synchrony.drawn_requests(core, setting, sets)
+    results.append(synchrony.same_minutes(core, setting, controls, instruments.minute_bins))
+    results.append(synchrony.same_instants(core, setting, controls, instruments.shift_hours))
+    results.append(adoption.adopted_together(core, setting))
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}
-    hypotheses = benign_hypotheses(candidate, setting, by_key, system, instruments.benign)
+    hypotheses = benign_hypotheses(core, setting, by_key, system, instruments.benign)
     explained = {key for h in hypotheses if h.holds for key in h.explains}
     families = _families(results, set())
     unexplained = _families(results, explained)
@@ -70,6 +113,20 @@ def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, 
     weaker = (len(said) - needed + 1) * float(ordered[needed - 2]) if len(said) >= needed > 1 else p
     raw = partial_conjunction(list(families.values()), needed)
     return Assessment(by_key, hypotheses, families, unexplained, raw, p, min(p, weaker))
+
+
+def regular_users(candidate: Candidate, setting: Setting, instruments: Instruments) -> Candidate:
+    """The candidate without those who only tried it, told by how they use it; all where too few are left.
+
+    Who they are and when they send is not looked at, so under the null of the tests of both it is still a fair choice;
+    a bystander who tried a wrapper once would dilute them.
+    """
+    traits = use_traits(candidate, setting, instruments.reference)
+    posterior = decide_members(traits, len(candidate.owners), instruments.member).posterior
+    regular = candidate.owners[posterior >= instruments.posterior]
+    if len(regular) < instruments.min_owners or len(regular) == len(candidate.owners):
+        return candidate
+    return some_users(candidate, regular)
 
 
 def _families(results: list[TestResult], without: set[str]) -> dict[str, float]:

@@ -11,18 +11,16 @@ from numpy.typing import NDArray
 
 from refrain import traits
 from refrain.artifacts import Store
-from refrain.assessment import Assessment, Instruments, assess
-from refrain.benign import BenignRule
+from refrain.assessment import Assessment, Instruments, assess, make_instruments
 from refrain.campaign_tables import ScoredCampaign, write_campaigns
 from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import Candidate, Setting, candidate, setting
-from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.use import use_reference
 from refrain.counting import Ints, slices
-from refrain.members import MemberRule, Membership, TraitTable, decide_members
+from refrain.members import Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.population import Population, read_population
 from refrain.progress import Progress
@@ -129,25 +127,8 @@ def _instruments(
     recurrent = (np.diff(pairs.bounds) >= config.min_owners)[pairs.templates] & (uses.words >= config.min_words)[
         pairs.templates
     ]
-    return Instruments(
-        use_reference(population, pairs.owners[recurrent], counts[recurrent], config.activity_bins),
-        Rhythms(population, strata, config.rhythm_controls, config.seed),
-        RhythmRule(config.rhythm_min_requests, config.rhythm_max_requests, config.rhythm_min_owners),
-        config.minute_bins,
-        config.shift_hours,
-        BenignRule(
-            config.product_client_share,
-            config.place_share,
-            config.place_concentration,
-            config.customer_card_share,
-            config.viral_once_share,
-            config.run_owners_share,
-            config.run_owners,
-            config.gateway_factor,
-            config.silent_p,
-        ),
-        config.min_families,
-    )
+    reference = use_reference(population, pairs.owners[recurrent], counts[recurrent], config.activity_bins)
+    return make_instruments(population, strata, reference, config)
 
 
 def _candidates(uses: TemplateUses, pairs: TemplateOwners, population: Population, config: ScoreConfig) -> list[Ints]:
@@ -191,10 +172,6 @@ def _suspects(
     if not assessed:
         return []
     q_values = adaptive_q_values(np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed]))
-    rule = MemberRule(
-        (config.prior_bystanders, config.prior_regulars, config.prior_members), config.member_shrink_users,
-        config.member_max_weight, config.member_rounds, config.member_start_parts, config.regulars_gain,
-    )  # fmt: skip
     chosen = [
         i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p
     ]
@@ -204,7 +181,7 @@ def _suspects(
     out = []
     for i in chosen:
         own, verdict = assessed[i]
-        membership = _membership(own, verdict, shared, instruments, rule, config)
+        membership = _membership(own, verdict, shared, instruments, config)
         leading = float((own.counts >= most[own.owners]).mean())
         out.append(Suspect(groups[i], own, verdict, float(q_values[i]), membership, config.member_posterior, leading))
     return out
@@ -215,7 +192,6 @@ def _membership(
     verdict: Assessment,
     shared: Setting,
     instruments: Instruments,
-    rule: MemberRule,
     config: ScoreConfig,
 ) -> Membership:
     """The users' membership by how they use it and by every trait whose test speaks."""
@@ -233,7 +209,7 @@ def _membership(
         p = verdict.results[key].p_value
         if p is not None and p <= config.member_trait_p:
             tables.append(maker())
-    return decide_members(tables, len(own.owners), rule)
+    return decide_members(tables, len(own.owners), instruments.member)
 
 
 def _with_small_templates(

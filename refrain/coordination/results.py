@@ -36,6 +36,15 @@ def candidate(requests: Ints, population: Population) -> Candidate:
     return Candidate(requests, request_owner, owners, counts)
 
 
+def some_users(candidate: Candidate, owners: Ints) -> Candidate:
+    """The candidate with some of its owners (ascending) and their requests only."""
+    kept = np.isin(candidate.request_owner, owners)
+    held = np.isin(candidate.owners, owners)
+    return Candidate(
+        candidate.requests[kept], candidate.request_owner[kept], candidate.owners[held], candidate.counts[held]
+    )
+
+
 @dataclass(frozen=True)
 class Setting:
     """What every test is given beside the candidate."""
