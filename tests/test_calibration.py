@@ -1,0 +1,76 @@
+"""No test is anti-conservative: under random assignment of "uses this template" inside strata, p-values are uniform or
+larger, on populations with everything that misleads (tests/populations.py).
+
+A bound is broken by chance with a probability below 1e-10; with some four thousand bounds the whole fails by chance
+less often than once in a million times.
+"""
+
+from collections import defaultdict
+from itertools import product
+
+import numpy as np
+import pytest
+from populations import NullUse, awkward_population, awkward_setting, instruments, null_candidate
+from scipy import stats
+
+from refrain.assessment import assess
+
+LEVELS = (0.1, 0.05, 0.01, 0.001)
+FALSE_FAILURE = 1e-10
+SIZES, TILTS = (5, 20, 100), (-1, 0, 1)
+ALL = (0, 0)
+
+
+def check(p_values: dict[tuple[str, tuple[int, int]], list[float]]) -> None:
+    for (name, group), values in p_values.items():
+        for level in LEVELS:
+            most = stats.binom.isf(FALSE_FAILURE, len(values), level)
+            found = int((np.array(values) <= level).sum())
+            assert found <= most, f"{name} {group}: {found} of {len(values)} at {level}, at most {most:.0f}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_p_values_of_templates_without_coordination_are_uniform_or_larger(seed: int) -> None:
+    population = awkward_population(seed, owners=900)
+    setting = awkward_setting(population)
+    rng = np.random.default_rng(seed)
+    candidates = [
+        ((size, tilt), null_candidate(population, setting.strata, NullUse(size, tilt, in_a_row), rng))
+        for size, tilt, in_a_row in product(SIZES, TILTS, (False, True))
+        for _ in range(15)
+    ]
+    shared = instruments(population, setting, [c for _, c in candidates])
+    p_values = defaultdict(list)
+    for group, candidate in candidates:
+        found = assess(candidate, setting, shared, system=False)
+        named = {key: r.p_value for key, r in found.results.items()} | {
+            "raw": found.raw, "unexplained": found.p_value, **found.families,
+        }  # fmt: skip
+        for name, p in named.items():
+            if p is not None:
+                for where in (ALL, group):
+                    p_values[name, where].append(p)
+    check(p_values)
+    # The tests by ranks are not merely conservative: their middle is in the middle.
+    for name in ("identity_young", "identity_addresses", "time_minutes"):
+        assert 0.4 < np.median(p_values[name, ALL]) < 0.6
+
+
+@pytest.mark.slow
+def test_the_conjunction_is_calibrated_where_one_family_speaks_for_sure() -> None:
+    """The worst case of a conjunction: a popular product whose users have one kind of evidence, and no other."""
+    population = awkward_population(3, owners=900)
+    setting = awkward_setting(population)
+    rng = np.random.default_rng(3)
+    candidates = [
+        null_candidate(population, setting.strata, NullUse(size, tilt, False), rng)
+        for size, tilt in product(SIZES, TILTS)
+        for _ in range(25)
+    ]
+    # Everybody else uses other templates once: these are used a lot.
+    others = [null_candidate(population, setting.strata, NullUse(100, 0, False, most=1), rng) for _ in range(40)]
+    shared = instruments(population, setting, others)
+    found = [assess(c, setting, shared, system=False) for c in candidates]
+    assert np.mean([a.families["use"] < 1e-3 for a in found]) > 0.5
+    check({("conjunction", ALL): [a.raw for a in found]})

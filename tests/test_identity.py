@@ -1,0 +1,191 @@
+"""Identity: plain loops for the counts, a planted pool for every test, and columns that are missing or partly known."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from populations import awkward_population, awkward_setting, people, population_of, trait, without
+from scipy import stats
+
+from refrain.coordination.controls import draw
+from refrain.coordination.identity import (
+    concentrated_p,
+    many_networks,
+    one_client,
+    repeats,
+    shared_cards,
+    shared_networks,
+    young,
+)
+from refrain.coordination.results import Candidate, Setting, TestResult, candidate
+from refrain.population import Population
+
+HAVING = st.lists(st.sets(st.integers(0, 8), max_size=4), min_size=1, max_size=12)
+POOL = np.arange(20)
+
+
+def of_everything(population: Population, owners: np.ndarray) -> Candidate:
+    return candidate(np.flatnonzero(np.isin(population.request_owner, owners)), population)
+
+
+def base() -> Population:
+    """240 people, alike in activity, with cards, networks and clients of their own mixture."""
+    rng = np.random.default_rng(0)
+    owner, time = people(0)
+    clients = rng.choice(40, 240, p=(w := 1 / np.arange(1, 41)) / w.sum())
+    network = trait(
+        np.arange(240), np.where(rng.random(240) < 0.3, rng.integers(6, size=240), 10 + np.arange(240)), 240
+    )
+    card = trait(np.arange(240), np.where(rng.random(240) < 0.1, rng.integers(8, size=240), 10 + np.arange(240)), 240)
+    return population_of(
+        owner, time, 240, age_days=rng.lognormal(4, 1, 240), client=clients, card=card, network=network
+    )
+
+
+def sets_of(own: Candidate, setting: Setting) -> np.ndarray:
+    return draw(setting.strata, own.owners, setting.draws, setting.rng(own, 0))
+
+
+def all_tests(population: Population, owners: np.ndarray = POOL) -> dict[str, TestResult]:
+    setting, own = awkward_setting(population), of_everything(population, owners)
+    found = [test(own, setting) for test in (young, one_client, many_networks)]
+    found += [test(own, setting, sets_of(own, setting)) for test in (shared_cards, shared_networks)]
+    return {result.name: result for result in found}
+
+
+def p_of(result: TestResult) -> float:
+    assert result.p_value is not None, result.off
+    return result.p_value
+
+
+def test_people_who_have_nothing_in_common_are_not_seen() -> None:
+    assert {name: p_of(r) > 0.01 for name, r in all_tests(base()).items()} == dict.fromkeys(
+        ["young", "client", "addresses", "card", "network"], True
+    )
+
+
+def test_young_accounts_are_seen() -> None:
+    population = base()
+    age = population.age_days.copy()
+    age[POOL] = np.random.default_rng(1).uniform(0, 3, 20)
+    result = all_tests(replace(population, age_days=age))["young"]
+    assert p_of(result) < 1e-6
+    assert result.observed < 3
+    assert result.expected > 30
+
+
+@pytest.mark.parametrize("code", [0, 30])
+def test_one_client_is_seen_be_it_common_or_rare(code: int) -> None:
+    population = base()
+    client = population.client.copy()
+    client[POOL] = code
+    assert p_of(all_tests(replace(population, client=client))["client"]) < 1e-6
+
+
+def test_a_pair_with_one_rare_client_is_no_evidence() -> None:
+    population = awkward_population(0, owners=600)
+    client = 10 + np.arange(600) // 2  # everybody shares a client with one other owner
+    owners = np.array([0, 1, 50, 100, 200])
+    result = all_tests(replace(population, client=client, clients=[str(c) for c in range(310)]), owners)["client"]
+    # Five of 600 owners include a pair with a probability of 4/599 + 3/599 + ... = 1.7%.
+    assert p_of(result) >= 10 / 599
+
+
+def test_the_expected_share_of_a_client_counts_owners_whose_client_is_known() -> None:
+    population = base()
+    client = np.where(np.arange(240) % 2, 0, -1)
+    result = all_tests(replace(population, client=client))["client"]
+    assert (result.observed, result.expected, p_of(result)) == pytest.approx((1, 1, 1))
+
+
+def shared_by(values_of_pool: np.ndarray, others: int = 240) -> Population:
+    """The base with other values for the pool's cards and networks."""
+    population = base()
+    own = np.concatenate([300 + values_of_pool.ravel(), 1000 + np.arange(20, others)])
+    owners = np.concatenate([np.repeat(POOL, values_of_pool.size // 20), np.arange(20, others)])
+    return replace(population, card=trait(owners, own, 240), network=trait(owners, own, 240))
+
+
+@pytest.mark.parametrize("name", ["card", "network"])
+def test_values_shared_a_little_by_many_and_one_value_shared_by_all_are_seen(name: str) -> None:
+    assert p_of(all_tests(shared_by(POOL // 4))[name]) < 1e-3
+    assert p_of(all_tests(shared_by(np.zeros(20, int)))[name]) < 1e-6
+
+
+def test_two_phones_on_the_same_many_networks_are_one_coincidence() -> None:
+    values = np.arange(200).reshape(20, 10)
+    values[1] = values[0]
+    assert p_of(all_tests(shared_by(values))["network"]) > 1e-3
+
+
+def test_many_networks_for_one_account_are_seen() -> None:
+    population = base()
+    owners = np.concatenate([np.repeat(POOL, 12), np.arange(20, 240)])
+    spread = replace(population, network=trait(owners, np.arange(len(owners)), 240))
+    assert p_of(all_tests(spread)["addresses"]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("column", "tests"),
+    [("age_days", ["young"]), ("client", ["client"]), ("card", ["card"]), ("network", ["network", "addresses"])],
+)
+def test_a_missing_column_switches_its_tests_off_and_no_other(column: str, tests: list[str]) -> None:
+    found = all_tests(without(base(), column))
+    for name, result in found.items():
+        assert (result.p_value is None) == (name in tests)
+        assert bool(result.off) == (name in tests)
+        assert not result.off or result.off in result.text
+
+
+@given(HAVING, st.data())
+def test_repeats_against_a_plain_loop(having: list[set[int]], data: st.DataObject) -> None:
+    values = trait(*_pairs(having), len(having))
+    size = data.draw(st.integers(1, len(having)))
+    sets = np.array([data.draw(st.permutations(range(len(having))))[:size] for _ in range(3)])
+    for row, found in zip(sets.tolist(), repeats(values, sets).tolist(), strict=True):
+        expected = 0.0
+        for value in range(9):
+            weights = [1 / len(having[o]) for o in row if value in having[o]]
+            if weights:
+                expected += (len(weights) - 1) * sum(weights) / len(weights)
+        assert found == pytest.approx(expected)
+
+
+@given(HAVING)
+def test_owners_with_one_value_each_repeat_it_once_fewer_than_they_are(having: list[set[int]]) -> None:
+    single = [set(list(h)[:1]) for h in having]
+    counts = Counter(v for h in single for v in h)
+    found = repeats(trait(*_pairs(single), len(single)), np.arange(len(single))[None, :])
+    assert found.tolist() == [sum(n - 1 for n in counts.values())]
+
+
+@given(st.lists(st.sets(st.integers(0, 4), max_size=3), min_size=12, max_size=20), st.data())
+def test_concentrated_p_against_a_plain_loop(having: list[set[int]], data: st.DataObject) -> None:
+    count = len(having)
+    population = population_of(np.arange(count), np.arange(count), count)
+    setting = awkward_setting(population)
+    owners = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=2))))
+    possible = [v for v in range(5) if sum(v in h for h in having) > 1]
+    best = 1.0
+    for value in possible:
+        seen = sum(value in having[o] for o in owners)
+        rate = sum(value in h for h in having) / count  # one stratum: everybody sent one request
+        if seen > 1:
+            best = min(best, float(stats.binom.sf(seen - 1, len(owners), rate)) * len(possible))
+    _, codes = np.unique([v for h in having for v in sorted(h)], return_inverse=True)
+    values = trait(_pairs(having)[0], codes, count)
+    assert concentrated_p(values, owners, setting) == pytest.approx(best)
+
+
+def _pairs(having: list[set[int]]) -> tuple[list[int], list[int]]:
+    return [o for o, h in enumerate(having) for _ in h], [v for h in having for v in sorted(h)]
+
+
+def test_traits_are_runs_of_each_owner() -> None:
+    values = trait([2, 0, 2, 0], [7, 7, 1, 7], 3)
+    runs = [values.values[a:b].tolist() for a, b in pairwise(values.bounds.tolist())]
+    assert (runs, values.present, trait([], [], 3).present) == ([[7], [], [1, 7]], True, False)
