@@ -71,6 +71,8 @@ def decide_members(traits: Sequence[TraitTable], users: int, rule: MemberRule) -
     prior = np.array(rule.prior)
     alone = np.array([prior[BYSTANDER], 0, prior[MEMBER]])
     without = _fit(traits, of_use, alone, np.tile(alone / alone.sum(), (users, 1)), rule)
+    if of_use.all():  # regulars differ from members in who they are and when they send, and nothing tells of that
+        return Membership(without.posteriors[:, MEMBER], without.weights, tuple(t.name for t in traits))
     fits = [_fit(traits, of_use, prior, start, rule) for start in _starts(without, of_use, prior, rule)]
     fitted = max(fits, key=lambda fit: fit.likelihood)
     best = fitted if fitted.likelihood - without.likelihood >= rule.regulars_gain else without
