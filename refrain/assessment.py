@@ -11,7 +11,7 @@ from refrain.config import ScoreConfig
 from refrain.coordination import adoption, identity, rhythm, synchrony, use
 from refrain.coordination.combine import cauchy_combination, partial_conjunction
 from refrain.coordination.controls import Strata, draw
-from refrain.coordination.results import FAMILIES, Candidate, Setting, TestResult, some_users
+from refrain.coordination.results import Candidate, Setting, TestResult, some_users
 from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.use import UseReference
 from refrain.members import MemberRule, decide_members
@@ -32,6 +32,7 @@ class Instruments:
     member: MemberRule
     posterior: float  # from which a user is no bystander
     min_owners: int  # that a set of users needs to be looked at apart
+    looked_at: tuple[str, ...]  # families
     families: int  # that must speak
 
 
@@ -66,6 +67,7 @@ def make_instruments(
         ),
         config.member_posterior,
         config.min_owners,
+        config.families,
         config.min_families,
     )
 
@@ -103,8 +105,8 @@ def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, 
     by_key = {r.key: r for r in results}
     hypotheses = benign_hypotheses(core, setting, by_key, system, instruments.benign)
     explained = {key for h in hypotheses if h.holds for key in h.explains}
-    families = _families(results, set())
-    unexplained = _families(results, explained)
+    families = _families(results, set(), instruments.looked_at)
+    unexplained = _families(results, explained, instruments.looked_at)
     needed = instruments.families
     # A family that is explained away stays in the count, as one that says nothing.
     said = [unexplained.get(f, 1.0) for f in families]
@@ -129,9 +131,9 @@ def regular_users(candidate: Candidate, setting: Setting, instruments: Instrumen
     return some_users(candidate, regular)
 
 
-def _families(results: list[TestResult], without: set[str]) -> dict[str, float]:
+def _families(results: list[TestResult], without: set[str], looked_at: tuple[str, ...]) -> dict[str, float]:
     out = {}
-    for family in FAMILIES:
+    for family in looked_at:
         values = [r.p_value for r in results if r.family == family and r.p_value is not None and r.key not in without]
         if values:
             out[family] = cauchy_combination(values)

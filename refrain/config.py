@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from refrain.columns import ACCOUNTS, COLUMNS
 
+FAMILIES = ("identity", "time", "use")  # of evidence
 _CONTENT = "content"
 ContentFile = Annotated[str, _CONTENT]
 """The name of a file in configs/, or a path, whose content counts as the setting."""
@@ -99,17 +100,17 @@ class EmbedConfig:
     batch_tokens: int
     shard_rows: int
     memory_limit_mib: int
+    probes: ContentFile
+    probe_min_cosine: float
+    probe_min_ngram_cosine: float
+    probe_rarest_share: float
+    probe_ngrams: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f'device must be "auto", "cpu" or "cuda", not {self.device!r}')
         if min(self.max_tokens, self.batch_tokens, self.shard_rows, self.memory_limit_mib, *self.padded_tokens) < 1:
             raise ValueError("every size must be at least 1")
-    probes: ContentFile
-    probe_min_cosine: float
-    probe_min_ngram_cosine: float
-    probe_rarest_share: float
-    probe_ngrams: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class ScoreConfig:
     """How templates become campaigns and accounts members."""
 
     false_discovery_rate: float
+    families: tuple[str, ...]
     min_families: int
     min_owners: int
     min_words: int
@@ -219,6 +221,12 @@ class ScoreConfig:
     attach_share: float
     attach_new_share: float
     seed: int
+
+    def __post_init__(self) -> None:
+        for name in self.families:
+            _one_of("families", name, FAMILIES)
+        if not 1 <= self.min_families <= len(set(self.families)):
+            raise ValueError("min_families must be at least 1 and at most the number of families")
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refrain.config import FAMILIES
 from refrain.coordination.controls import Strata, rank_scores
 from refrain.counting import Ints
 from refrain.population import Population
 
 Floats = NDArray[np.float64]
-IDENTITY, TIME, USE = FAMILIES = ("identity", "time", "use")
+IDENTITY, TIME, USE = FAMILIES
 
 
 @dataclass(frozen=True)
