@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +68,7 @@ class SentenceEncoder:
     device: str
     lengths: tuple[int, ...]  # ascending; the last is the most that is read of a text
     batch_tokens: int
+    workers: int  # batches side by side
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors (n, d) in the order of `texts`; RefrainError where the model gives something not finite."""
@@ -75,13 +77,19 @@ class SentenceEncoder:
             return out
         pieces = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self.tokenizer.encode_batch(list(texts))]
         bucket = np.searchsorted(self.lengths, [len(ids) for ids in pieces])
+        batches = []
         for at in np.unique(bucket):
-            length = self.lengths[at]
-            rows = max(1, self.batch_tokens // length)
+            rows = max(1, self.batch_tokens // self.lengths[at])
             members = np.flatnonzero(bucket == at)
-            for start in range(0, len(members), rows):
-                chosen = members[start : start + rows]
-                out[chosen] = self._batch([pieces[i] for i in chosen], rows, length)[: len(chosen)]
+            batches += [(members[start : start + rows], rows, int(at)) for start in range(0, len(members), rows)]
+
+        def encode_batch(batch: tuple[NDArray[np.int64], int, int]) -> None:
+            chosen, rows, at = batch
+            out[chosen] = self._batch([pieces[i] for i in chosen], rows, self.lengths[at])[: len(chosen)]
+
+        # A batch is too small to be split: two batches side by side take half the time of two threads on each.
+        with ThreadPoolExecutor(self.workers, initializer=_one_thread) as pool:
+            list(pool.map(encode_batch, batches))
         if not np.isfinite(out).all():
             raise RefrainError("the encoder gave a vector that is not finite", hint="try device = cpu")
         return out
@@ -105,6 +113,17 @@ class SentenceEncoder:
             encoded = self.transformer(features)["sentence_embedding"]
             vectors: Vectors = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()
         return vectors
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_encoder(config: EmbedConfig) -> SentenceEncoder:
@@ -141,7 +160,8 @@ def open_encoder(config: EmbedConfig) -> SentenceEncoder:
     tokenizer.enable_truncation(longest)
     tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not an instruction to the model
     lengths = (*sorted({length for length in config.padded_tokens if length < longest}), longest)
-    probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, config.batch_tokens)
+    workers = 1 if cuda else _cores()
+    probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, config.batch_tokens, workers)
     dimension = probe._batch([], 1, lengths[0]).shape[1]
     fingerprint = digest_json({
         "version": VERSION,
@@ -154,7 +174,7 @@ def open_encoder(config: EmbedConfig) -> SentenceEncoder:
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     })  # fmt: skip
     return SentenceEncoder(
-        config.model, fingerprint, dimension, transformer, tokenizer, device, lengths, config.batch_tokens
+        config.model, fingerprint, dimension, transformer, tokenizer, device, lengths, config.batch_tokens, workers
     )
 
 
