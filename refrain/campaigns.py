@@ -15,7 +15,7 @@ from refrain.assessment import Assessment, Instruments, assess, make_instruments
 from refrain.campaign_tables import ScoredCampaign, write_campaigns
 from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
 from refrain.config import ScoreConfig
-from refrain.coordination.combine import adaptive_q_values
+from refrain.coordination.combine import adaptive_q_values, selection_threshold
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import Candidate, Setting, candidate, setting
 from refrain.coordination.use import use_reference
@@ -63,7 +63,7 @@ def score_campaigns(
     assessed = _assess_all(groups, uses, shared, instruments, config, progress)
     suspects = _suspects(groups, assessed, uses, shared, instruments, config)
     alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
-    max_p = max((s.assessment.p_value for s in alerting), default=0.0)
+    max_p = selection_threshold(*_selection(assessed), config.false_discovery_rate)
     watched = [s for s in suspects if s.q_value > config.false_discovery_rate]
     matched = _matched_by_benign_groups(shared, watched, config)
 
@@ -160,6 +160,11 @@ def _assess_all(
     return out
 
 
+def _selection(assessed: list[tuple[Candidate, Assessment]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The p-values by which candidates are filtered and selected."""
+    return np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed])
+
+
 def _suspects(
     groups: list[Ints],
     assessed: list[tuple[Candidate, Assessment]],
@@ -171,7 +176,7 @@ def _suspects(
     """Candidates with a signal, those that benign hypotheses explain included, in the order of the candidates."""
     if not assessed:
         return []
-    q_values = adaptive_q_values(np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed]))
+    q_values = adaptive_q_values(*_selection(assessed))
     chosen = [
         i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p
     ]

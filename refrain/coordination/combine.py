@@ -52,3 +52,19 @@ def adaptive_q_values(filters: Floats, selections: Floats) -> Floats:
     out = np.empty(len(order))
     out[order] = np.minimum.accumulate(rates[::-1])[::-1]
     return out
+
+
+def selection_threshold(filters: Floats, selections: Floats, rate: float) -> float:
+    """The largest p-value at which a candidate is selected at this false discovery rate, as `adaptive_q_values` goes.
+
+    It lies above the p-values that were selected where these are far below it; 0 where none is.
+    """
+    found = int((adaptive_q_values(filters, selections) <= rate).sum())
+    if not found:
+        return 0.0
+    ordered = np.sort(filters)
+    tested = np.arange(1, len(ordered) + 1)
+    # With so many tested the threshold lies from the last one's filter up to the next one's.
+    below = np.append(np.nextafter(ordered[1:], 0), 1)
+    highest = np.minimum(rate * found / tested, below)
+    return float(highest[highest >= ordered].max(initial=0))

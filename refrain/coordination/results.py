@@ -55,7 +55,7 @@ class Setting:
     draws: int
     seed: int
     age_scores: Floats  # (owners,) ranks inside strata, youngest highest, NaN where unknown
-    address_scores: Floats  # (owners,) ranks inside strata of networks for each request, NaN where unknown
+    address_scores: Floats  # (owners,) ranks inside strata of networks for the activity, NaN where unknown
 
     def rng(self, candidate: Candidate, salt: int) -> np.random.Generator:
         """A generator that depends on the candidate alone, not on the order in which candidates are tested."""
@@ -67,8 +67,27 @@ def setting(population: Population, strata: Strata, draws: int, seed: int) -> Se
     """The setting with the ranks that tests share."""
     return Setting(
         population, strata, draws, seed, rank_scores(-population.age_days, strata),
-        rank_scores(networks_per_request(population), strata),
+        rank_scores(_wandering(population, strata), strata),
     )  # fmt: skip
+
+
+def _wandering(population: Population, strata: Strata) -> Floats:
+    """(owners,) log networks beyond the line that they follow with log activity inside the stratum, NaN where unknown.
+
+    Nobody's networks grow as fast as the requests, and a stratum of the busiest spans a factor of ten and more, so by
+    networks for each request who sends less than the others would seem to wander.
+    """
+    many = np.diff(population.network.bounds)
+    out = np.full(population.owners, np.nan)
+    for members in strata.members:
+        known = members[many[members] > 0]
+        if not len(known):
+            continue
+        y, x = np.log(many[known]), np.log(population.activity[known])
+        x = x - x.mean()
+        squares = float(x @ x)
+        out[known] = y - y.mean() - (float(x @ y) / squares * x if squares > 0 else 0)
+    return out
 
 
 def networks_per_request(population: Population) -> Floats:
