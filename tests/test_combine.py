@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from refrain.coordination.combine import adaptive_q_values, cauchy_combination, partial_conjunction
+from refrain.coordination.combine import (
+    adaptive_q_values,
+    cauchy_combination,
+    partial_conjunction,
+    selection_threshold,
+)
 
 P_VALUES = st.floats(1e-12, 1, allow_nan=False)
 
@@ -65,6 +70,23 @@ def test_adaptive_q_values_against_every_threshold_in_turn(pairs: list[tuple[flo
             min(1.0, t * sum(f <= t for f in filters) / sum(s <= t for s in selections)) for t in selections if t >= own
         ]
         assert q_value == pytest.approx(min(rates))
+
+
+@given(st.lists(st.tuples(P_VALUES, P_VALUES), min_size=1, max_size=12), st.sampled_from([0.01, 0.1, 0.5]))
+def test_the_selection_threshold_is_the_largest_that_keeps_the_rate(
+    pairs: list[tuple[float, float]], rate: float
+) -> None:
+    selections, filters = [max(pair) for pair in pairs], [min(pair) for pair in pairs]
+    chosen = adaptive_q_values(np.array(filters), np.array(selections)) <= rate
+    threshold = selection_threshold(np.array(filters), np.array(selections), rate)
+    found = int(chosen.sum())
+    if not found:
+        assert threshold == 0
+        return
+    assert threshold >= max(s for s, c in zip(selections, chosen, strict=True) if c) * (1 - 1e-9)
+    assert threshold * sum(f <= threshold for f in filters) / found <= rate * (1 + 1e-9)
+    for higher in np.linspace(threshold, 1, 50)[1:].tolist():
+        assert higher * sum(f <= higher for f in filters) / found > rate * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("speaking", [0.0, 0.3])

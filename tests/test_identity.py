@@ -129,6 +129,19 @@ def test_many_networks_for_one_account_are_seen() -> None:
     assert p_of(all_tests(spread)["addresses"]) < 1e-6
 
 
+def test_owners_who_send_less_than_their_stratum_do_not_seem_to_wander() -> None:
+    """Phones meet a few networks however much they send: the fewer requests, the more networks for each."""
+    rng = np.random.default_rng(2)
+    activity = rng.permutation(np.geomspace(20, 400, 240).astype(int))
+    owner = np.repeat(np.arange(240), activity)
+    networks = rng.integers(1, 6, 240)
+    wandering = trait(np.repeat(np.arange(240), networks), np.arange(networks.sum()), 240)
+    population = population_of(owner, np.arange(len(owner)), 240, network=wandering)
+    setting = awkward_setting(population)
+    light = np.concatenate([m[np.argsort(activity[m])][: len(m) // 2] for m in setting.strata.members])
+    assert p_of(many_networks(of_everything(population, np.sort(light)), setting)) > 1e-3
+
+
 @pytest.mark.parametrize(
     ("column", "tests"),
     [("age_days", ["young"]), ("client", ["client"]), ("card", ["card"]), ("network", ["network", "addresses"])],
