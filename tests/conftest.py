@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Before anything imports torch, transformers or prefect: they read these when they load.
 _home = tempfile.mkdtemp(prefix="refrain-tests-prefect-")
@@ -22,6 +23,10 @@ os.environ.update({
 # What a developer's shell has set must not decide a test.
 for _name in ("REFRAIN_KEY", "REFRAIN_DEBUG"):
     os.environ.pop(_name, None)
+
+# A slow or busy machine is no failure, and a test says the same thing twice.
+settings.register_profile("refrain", deadline=None, derandomize=True)
+settings.load_profile("refrain")
 
 SAMPLE_SEED = 0
 SAMPLE_REQUESTS = 2000
