@@ -84,7 +84,7 @@ def tag_segments(
     for start in range(0, len(texts), rule.block_rows):
         block = slice(start, start + rule.block_rows)
         grams = (hashed.transform(texts[block]) @ probe_grams.T).toarray()
-        near = vectors(block) @ probe_vectors.T
+        near = _cosines(vectors(block), probe_vectors)
         for number in range(count):
             own = probes.classes == number
             by_ngram[block, number] = grams[:, own].max(axis=1)
@@ -98,6 +98,11 @@ def tag_segments(
     vector_wins = strong_vector[positions, classes]
     similarity = np.where(vector_wins, by_vector[positions, classes], by_ngram[positions, classes])
     return Tags(positions, classes, similarity.astype(np.float32), vector_wins)
+
+
+def _cosines(left: Floats, right: Floats) -> Floats:
+    """(n, m) inner products. One sum after the other: a matrix product of many threads may round as it likes."""
+    return np.stack([np.einsum("nd,d->n", left, row) for row in right], axis=1)
 
 
 def _high_and_rare(similarity: Floats, scripts: Ints, least: float, rarest_share: float) -> NDArray[np.bool_]:

@@ -166,7 +166,7 @@ def test_a_second_run_does_nothing(small_run: "SmallRun") -> None:
     run_all(
         [str(small_run.log)], CONFIG, small_run.outputs, run_id="small", progress=NoProgress(), report=results.append
     )
-    assert [result.verb for result in results if result.computed] == []
+    assert [(result.verb, result.note) for result in results if result.computed] == []
     after = snapshot(small_run.outputs)
     assert after == before
 
