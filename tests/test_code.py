@@ -1,5 +1,6 @@
 """The version of code: what a module imports counts, what it does not import does not."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +22,15 @@ TREE = {
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small package in the place of ours."""
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A small package in the place of ours, and no digest of it remembered afterwards."""
     for name, text in TREE.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.setattr(code, "ROOT", tmp_path)
     code_digest.cache_clear()
-    return tmp_path
+    yield tmp_path
+    code_digest.cache_clear()
 
 
 def test_the_closure_follows_imports_at_any_depth_but_not_through_the_frame(tree: Path) -> None:
