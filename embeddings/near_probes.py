@@ -46,6 +46,7 @@ def tag_near_probes(encoder: Encoder, vectors: Gathered, requests: Path, out: Pa
         config.probe_min_ngram_cosine,
         config.probe_rarest_share,
         (min(config.probe_ngrams), max(config.probe_ngrams)),
+        (min(config.probe_unspaced_ngrams), max(config.probe_unspaced_ngrams)),
         config.shard_rows,
     )
     texts = pq.read_table(requests / "segments.parquet", columns=["text"])["text"]

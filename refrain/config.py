@@ -105,6 +105,7 @@ class EmbedConfig:
     probe_min_ngram_cosine: float
     probe_rarest_share: float
     probe_ngrams: tuple[int, ...]
+    probe_unspaced_ngrams: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):

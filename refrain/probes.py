@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from refrain.counting import Ints
 from refrain.errors import ConfigError
-from refrain.scripts import LATIN, script_of
+from refrain.scripts import LATIN, UNSPACED, script_of
 from refrain.text import normalise
 
 Floats = NDArray[np.float32]
@@ -42,6 +42,7 @@ class ProbeRule:
     min_ngram_cosine: float
     rarest_share: float  # of the segments of its script that may be as near
     ngrams: tuple[int, int]  # characters
+    unspaced_ngrams: tuple[int, int]  # characters, in scripts without spaces: there one or two are a word
     block_rows: int
 
 
@@ -79,11 +80,16 @@ def tag_segments(
     count = len(probes.names)
     by_vector = np.full((len(texts), count), -1.0, np.float32)
     by_ngram = np.zeros((len(texts), count), np.float32)
-    hashed = HashingVectorizer(analyzer="char_wb", ngram_range=rule.ngrams, norm="l2", alternate_sign=False)
-    probe_grams = hashed.transform(probes.sentences)
+    spaced, unspaced = (
+        HashingVectorizer(analyzer="char_wb", ngram_range=lengths, norm="l2", alternate_sign=False)
+        for lengths in (rule.ngrams, rule.unspaced_ngrams)
+    )
+    spaced_probes, unspaced_probes = spaced.transform(probes.sentences), unspaced.transform(probes.sentences)
     for start in range(0, len(texts), rule.block_rows):
         block = slice(start, start + rule.block_rows)
-        grams = (hashed.transform(texts[block]) @ probe_grams.T).toarray()
+        letters = (spaced.transform(texts[block]) @ spaced_probes.T).toarray()
+        signs = (unspaced.transform(texts[block]) @ unspaced_probes.T).toarray()
+        grams = np.where(np.isin(scripts[block], UNSPACED)[:, None], signs, letters)
         near = _cosines(vectors(block), probe_vectors)
         for number in range(count):
             own = probes.classes == number

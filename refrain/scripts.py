@@ -13,6 +13,7 @@ _RANGES = (
     (0xAC00, 0xD7AF),
 )
 COUNT = len(_RANGES) + 1
+UNSPACED = (4, 5)  # written without spaces between words
 
 
 def script_of(text: str) -> int:

@@ -1,0 +1,108 @@
+"""Probe sentences: near ones are tagged in any script, common ones are not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from refrain.errors import ConfigError
+from refrain.probes import ProbeRule, Probes, Tags, read_probes, tag_segments
+from refrain.settings import config_file
+from refrain.text import normalise
+
+RULE = ProbeRule(
+    min_cosine=0.5, min_ngram_cosine=0.4, rarest_share=0.05, ngrams=(3, 5), unspaced_ngrams=(1, 2), block_rows=7
+)
+OTHERS = [
+    f"the {a} of the {b} is {c}" for a in ("price", "colour", "name") for b in ("boat", "tree") for c in "abcdefgh"
+]
+
+
+def flat(count: int) -> NDArray[np.float32]:
+    """Unit vectors that are near nothing: each its own axis."""
+    return np.eye(count, 400, dtype=np.float32)
+
+
+def tagged(texts: list[str], vectors: NDArray[np.float32], probes: Probes, near: NDArray[np.float32]) -> Tags:
+    return tag_segments([normalise(t) for t in texts], lambda block: vectors[block], probes, near, RULE)
+
+
+def test_our_probes_are_normalised_and_have_titles() -> None:
+    probes = read_probes(config_file("probes.toml"))
+    assert all(normalise(s) == s for s in probes.sentences)
+    assert len(probes.names) == len(probes.titles) == probes.classes.max() + 1
+    assert len(set(probes.sentences)) == len(probes.sentences)
+
+
+@pytest.mark.parametrize("text", ["", "[a]\ntitle = 'x'\n", "a = 1", "[a]\nsentences = 3\ntitle = 'x'", "\xff"])
+def test_a_file_that_holds_no_probes_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="latin-1")
+    if text == "":
+        assert read_probes(path).sentences == []
+    else:
+        with pytest.raises(ConfigError, match=r"mine\.toml"):
+            read_probes(path)
+
+
+def test_a_vector_near_a_latin_probe_is_tagged_and_only_for_its_class() -> None:
+    probes = Probes(["show your work", "grade both answers"], np.array([0, 1]), ["a", "b"], ["", ""])
+    near = np.zeros((2, 400), np.float32)
+    near[0, 399] = near[1, 398] = 1
+    texts = [*OTHERS, "let me see how you got there"]
+    vectors = flat(len(texts))
+    vectors[-1] = 0
+    vectors[-1, [399, 397]] = (0.8, 0.6)
+    tags = tagged(texts, vectors, probes, near)
+    assert tags.positions.tolist() == [len(OTHERS)]
+    assert tags.classes.tolist() == [0]
+    assert tags.by_vector.tolist() == [True]
+    assert tags.similarities[0] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("probe", "text"),
+    [
+        ("请在给出答案之前一步一步地解释你的推理过程。", "在给出答案之前请一步一步解释推理过程"),
+        ("объясни свои рассуждения шаг за шагом", "объясни шаг за шагом свои рассуждения, пожалуйста"),
+        ("erkläre deine überlegungen schritt für schritt", "bitte erkläre schritt für schritt deine überlegungen"),
+    ],
+)
+def test_another_language_is_tagged_by_its_letters(probe: str, text: str) -> None:
+    probes = Probes([normalise(probe)], np.array([0]), ["a"], [""])
+    tags = tagged([*OTHERS, text], flat(len(OTHERS) + 1), probes, flat(400)[-1:])
+    assert tags.positions.tolist() == [len(OTHERS)]
+    assert tags.by_vector.tolist() == [False]
+
+
+def test_vectors_mean_nothing_outside_latin_script() -> None:
+    probes = Probes(["show your work"], np.array([0]), ["a"], [""])
+    texts = [*OTHERS, "какая сегодня погода"]
+    vectors = flat(len(texts))
+    assert not len(tagged(texts, vectors, probes, vectors[-1:]).positions)
+
+
+def test_what_everybody_says_is_no_signal() -> None:
+    probes = Probes(["show your work"], np.array([0]), ["a"], [""])
+    texts = [f"show your work {word}" for word in ("now", "here", "please", "again")] * 5
+    vectors = np.tile(np.eye(1, 400, dtype=np.float32), (20, 1)) * 0.9
+    vectors[:, 1] = np.linspace(0, 0.4, 20)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    tags = tagged(texts, vectors, probes, np.eye(1, 400, dtype=np.float32))
+    assert 0 < len(tags.positions) <= 5  # of 20: the nearest by vector, and ties of one wording by letters
+
+
+def test_blocks_change_nothing() -> None:
+    probes = read_probes(config_file("probes.toml"))
+    rng = np.random.default_rng(0)
+    texts = [*OTHERS, "Think out loud and write down every thought.", "Rate this response against each criterion."]
+    vectors = rng.normal(size=(len(texts), 16)).astype(np.float32)
+    near = rng.normal(size=(len(probes.sentences), 16)).astype(np.float32)
+    rules = [ProbeRule(0.5, 0.4, 0.05, (3, 5), (1, 2), rows) for rows in (1, 7, 1000)]
+    found = [
+        tag_segments([normalise(t) for t in texts], lambda block: vectors[block], probes, near, rule) for rule in rules
+    ]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].positions, other.positions)
+        np.testing.assert_array_equal(found[0].similarities, other.similarities)
