@@ -32,7 +32,7 @@ from refrain.settings import load_settings
 from refrain.slices import make_slice, night, save_slice
 
 if TYPE_CHECKING:
-    from tests.conftest import SmallRun
+    from conftest import SmallRun
 
 pytestmark = pytest.mark.slow
 CANARY_TEXT, CANARY_ACCOUNT = "zanzibar quokka", "acct-canary-7261"

@@ -23,7 +23,14 @@ pytestmark = [
 
 def test_campaigns_are_found_in_real_traffic_and_hardly_anything_else(tmp_path: Path) -> None:
     scenario = BENCH / "scenarios" / "dev.json"
-    command = [sys.executable, BENCH / "traffic.py", scenario, tmp_path / "log", "--per-day", str(PER_DAY)]
+    command = [
+        sys.executable,
+        str(BENCH / "traffic.py"),
+        str(scenario),
+        str(tmp_path / "log"),
+        "--per-day",
+        str(PER_DAY),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     config = load_settings(None, []).config
     run = run_all([str(tmp_path / "log" / "requests")], config, tmp_path / "out", progress=NoProgress())
