@@ -1,6 +1,7 @@
 """What makes traffic, and what keeps the jobs running: `simulate` and `serve`."""
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +11,26 @@ from refrain.cli.options import AsJson, ConfigFile, Logs, Outputs, settings_of
 from refrain.errors import InputError
 
 # The bundled sample, as refrain.simulate has it: enough for every planted campaign, and small.
-_SEED, _REQUESTS = 7, 7000
+_SEED, _REQUESTS, _SAMPLE_DAYS = 7, 7000, 3
 
 # At three in the morning UTC the day before is whole; a week shows every weekday once; the port is Prefect's own.
 _CRON, _DAYS, _PORT = "0 3 * * *", 7, 4200
 
 
+class SampleFormat(StrEnum):
+    """What a sample's log is written as."""
+
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
 def add_to(app: typer.Typer) -> None:
     """Nothing; `app` then has the commands of this module."""
-    app.command("simulate", epilog="Example:\n\nrefrain simulate sample/ --seed 8")(simulate)
+    app.command(
+        "simulate",
+        epilog="Examples:\n\nrefrain simulate sample/ --seed 8\n\nrefrain simulate clean/ --campaigns none",
+    )(simulate)
     app.command("serve", epilog="Example:\n\nrefrain serve logs/ --outputs outputs")(serve)
 
 
@@ -26,14 +38,21 @@ def simulate(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="An empty or new folder.")],
     seed: Annotated[int, typer.Option("--seed", help="The same seed writes the same traffic.")] = _SEED,
     requests: Annotated[int, typer.Option("--requests", help="About how many requests.", min=1)] = _REQUESTS,
+    days: Annotated[int, typer.Option("--days", help="Days of traffic.", min=1, max=366)] = _SAMPLE_DAYS,
+    campaigns: Annotated[
+        str, typer.Option("--campaigns", metavar="NAMES", help="With commas between; 'none' for a clean log.")
+    ] = "",
+    format_: Annotated[SampleFormat, typer.Option("--format", help="Of the log.")] = SampleFormat.PARQUET,
     as_json: AsJson = False,
 ) -> None:
     """Write a small log with planted campaigns and look-alikes: OUT/requests, and the truth beside it."""
-    from refrain.simulate import write_sample
+    from refrain.simulate.demo import DEMO_CAMPAIGNS
+    from refrain.simulate.writing import write_sample
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not an empty folder", hint="choose another, or remove it")
-    counts = write_sample(out, seed=seed, requests=requests)
+    names = DEMO_CAMPAIGNS if not campaigns else [name for name in campaigns.split(",") if name != "none"]
+    counts = write_sample(out, seed=seed, requests=requests, days=days, campaigns=names, format=format_.value)
     if as_json:
         places = {"requests": str(out / "requests"), "truth": str(out / "truth.parquet")}
         typer.echo(json.dumps({**places, "counts": counts}))
