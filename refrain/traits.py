@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.controls import Strata, draw, middle_rank
+from refrain.coordination.controls import Strata, draw
 from refrain.coordination.results import Candidate, Setting
-from refrain.coordination.rhythm import RhythmRule, Rhythms, concentration
+from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
 from refrain.coordination.use import UseReference
 from refrain.counting import Ints
 from refrain.members import TraitTable
@@ -70,7 +70,7 @@ def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: st
     """Whether a user shares a value with other users: with none, one or several owners of the set."""
     own = _partners(trait, candidate.owners)
     sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
-    drawn = np.concatenate([_partners(trait, row) for row in sets[: setting.draws]])
+    drawn = np.concatenate([_partners(trait, row) for row in sets])
     law = _law(drawn.astype(float), _PARTNER_EDGES)
     has = np.diff(trait.bounds)[candidate.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
@@ -103,17 +103,8 @@ def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
 
 def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:
     """How the users' hours lie together, as a quarter of owners who send as much."""
-    hours = setting.population.hours
     bins = np.full(len(candidate.owners), -1)
-    for place, (owner, count) in enumerate(zip(candidate.owners, candidate.counts, strict=True)):
-        used = min(int(count), rule.max_requests)
-        if used < rule.min_requests:
-            continue
-        pool = rhythms.of(int(rhythms.strata.of_owner[owner]), used).values
-        if len(pool) < rule.min_owners:
-            continue
-        own = candidate.requests[candidate.request_owner == owner]
-        own = own if used == count else setting.rng(candidate, 1000 + int(owner)).choice(own, used, replace=False)
-        bins[place] = np.searchsorted(RANK_EDGES, middle_rank(pool, float(concentration(hours[own]))))
+    for own in own_rhythms(candidate, setting, rhythms, rule):
+        bins[own.place] = np.searchsorted(RANK_EDGES, own.rank)
     even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
     return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), of_use=False)

@@ -82,30 +82,48 @@ class RhythmRule:
     min_owners: int
 
 
+@dataclass(frozen=True)
+class OwnRhythm:
+    """A user's rhythm beside its controls': position among the users, stratum, concentration, and rank in (0, 1)."""
+
+    place: int
+    stratum: int
+    value: float
+    rank: float
+    pool: RhythmPool
+
+
+def own_rhythms(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> list[OwnRhythm]:
+    """The rhythms of those users who have enough requests and enough controls, in the order of the users."""
+    hours, stratum_of = setting.population.hours, rhythms.strata.of_owner
+    out = []
+    for place, (owner, count) in enumerate(zip(candidate.owners, candidate.counts, strict=True)):
+        used = min(int(count), rule.max_requests)
+        if used < rule.min_requests:
+            continue
+        stratum = int(stratum_of[owner])
+        pool = rhythms.of(stratum, used)
+        if len(pool.values) < rule.min_owners:
+            continue
+        own = candidate.requests[candidate.request_owner == owner]
+        if used < count:
+            own = setting.rng(candidate, 1000 + int(owner)).choice(own, used, replace=False)
+        value = float(concentration(hours[own]))
+        out.append(OwnRhythm(place, stratum, value, middle_rank(pool.values, value), pool))
+    return out
+
+
 def round_the_clock(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TestResult:
     """Are the users' requests spread over the day more evenly than those of matched owners who send as many?
 
     Owners are matched by stratum too: the busiest are mostly machines, which never sleep.
     """
-    hours, stratum_of = setting.population.hours, rhythms.strata.of_owner
-    observed, expected, scores = [], [], []
+    found = own_rhythms(candidate, setting, rhythms, rule)
+    scores, observed = [own.rank for own in found], [own.value for own in found]
+    expected = [float(own.pool.values.mean()) for own in found]
     sampling: dict[int, list[float]] = {}
-    for owner, count in zip(candidate.owners, candidate.counts, strict=True):
-        if count < rule.min_requests:
-            continue
-        used = min(int(count), rule.max_requests)
-        own = candidate.requests[candidate.request_owner == owner]
-        if used < count:
-            own = setting.rng(candidate, 1000 + int(owner)).choice(own, used, replace=False)
-        stratum = int(stratum_of[owner])
-        pool = rhythms.of(stratum, used)
-        if len(pool.values) < rule.min_owners:
-            continue
-        value = float(concentration(hours[own]))
-        scores.append(middle_rank(pool.values, value))
-        observed.append(value)
-        expected.append(float(pool.values.mean()))
-        sampling.setdefault(stratum, []).append(pool.sampling)
+    for own in found:
+        sampling.setdefault(own.stratum, []).append(own.pool.sampling)
     if len(scores) < rule.min_owners:
         return switched_off(TIME, "rhythm", f"fewer than {rule.min_owners} users have {rule.min_requests} requests")
     # Mid-ranks have a variance of at most 1/12. Users of a stratum share their controls, so that the controls' own
