@@ -41,9 +41,7 @@ WHERE place * $most // many > (place - 1) * $most // many
 ORDER BY ALL
 """
 _USED = "SELECT campaign_id, template_id, count(*) FROM own GROUP BY ALL"
-_SENT = (
-    "SELECT request_row, request_id, account_id, owner_row, epoch_us(timestamp) FROM own WHERE campaign_id = $campaign"
-)
+_SENT = "SELECT request_row, request_id, account_id, owner_row, epoch_us(timestamp) FROM own"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
