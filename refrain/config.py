@@ -242,7 +242,22 @@ class ExportConfig:
     """What the exports hold, and the memory that writing them takes."""
 
     examples: int
+    packet_accounts: int
+    packet_templates: int
+    packet_slots: int
+    packet_slot_requests: int
+    packet_samples: int
+    packet_messages: int
+    packet_values: int
+    packet_characters: int
+    packet_sample_characters: int
+    packet_read_characters: int
     memory_limit_mib: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < (0 if name == "examples" else 1):
+                raise ValueError(f"{name} must be at least {0 if name == 'examples' else 1}")
 
 
 @dataclass(frozen=True)
