@@ -205,6 +205,8 @@ class ScoreConfig:
     rhythm_min_requests: int
     rhythm_max_requests: int
     rhythm_min_owners: int
+    succession_hours: int
+    succession_step_hours: int
     minute_bins: int
     shift_hours: int
     product_client_share: float
