@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from refrain.config import MineConfig
 from refrain.counting import Ints, group_sizes, slices
-from refrain.fillings import count_fillings
 from refrain.occurrences import Occurrences
 from refrain.readings import read_templates
 from refrain.skeletons import skeleton
@@ -60,7 +59,6 @@ def describe_templates(
         # Requests are in the order of time.
         "first_seen": log.times[requests[bounds[:-1]]],
         "last_seen": log.times[requests[bounds[1:] - 1]],
-        "fillings": count_fillings(uses, placed, units, template_of_unit, count),
         "examples": _examples(chosen, log, texts, config.example_characters),
     }
 

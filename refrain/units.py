@@ -2,7 +2,8 @@
 
 A unit is, in this order of preference, a segment text that recurs over owners (equal after `squeezed`), a span of words
 that recurs inside segments that do not, or a cluster of reworded segments, none of which recurs enough alone. Every
-segment belongs to at most one unit of the first and third kind and may hold several spans.
+segment belongs to at most one unit of the first and third kind and may hold several spans. A text without a letter is
+no unit: its digits were taken off, so that any two lists of as many numbers would be equal.
 """
 
 from collections.abc import Sequence
@@ -79,6 +80,8 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     words = split_words(variants.keys)
     lengths = words.lengths
     recurrent = np.bincount(variants.sent_variants, minlength=len(lengths)) >= config.min_owners
+    often = np.flatnonzero(recurrent)
+    recurrent[often] = [_has_letter(variants.keys[variant]) for variant in often]
     rules = SpanRules(config.min_owners, config.span_min_ratio, config.span_min_part)
     spans = find_spans(shingle(words, config.span_words), variants.sent_variants, variants.sent_owners, rules)
     covered = np.zeros(len(lengths), np.int64)
@@ -130,13 +133,16 @@ def _span_units(
     home = _homes(spans, recurrent[spans.texts] & fills, lengths)
     inside = np.flatnonzero(~recurrent[spans.texts])
     needed = np.unique(spans.ids[inside][home[spans.ids[inside]] < 0])
-    unit_of_span = np.where(home >= 0, (np.cumsum(recurrent) - 1)[home], -1)
-    unit_of_span[needed] = before + np.arange(len(needed))
     fullest = _fullest(spans)[needed]
-    sizes = spans.ends[fullest] - spans.starts[fullest]
     quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).to_pylist()
     bounds = zip(quoted, spans.starts[fullest].tolist(), spans.ends[fullest].tolist(), strict=True)
     texts = [excerpt(text, start, end) for text, start, end in bounds]
+    lettered = np.array([_has_letter(text) for text in texts], bool)
+    texts, needed, fullest = [text for text in texts if _has_letter(text)], needed[lettered], fullest[lettered]
+    sizes = spans.ends[fullest] - spans.starts[fullest]
+    unit_of_span = np.where(home >= 0, (np.cumsum(recurrent) - 1)[home], -1)
+    unit_of_span[needed] = before + np.arange(len(needed))
+    inside = inside[unit_of_span[spans.ids[inside]] >= 0]
 
     by_variant = np.argsort(variants.of_segment, kind="stable")
     edges = slices(variants.of_segment[by_variant], len(lengths))
@@ -144,6 +150,10 @@ def _span_units(
     many = edges[held + 1] - edges[held]
     rows = by_variant[np.repeat(edges[held], many) + ranges(many)]
     return _Found(rows, np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(fills[inside], many), sizes, texts)
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
 
 
 def _homes(spans: Spans, able: Flags, lengths: Ints) -> Ints:
