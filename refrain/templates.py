@@ -55,8 +55,8 @@ def mine_templates(
         uses = find_uses(sequence, placed, segment_words, units.words, groups, config.held_part)
         count = int(groups.max(initial=-1)) + 1
         fillings = count_fillings(uses, placed, units, groups, count)
-        words = np.bincount(groups, units.words, count).astype(np.int64)
-        ids = final_ids(uses, log.owners, frame_worth(fillings, words, config.sentence_words), config.min_owners)
+        fixed = np.bincount(groups, units.fixed, count).astype(np.int64)
+        ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
         advance(1)
         columns = describe_templates(uses, placed, units, template_of_unit, log, requests / "texts.parquet", config)

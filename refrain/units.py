@@ -17,7 +17,7 @@ from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices
 from refrain.spans import SpanRules, Spans, find_spans, shingle
 from refrain.squeezing import squeeze_all
-from refrain.words import excerpt, split_words
+from refrain.words import Words, excerpt, split_words
 
 Flags = NDArray[np.bool_]
 EXACT, SPAN, CLUSTER = "exact", "span", "cluster"
@@ -27,14 +27,16 @@ EXACT, SPAN, CLUSTER = "exact", "span", "cluster"
 class Units:
     """Units and the segments that hold them; a pair (segment, unit) occurs once, sorted by segment, then unit.
 
-    `words` is the length of a unit's text in words (a cluster's: the median of its segments), `kinds` one of exact,
-    span, cluster, `texts` a readable form. `whole` says of a pair whether the unit fills the segment.
+    `words` is the length of a unit's text in words (a cluster's: the median of its segments), `fixed` how many of these
+    come back word for word (a cluster's: those that at least half of its segments hold), `kinds` one of exact, span,
+    cluster, `texts` a readable form. `whole` says of a pair whether the unit fills the segment.
     """
 
     segment_rows: Ints
     unit_rows: Ints
     whole: Flags
     words: Ints
+    fixed: Ints
     kinds: list[str]
     texts: list[str]
 
@@ -64,6 +66,15 @@ class Variants:
 
 
 @dataclass(frozen=True)
+class Sent:
+    """Who sent which segment, aligned arrays, and how many owners make a unit."""
+
+    segments: Ints
+    owners: Ints
+    min_owners: int
+
+
+@dataclass(frozen=True)
 class _Found:
     """Units of one kind, and pairs (segment, unit) that they account for; units are numbered on from those before."""
 
@@ -71,6 +82,7 @@ class _Found:
     unit_rows: Ints
     whole: Flags
     words: Ints  # of each new unit
+    fixed: Ints
     texts: list[str]
 
 
@@ -93,8 +105,8 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     inner = _span_units(segments, variants, spans, fills, recurrent, lengths, len(exact.words))
     free = (segments.clusters >= 0) & ~(recurrent | mostly)[variants.of_segment]
     before = len(exact.words) + len(inner.words)
-    sizes = lengths[variants.of_segment]
-    reworded = _cluster_units(segments, free, sizes, occurrence_segments, occurrence_owners, config.min_owners, before)
+    sent = Sent(occurrence_segments, occurrence_owners, config.min_owners)
+    reworded = _cluster_units(segments, free, words, variants.of_segment, sent, before)
     return _in_order({EXACT: exact, SPAN: inner, CLUSTER: reworded})
 
 
@@ -116,7 +128,7 @@ def _exact_units(segments: SegmentTexts, variants: Variants, recurrent: Flags, l
     rows = np.flatnonzero(recurrent[variants.of_segment])
     units = (np.cumsum(recurrent) - 1)[variants.of_segment[rows]]
     texts = segments.readable.take(pa.array(variants.segments[recurrent])).to_pylist()
-    return _Found(rows, units, np.ones(len(rows), bool), lengths[recurrent], texts)
+    return _Found(rows, units, np.ones(len(rows), bool), lengths[recurrent], lengths[recurrent], texts)
 
 
 def _span_units(
@@ -149,7 +161,8 @@ def _span_units(
     held = spans.texts[inside]
     many = edges[held + 1] - edges[held]
     rows = by_variant[np.repeat(edges[held], many) + ranges(many)]
-    return _Found(rows, np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(fills[inside], many), sizes, texts)
+    held_units, whole = np.repeat(unit_of_span[spans.ids[inside]], many), np.repeat(fills[inside], many)
+    return _Found(rows, held_units, whole, sizes, sizes, texts)
 
 
 def _has_letter(text: str) -> bool:
@@ -174,28 +187,37 @@ def _fullest(spans: Spans) -> Ints:
 
 
 def _cluster_units(
-    segments: SegmentTexts,
-    free: Flags,
-    sizes: Ints,
-    occurrence_segments: Ints,
-    occurrence_owners: Ints,
-    min_owners: int,
-    before: int,
+    segments: SegmentTexts, free: Flags, words: Words, variant_of_segment: Ints, sent: Sent, before: int
 ) -> _Found:
     """One unit a cluster whose segments, those that are `free`, enough owners sent. It reads like its segment of median
     length."""
-    sent = free[occurrence_segments]
+    here = free[sent.segments]
     count = int(segments.clusters.max(initial=-1)) + 1
-    owners = group_sizes(segments.clusters[occurrence_segments[sent]], occurrence_owners[sent], count)
-    live = owners >= min_owners
+    owners = group_sizes(segments.clusters[sent.segments[here]], sent.owners[here], count)
+    live = owners >= sent.min_owners
     rows = np.flatnonzero(free)
     rows = rows[live[segments.clusters[rows]]]
     units = (np.cumsum(live) - 1)[segments.clusters[rows]]
+    sizes = words.lengths[variant_of_segment]
     order = np.lexsort((sizes[rows], units))
     edges = slices(units[order], int(live.sum()))
+    shared = _shared_words(words, variant_of_segment[rows], units, int(live.sum()))
     below, above = rows[order[(edges[1:] + edges[:-1] - 1) // 2]], rows[order[(edges[1:] + edges[:-1]) // 2]]
     texts = segments.readable.take(pa.array(above)).to_pylist()
-    return _Found(rows, before + units, np.ones(len(rows), bool), (sizes[below] + sizes[above]) // 2, texts)
+    return _Found(rows, before + units, np.ones(len(rows), bool), (sizes[below] + sizes[above]) // 2, shared, texts)
+
+
+def _shared_words(words: Words, texts: Ints, groups: Ints, count: int) -> Ints:
+    """How many words at least half of the texts of each of `count` groups hold, (count,)."""
+    many = words.lengths[texts]
+    entry = np.repeat(np.arange(len(texts)), many)
+    entry, word = distinct_pairs(entry, words.ids[words.bounds[texts[entry]] + ranges(many)])
+    order = np.lexsort((word, groups[entry]))
+    group, word = groups[entry][order], word[order]
+    first = group_starts(group, word)
+    holders = np.diff(np.append(first, len(group)))
+    often = 2 * holders >= np.bincount(groups, minlength=count)[group[first]]
+    return np.bincount(group[first[often]], minlength=count)
 
 
 def _in_order(found: dict[str, _Found]) -> Units:
@@ -210,6 +232,7 @@ def _in_order(found: dict[str, _Found]) -> Units:
         unit_rows=units[order],
         whole=whole[order],
         words=np.concatenate([part.words for part in found.values()]),
+        fixed=np.concatenate([part.fixed for part in found.values()]),
         kinds=[kind for kind, part in found.items() for _ in part.texts],
         texts=[text for part in found.values() for text in part.texts],
     )

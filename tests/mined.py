@@ -32,7 +32,8 @@ class Drawn:
         columns = np.array(rows, np.int64).reshape(-1, 3).T
         names = [f"u{unit}" for unit in range(UNITS)]
         whole = columns[2].astype(bool)
-        return Units(columns[0], columns[1], whole, np.arange(1, UNITS + 1), [EXACT] * UNITS, names)
+        words = np.arange(1, UNITS + 1)
+        return Units(columns[0], columns[1], whole, words, words, [EXACT] * UNITS, names)
 
     @property
     def sequence(self) -> Sequence:
