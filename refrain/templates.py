@@ -59,7 +59,9 @@ def mine_templates(
         ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
         advance(1)
-        columns = describe_templates(uses, placed, units, template_of_unit, log, requests / "texts.parquet", config)
+        columns = describe_templates(
+            uses, placed, units, template_of_unit, log, segments.readable, requests / "texts.parquet", config
+        )
         columns["fillings"] = fillings[np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]]
         write_columns(out / "templates.parquet", _TEMPLATES, columns)
         _write_uses(out / "request_templates.parquet", uses)
