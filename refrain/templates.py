@@ -88,8 +88,8 @@ def _read_occurrences(requests: Path, owners: Ints) -> Occurrences:
     table = requests / "request_segments"
     roles = read_coded(table, ["role"])["role"]
     system = np.array([role == "system" for role in roles.values] + [False])[roles.codes]
-    rows, segments = read_columns(table, ["request_row", "segment_row"]).values()
-    return occurrences(rows, segments, system, owners)
+    rows, segments, counted = read_columns(table, ["request_row", "segment_row", "counted"]).values()
+    return occurrences(rows, segments, system, counted.astype(bool), owners)
 
 
 def _read_segments(requests: Path, clusters: Path) -> tuple[SegmentTexts, Ints]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices
-from refrain.spans import SpanRules, Spans, find_spans, shingle
+from refrain.spans import SpanRules, Spans, cut_from, find_spans, shingle
 from refrain.squeezing import squeeze_all
 from refrain.words import Words, excerpt, split_words
 
@@ -100,9 +100,12 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     np.maximum.at(covered, spans.texts, spans.covered)
     mostly = ~recurrent & (covered >= config.span_whole_part * np.maximum(lengths, 1))
 
-    exact = _exact_units(segments, variants, recurrent, lengths)
     fills = spans.covered >= config.span_whole_part * lengths[spans.texts]
-    inner = _span_units(segments, variants, spans, fills, recurrent, lengths, len(exact.words))
+    home = _homes(spans, recurrent[spans.texts] & fills, lengths)
+    unit_of_variant = _exact_numbers(recurrent, cut_from(words, spans, home))
+    exact = _exact_units(segments, variants, unit_of_variant, lengths)
+    unit_of_span = np.where(home >= 0, unit_of_variant[home], -1)
+    inner = _span_units(segments, variants, spans, fills, recurrent, unit_of_span, len(exact.words))
     free = (segments.clusters >= 0) & ~(recurrent | mostly)[variants.of_segment]
     before = len(exact.words) + len(inner.words)
     sent = Sent(occurrence_segments, occurrence_owners, config.min_owners)
@@ -123,12 +126,21 @@ def _variants(texts: Sequence[str], occurrence_segments: Ints, occurrence_owners
     return Variants(of_segment, list(ids), widest, sent_variants, sent_owners)
 
 
-def _exact_units(segments: SegmentTexts, variants: Variants, recurrent: Flags, lengths: Ints) -> _Found:
-    """One unit a recurrent variant."""
-    rows = np.flatnonzero(recurrent[variants.of_segment])
-    units = (np.cumsum(recurrent) - 1)[variants.of_segment[rows]]
-    texts = segments.readable.take(pa.array(variants.segments[recurrent])).to_pylist()
-    return _Found(rows, units, np.ones(len(rows), bool), lengths[recurrent], lengths[recurrent], texts)
+def _exact_numbers(recurrent: Flags, whole: Ints) -> Ints:
+    """The unit of each variant, -1 for none: one each for those that recur, but one for what is cut from a `whole`."""
+    own = recurrent & (whole == np.arange(len(whole)))
+    return np.where(recurrent, (np.cumsum(own) - 1)[whole], -1)
+
+
+def _exact_units(segments: SegmentTexts, variants: Variants, unit_of_variant: Ints, lengths: Ints) -> _Found:
+    """The units of recurrent variants, each as long as the longest that it stands for, and read like it."""
+    found = np.flatnonzero(unit_of_variant >= 0)
+    order = found[np.lexsort((-lengths[found], unit_of_variant[found]))]
+    longest = order[group_starts(unit_of_variant[order])]
+    units = unit_of_variant[variants.of_segment]
+    rows = np.flatnonzero(units >= 0)
+    texts = segments.readable.take(pa.array(variants.segments[longest])).to_pylist()
+    return _Found(rows, units[rows], np.ones(len(rows), bool), lengths[longest], lengths[longest], texts)
 
 
 def _span_units(
@@ -137,14 +149,13 @@ def _span_units(
     spans: Spans,
     fills: Flags,
     recurrent: Flags,
-    lengths: Ints,
+    unit_of_span: Ints,
     before: int,
 ) -> _Found:
     """One unit a span that variants hold which do not recur themselves, but where the span fills a variant that recurs:
-    then it stands for that one's unit."""
-    home = _homes(spans, recurrent[spans.texts] & fills, lengths)
+    then it stands for that one's unit, `unit_of_span`, which is -1 elsewhere."""
     inside = np.flatnonzero(~recurrent[spans.texts])
-    needed = np.unique(spans.ids[inside][home[spans.ids[inside]] < 0])
+    needed = np.unique(spans.ids[inside][unit_of_span[spans.ids[inside]] < 0])
     fullest = _fullest(spans)[needed]
     quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).to_pylist()
     bounds = zip(quoted, spans.starts[fullest].tolist(), spans.ends[fullest].tolist(), strict=True)
@@ -152,12 +163,12 @@ def _span_units(
     lettered = np.array([_has_letter(text) for text in texts], bool)
     texts, needed, fullest = [text for text in texts if _has_letter(text)], needed[lettered], fullest[lettered]
     sizes = spans.ends[fullest] - spans.starts[fullest]
-    unit_of_span = np.where(home >= 0, (np.cumsum(recurrent) - 1)[home], -1)
+    unit_of_span = unit_of_span.copy()
     unit_of_span[needed] = before + np.arange(len(needed))
     inside = inside[unit_of_span[spans.ids[inside]] >= 0]
 
     by_variant = np.argsort(variants.of_segment, kind="stable")
-    edges = slices(variants.of_segment[by_variant], len(lengths))
+    edges = slices(variants.of_segment[by_variant], len(variants.keys))
     held = spans.texts[inside]
     many = edges[held + 1] - edges[held]
     rows = by_variant[np.repeat(edges[held], many) + ranges(many)]
@@ -170,10 +181,11 @@ def _has_letter(text: str) -> bool:
 
 
 def _homes(spans: Spans, able: Flags, lengths: Ints) -> Ints:
-    """The variant of which each span is the largest part, among the entries that are `able`; -1 where there is none."""
+    """The variant of which each span is the largest part, and of these the most complete, among the entries that are
+    `able`; -1 where there is none."""
     at = np.flatnonzero(able)
     part = (spans.ends[at] - spans.starts[at]) / lengths[spans.texts[at]]
-    at = at[np.lexsort((spans.texts[at], -part, spans.ids[at]))]
+    at = at[np.lexsort((spans.texts[at], -spans.held[at], -part, spans.ids[at]))]
     at = at[group_starts(spans.ids[at])]
     home = np.full(spans.count, -1)
     home[spans.ids[at]] = spans.texts[at]

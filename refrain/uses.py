@@ -12,12 +12,13 @@ from refrain.occurrences import Occurrences, Sequence
 @dataclass(frozen=True)
 class Uses:
     """Pairs (request, template), sorted by request, then template; `shares` of the request's words are fixed, `system`
-    says whether any of these stand in the system prompt."""
+    says whether any of these stand in the system prompt, `counted` whether any is more than resent history."""
 
     requests: Ints
     templates: Ints
     shares: NDArray[np.float64]
     system: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
 
 
 def find_uses(
@@ -34,11 +35,12 @@ def find_uses(
     total = np.bincount(placed.requests, segment_words[placed.segments])
     key_of_entry = np.searchsorted(keys, sequence.requests * count + groups[sequence.units])
     system = np.bincount(key_of_entry, placed.system[sequence.entries], len(keys)) > 0
+    counted = np.bincount(key_of_entry, placed.counted[sequence.entries], len(keys)) > 0
     enough = held >= held_part * size[templates]
     requests = requests[enough]
     # Clusters count their median, so that the sum may exceed the request.
     shares = np.minimum(held[enough] / np.maximum(total[requests], 1), 1)
-    return Uses(requests, templates[enough], shares, system[enough])
+    return Uses(requests, templates[enough], shares, system[enough], counted[enough])
 
 
 def frame_worth(fillings: Ints, words: Ints, sentence_words: int) -> Ints:
@@ -70,4 +72,4 @@ def renumbered(uses: Uses, ids: Ints) -> Uses:
     templates = ids[uses.templates]
     live = np.flatnonzero(templates >= 0)
     order = live[np.lexsort((templates[live], uses.requests[live]))]
-    return Uses(uses.requests[order], templates[order], uses.shares[order], uses.system[order])
+    return Uses(uses.requests[order], templates[order], uses.shares[order], uses.system[order], uses.counted[order])

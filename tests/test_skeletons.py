@@ -47,7 +47,7 @@ def test_readings_are_what_each_request_says(drawn: Drawn, assigned: np.typing.N
     columns = np.array(uses, np.int64).reshape(-1, 2).T
     found = list(
         read_templates(
-            Uses(columns[1], columns[0], np.ones(len(uses)), np.zeros(len(uses), bool)),
+            Uses(columns[1], columns[0], np.ones(len(uses)), np.zeros(len(uses), bool), np.ones(len(uses), bool)),
             np.arange(len(uses)),
             drawn.placed,
             drawn.table,
