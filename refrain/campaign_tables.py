@@ -69,7 +69,7 @@ def write_campaigns(
     ranked = sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
     request_account = _request_accounts(requests)
     account_owner = column(requests / "accounts.parquet", "owner_row")
-    labels = label_requests(ranked, use_requests, use_templates, use_shares, template_owners, population.request_owner)
+    labels = label_requests(ranked, use_requests, use_templates, population.request_owner)
     write_columns(out / "request_campaigns.parquet", _REQUESTS, {
         "request_row": np.arange(len(request_account)),
         "template_id": pa.array(labels.templates, pa.int64(), mask=labels.templates < 0),
@@ -150,14 +150,12 @@ def label_requests(
     ranked: list[ScoredCampaign],
     requests: Ints,
     templates: Ints,
-    shares: NDArray[np.float64],
-    template_owners: Ints,
     request_owner: Ints,
 ) -> Labels:
     """The labels of every request, by the rule of docs/architecture.md: of the templates of the highest-ranked campaign
-    whose member the owner is, else of those with the most owners, the one whose fixed part covers most of the request.
+    whose member the owner is, else of all that it uses, the best frame, which is the one with the smallest number.
 
-    `requests`, `templates` and `shares` are aligned, one entry a use; `ranked` is in the order of rank.
+    `requests` and `templates` are aligned, one entry a use; `ranked` is in the order of rank.
     """
     count = len(request_owner)
     campaign = np.full(len(requests), len(ranked))
@@ -165,9 +163,7 @@ def label_requests(
         item = ranked[number]
         hit = np.isin(templates, item.templates) & np.isin(request_owner[requests], item.members)
         campaign[hit] = number
-    # Best campaign first; without one, most owners first; then the largest share, then the smallest id.
-    owners = np.where(campaign < len(ranked), 0, template_owners[templates] if len(templates) else 0)
-    order = np.lexsort((templates, -shares, -owners, campaign, requests))
+    order = np.lexsort((templates, campaign, requests))
     first = np.unique(requests[order], return_index=True)
     best = order[first[1]]
     out = Labels(np.full(count, -1), np.full(count, -1))

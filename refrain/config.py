@@ -174,6 +174,7 @@ class MineConfig:
     near_units: int
     together: float
     held_part: float
+    sentence_words: int
     skeleton_requests: int
     skeleton_characters: int
     examples: int
