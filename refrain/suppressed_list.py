@@ -25,6 +25,7 @@ def add_suppression(path: Path, entry: Suppression) -> bool:
     One of the same name is replaced where it is of the same templates; where but the moment is the same it stays.
     InputError where the name is another finding's.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # before the lock would make it for everybody
     with writer_lock(path.parent):
         found = read_list(path)
         old = next((other for other in found.suppressions if other.name == entry.name), None)
@@ -39,6 +40,8 @@ def add_suppression(path: Path, entry: Suppression) -> bool:
 
 def remove_suppression(path: Path, name: str) -> Suppression:
     """The entry that the list in `path` held under this name and no longer holds; InputError where there is none."""
+    if not path.exists():
+        raise InputError(f"no suppression {name!r}: there is no list {path}")
     with writer_lock(path.parent):
         found = read_list(path)
         gone = next((entry for entry in found.suppressions if entry.name == name), None)

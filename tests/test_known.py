@@ -1,12 +1,14 @@
 """Lists of known templates: what is ours reads, and what cannot be read names its place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from refrain.errors import ConfigError
 from refrain.known import read_lists
-from refrain.settings import config_folder
+from refrain.settings import config_folder, load_settings
+from refrain.stages import identity
 
 GOOD = '[[template]]\nname = "a"\nsource = "here"\ntext = "one two three"\n'
 MEMBER = "0123456789abcdef" * 2
@@ -86,3 +88,19 @@ def test_a_name_may_not_stand_in_two_files(tmp_path: Path) -> None:
     (tmp_path / "y.toml").write_text(GOOD)
     with pytest.raises(ConfigError, match=r"y\.toml: the name 'a' stands twice"):
         read_lists(tmp_path)
+
+
+def test_a_folder_counts_by_what_its_lists_hold(tmp_path: Path) -> None:
+    section = load_settings().config.score
+
+    def address(folder: Path | str) -> dict[str, object]:
+        return identity(replace(section, known=str(folder)))
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    assert address(first) == address(second) == address("")
+    (first / "a.toml").write_text(GOOD)
+    assert address(first) != address(second)
+    (second / "a.toml").write_text(GOOD)
+    assert address(first) == address(second)
