@@ -16,6 +16,7 @@ from tables import START, Log, Request, Template, log_of, write_requests, write_
 
 from refrain.artifacts import Store
 from refrain.campaigns import score_campaigns
+from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
 
@@ -105,7 +106,7 @@ class Scored:
         }
 
 
-def scored(root: Path, requests: list[Request]) -> Scored:
+def scored(root: Path, requests: list[Request], known: KnownLists = NOTHING_KNOWN) -> Scored:
     log = log_of(requests)
     write_requests(root / "requests", log)
     templates = [text for text in TEMPLATES if text in log.segment_rows]
@@ -123,7 +124,7 @@ def scored(root: Path, requests: list[Request]) -> Scored:
     out.mkdir()
     score_campaigns(
         root / "requests", root / "vectors", root / "templates", out, CONFIG,
-        store=Store(root / "store"), progress=NoProgress(),
+        store=Store(root / "store"), progress=NoProgress(), known=known,
     )  # fmt: skip
     return Scored(log, templates, out)
 
