@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from refrain.config import ScoreConfig
 from refrain.counting import Ints, slices

@@ -87,7 +87,7 @@ def known_templates(run: Path, campaign_ids: Sequence[int]) -> dict[int, list[Ro
     source, similarity, whether it is `known` by this one, whether `suppressed`, and a `note`."""
     if not (_folder(run, "campaigns") / "known.parquet").exists():  # a run of an older version
         return {number: [] for number in campaign_ids}
-    groups = _grouped(_read(run, "campaigns", "known.parquet"), campaign_ids)
+    groups = grouped(_read(run, "campaigns", "known.parquet"), campaign_ids)
     return {
         number: [{name: value for name, value in row.items() if name != "campaign_id"} for row in rows]
         for number, rows in groups.items()

@@ -84,7 +84,7 @@ def test_distillation_against_its_definition() -> None:
 
         @staticmethod
         def encode_pieces(ids: np.ndarray) -> np.ndarray:
-            return pieces[ids]
+            return np.asarray(pieces[ids])
 
     table = distil(Teacher(), 2, 0.1)  # type: ignore[arg-type]
     centred = pieces.astype(float) - pieces.astype(float).mean(axis=0)
