@@ -70,11 +70,11 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
 
 
 def _spans(population: Population) -> tuple[Ints, Ints, int, int]:
-    """(owners,) the first and the last request's time, and those of the log."""
+    """(owners,) the first and the last request's time, and those of the log; every owner has a request."""
     rows = population.by_owner
     first = population.request_time[rows[population.bounds[:-1]]]
     last = population.request_time[rows[population.bounds[1:] - 1]]
-    return first, last, int(first.min(initial=0)), int(last.max(initial=0))
+    return first, last, int(first.min()), int(last.max())
 
 
 def _tail(kind: NDArray[np.bool_], able: NDArray[np.bool_], users: Ints, strata: Strata) -> tuple[float, float]:
