@@ -29,7 +29,8 @@ def test_a_dismissed_finding_ranks_lower_says_so_and_comes_back(small_run: Small
     shutil.copytree(small_run.outputs, outputs, symlinks=True)
     where, path = ("--outputs", outputs), outputs / "benign" / "suppressed.toml"
     before, address = rows(outputs), open_run(outputs, "small").stages["campaigns"]
-    accounts = [m["account_id"] for m in json.loads(call("show", "small", 0, *where, "--json").stdout)["members"]]
+    packet = json.loads(call("show", "small", 0, *where, "--json").stdout)
+    accounts = [member["account_id"] for member in packet["accounts"]]
 
     arguments = ("suppress", "small", 0, "--reason", "a  course\n\x1b[31m", "--by", "me", "--name", "course", *where)
     said = json.loads(call(*arguments, "--json").stdout)
