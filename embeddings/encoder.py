@@ -94,6 +94,25 @@ class SentenceEncoder:
             raise RefrainError("the encoder gave a vector that is not finite", hint="try device = cpu")
         return out
 
+    def encode_pieces(self, ids: NDArray[np.int64]) -> Vectors:
+        """Unit vectors (n, d) of single word pieces, each between the special pieces that the model expects."""
+        around = self.tokenizer.post_process(self.tokenizer.encode("a", add_special_tokens=False))
+        frame = np.asarray(around.ids, dtype=np.int64)
+        place = int(np.flatnonzero(np.asarray(around.special_tokens_mask) == 0)[0])
+        rows = max(1, self.batch_tokens // len(frame))
+        out = np.empty((len(ids), self.dimension), dtype=np.float32)
+
+        def encode_batch(start: int) -> None:
+            framed = []
+            for piece in ids[start : start + rows]:
+                framed.append(frame.copy())
+                framed[-1][place] = piece
+            out[start : start + rows] = self._batch(framed, rows, len(frame))[: len(framed)]
+
+        with ThreadPoolExecutor(self.workers, initializer=_one_thread) as pool:
+            list(pool.map(encode_batch, range(0, len(ids), rows)))
+        return out
+
     def _batch(self, pieces: Sequence[NDArray[np.int64]], rows: int, length: int) -> Vectors:
         import torch
 
@@ -126,8 +145,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_encoder(config: EmbedConfig) -> SentenceEncoder:
-    """The encoder that `config` names, loaded.
+def open_transformer(config: EmbedConfig) -> SentenceEncoder:
+    """The transformer that `config` names, loaded.
 
     ConfigError where there is no such model, where it would have to be unpickled, or where it is no transformer with
     a fast tokenizer. The network is used for a model on the hub only.

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from embeddings.encoder import Encoder, open_encoder
+from embeddings.encoder import Encoder
 from embeddings.near_probes import tag_near_probes
 from embeddings.shards import DIGEST_BYTES, Digests, Rows, Shards, as_digests, open_shards, sweep_shards, write_shard
+from embeddings.tiers import open_encoder
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
@@ -63,7 +64,7 @@ def embed_segments(
 
     Only texts that the store does not know for this encoder are encoded.
     """
-    return embed_with(open_encoder(config), requests, out, config, store=store, progress=progress)
+    return embed_with(open_encoder(config, store.encoders), requests, out, config, store=store, progress=progress)
 
 
 def embed_with(

@@ -42,6 +42,11 @@ class Store:
         return self.root / "stages"
 
     @property
+    def encoders(self) -> Path:
+        """The folder of encoders distilled from others, by fingerprint."""
+        return self.root / "encoders"
+
+    @property
     def vectors(self) -> Path:
         """The folder of vector shards by encoder fingerprint."""
         return self.root / "vectors"

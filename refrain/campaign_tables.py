@@ -1,4 +1,5 @@
-"""The tables of the score stage: campaigns, members, tests, benign hypotheses, and each request's labels."""
+"""The tables of the score stage: campaigns, members, tests and their families, benign hypotheses, the decision, and
+each request's labels."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from refrain.peeling import Suspect
 from refrain.population import Population
 from refrain.signals import Signal, campaign_signals
 from refrain.tables import column, write_columns
+from refrain.thresholds import alert_threshold, write_decision
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,16 @@ class ScoredCampaign:
     templates: Ints
     members: Ints
     alert: bool
+
+    @property
+    def p_value(self) -> float:
+        """The p-value of what is left unexplained."""
+        return self.suspect.assessment.p_value
+
+    @property
+    def q_value(self) -> float:
+        """The false discovery rate at which it is selected."""
+        return self.suspect.q_value
 
     @property
     def score(self) -> float:
@@ -68,6 +80,7 @@ def write_campaigns(
     campaigns: dict[str, list[Any]] = {name: [] for name in _CAMPAIGNS.names}
     members: dict[str, list[Any]] = {name: [] for name in _MEMBERS.names}
     tests: dict[str, list[Any]] = {name: [] for name in _TESTS.names}
+    families: dict[str, list[Any]] = {name: [] for name in _FAMILIES.names}
     benign: dict[str, list[Any]] = {name: [] for name in _BENIGN.names}
     tags: dict[str, list[Any]] = {name: [] for name in _SIGNALS.names}
     for number, item in enumerate(ranked):
@@ -87,7 +100,7 @@ def write_campaigns(
             "first_seen": int(times.min(initial=np.iinfo(np.int64).max)) if len(own) else 0,
             "last_seen": int(times.max(initial=0)),
             "templates": _most_used_first(item.templates, labels.templates[own]),
-            "signal_tags": [s.tag for s in near],
+            "signal_tags": [s.tag for s in near], "signal_similarities": [s.similarity for s in near],
             "benign": [h.name for h in assessment.hypotheses if h.holds],
             "families": sorted(f for f, p in assessment.unexplained.items() if p <= config.silent_p),
         })  # fmt: skip
@@ -96,19 +109,24 @@ def write_campaigns(
                 "campaign_id": number, "family": result.family, "test": result.name, "observed": result.observed,
                 "expected": result.expected, "p_value": result.p_value, "off": result.off, "text": result.text,
             })  # fmt: skip
+        for family, p in assessment.families.items():
+            left = assessment.unexplained.get(family)
+            speaks = left is not None and left <= config.silent_p
+            _append(families, {
+                "campaign_id": number, "family": family, "p_value": p, "unexplained": left, "speaks": speaks,
+            })  # fmt: skip
         for hypothesis in assessment.hypotheses:
-            row = {
-                "campaign_id": number,
-                "hypothesis": hypothesis.name,
-                "holds": hypothesis.holds,
-                "text": hypothesis.text,
-            }
-            _append(benign, row)
+            _append(benign, {
+                "campaign_id": number, "hypothesis": hypothesis.name, "holds": hypothesis.holds,
+                "text": hypothesis.text, "explains": list(hypothesis.explains),
+            })  # fmt: skip
     write_columns(out / "campaigns.parquet", _CAMPAIGNS, campaigns)
     write_columns(out / "members.parquet", _MEMBERS, members)
     write_columns(out / "tests.parquet", _TESTS, tests)
+    write_columns(out / "families.parquet", _FAMILIES, families)
     write_columns(out / "benign.parquet", _BENIGN, benign)
     write_columns(out / "signals.parquet", _SIGNALS, tags)
+    write_decision(out, config, alert_threshold(ranked, config.false_discovery_rate, counts["candidates"]))
     return {
         **counts,
         "campaigns": len(ranked),
@@ -212,7 +230,7 @@ _CAMPAIGNS = pa.schema([
     ("campaign_id", pa.int64()), ("score", pa.float64()), ("p_value", pa.float64()), ("q_value", pa.float64()),
     ("alert", pa.bool_()), ("accounts", pa.int64()), ("owners", pa.int64()), ("requests", pa.int64()),
     ("first_seen", _TIME), ("last_seen", _TIME), ("templates", pa.list_(pa.int64())), ("signal_tags", _NAMES),
-    ("benign", _NAMES), ("families", _NAMES),
+    ("signal_similarities", pa.list_(pa.float64())), ("benign", _NAMES), ("families", _NAMES),
 ])  # fmt: skip
 _MEMBERS = pa.schema([
     ("campaign_id", pa.int64()), ("account_row", pa.int64()), ("owner_row", pa.int64()), ("requests", pa.int64()),
@@ -225,7 +243,12 @@ _TESTS = pa.schema([
 _SIGNALS = pa.schema(
     [("campaign_id", pa.int64()), ("tag", pa.string()), ("similarity", pa.float64()), ("measure", pa.string())]
 )
-_BENIGN = pa.schema(
-    [("campaign_id", pa.int64()), ("hypothesis", pa.string()), ("holds", pa.bool_()), ("text", pa.string())]
-)
+_FAMILIES = pa.schema([
+    ("campaign_id", pa.int64()), ("family", pa.string()), ("p_value", pa.float64()), ("unexplained", pa.float64()),
+    ("speaks", pa.bool_()),
+])  # fmt: skip
+_BENIGN = pa.schema([
+    ("campaign_id", pa.int64()), ("hypothesis", pa.string()), ("holds", pa.bool_()), ("text", pa.string()),
+    ("explains", _NAMES),
+])  # fmt: skip
 _REQUESTS = pa.schema([("request_row", pa.int64()), ("template_id", pa.int64()), ("campaign_id", pa.int64())])

@@ -93,7 +93,10 @@ def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
 class EmbedConfig:
     """Which encoder turns segments into vectors, and in what portions."""
 
+    tier: str
     model: str
+    static_dimensions: int
+    static_frequency: float
     device: str
     max_tokens: int
     padded_tokens: tuple[int, ...]
@@ -108,6 +111,10 @@ class EmbedConfig:
     probe_unspaced_ngrams: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if self.tier not in ("static", "transformer"):
+            raise ValueError(f'tier must be "static" or "transformer", not {self.tier!r}')
+        if not (self.static_dimensions >= 1 and self.static_frequency > 0):
+            raise ValueError("static_dimensions must be at least 1 and static_frequency above 0")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f'device must be "auto", "cpu" or "cuda", not {self.device!r}')
         if min(self.max_tokens, self.batch_tokens, self.shard_rows, self.memory_limit_mib, *self.padded_tokens) < 1:
@@ -235,7 +242,22 @@ class ExportConfig:
     """What the exports hold, and the memory that writing them takes."""
 
     examples: int
+    packet_accounts: int
+    packet_templates: int
+    packet_slots: int
+    packet_slot_requests: int
+    packet_samples: int
+    packet_messages: int
+    packet_values: int
+    packet_characters: int
+    packet_sample_characters: int
+    packet_read_characters: int
     memory_limit_mib: int
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < (0 if name == "examples" else 1):
+                raise ValueError(f"{name} must be at least {0 if name == 'examples' else 1}")
 
 
 @dataclass(frozen=True)

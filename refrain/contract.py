@@ -80,6 +80,7 @@ CAMPAIGNS = _schema(
     ("last_seen", _TIME),
     ("templates", _IDS),
     ("signal_tags", _TEXTS),
+    ("signal_similarities", pa.list_(pa.float64())),
     ("benign", _TEXTS),
     ("families", _TEXTS),
     null=("p_value", "q_value"),

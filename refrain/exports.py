@@ -18,10 +18,14 @@ from refrain.config import ExportConfig
 from refrain.contract import ACCOUNTS, CAMPAIGNS, CLUSTERS, LABELS, REQUEST_SEGMENTS, TEMPLATES, campaigns_schema
 from refrain.errors import InputError, StoreError
 from refrain.formats import FORMATS, write_format
+from refrain.labelled import Folders
+from refrain.packet_lines import FILE, copy_packets, write_packets
+from refrain.packets import packets
 from refrain.progress import Progress
 from refrain.queries import batches, conform, database, write_table
 
 logger = logging.getLogger(__name__)
+_PACKETS = "packets"
 
 # The best of a request's clustered segments, as the smallest (outside its template, rank by owners, -strength).
 _LABELS = """
@@ -88,7 +92,7 @@ def write_exports(
     store: Store,
     progress: Progress,
 ) -> dict[str, int]:
-    """Rows written for each table of the contract, as Parquet files in `out`.
+    """Rows written for each table of the contract, as Parquet files in `out`, and the packets beside them.
 
     The long tables are joined and written a day at a time under the memory limit. Raises StoreError where the inputs
     contradict each other: a request without an account or labelled twice, a campaign label outside the campaign.
@@ -120,13 +124,17 @@ def write_exports(
     for name, rows in expected.items():
         if counts[name] != rows:
             raise StoreError(f"{name} would have {counts[name]} rows where the requests have {rows}")
+    accounts = _accounts(requests, campaigns)
     for name, table in (
         ("clusters", _clusters(requests, clusters)),
         ("templates", _templates(templates, campaigns, config.examples)),
         ("campaigns", _campaigns(campaigns)),
-        ("accounts", _accounts(requests, campaigns)),
+        ("accounts", accounts),
     ):
         counts[name] = write_table(out / f"{name}.parquet", table.schema, [table])
+    with database(config.memory_limit_mib, out) as connection:
+        told = packets(connection, Folders(requests, templates, campaigns), accounts, config)
+        counts["packets"] = write_packets(out, told)
     logger.info(
         "exported %d labels, %d campaigns, %d members", counts["labels"], counts["campaigns"], counts["accounts"]
     )
@@ -134,7 +142,7 @@ def write_exports(
 
 
 def export_run(run: Path, to: Path, format: str) -> dict[str, int]:  # noqa: A002 (the option's name)
-    """Rows written for each table, as `<table>.<format>` in the folder `to`; each file appears whole or not at all.
+    """Rows written for each table, as `exported_name` in the folder `to`; each file appears whole or not at all.
 
     `format` is parquet, csv or jsonl. Raises InputError for another one and for a run without exports.
     """
@@ -147,7 +155,15 @@ def export_run(run: Path, to: Path, format: str) -> dict[str, int]:  # noqa: A00
     to.mkdir(parents=True, exist_ok=True)
     if to.resolve() == folder.resolve():
         raise InputError("a run's own exports are not written over", hint="choose another folder with --to")
-    return {table.stem: write_format(table, to / f"{table.stem}.{format}", format) for table in tables}
+    counts = {table.stem: write_format(table, to / exported_name(table.stem, format), format) for table in tables}
+    if (folder / FILE).exists():
+        counts[_PACKETS] = copy_packets(folder, to)
+    return counts
+
+
+def exported_name(table: str, format: str) -> str:  # noqa: A002 (the option's name)
+    """The name of a table's file in a format; packets have one form only."""
+    return FILE if table == _PACKETS else f"{table}.{format}"
 
 
 def _part(folder: Path) -> list[str]:

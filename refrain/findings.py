@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from refrain.contract import SLOT
 from refrain.errors import InputError
 from refrain.formats import plain
+from refrain.packet_lines import read_packets
 from refrain.printable import printable
 from refrain.queries import database
 
@@ -88,7 +89,8 @@ def details(run: Path, campaign_ids: Sequence[int], hours: Hours | None = None) 
     """`finding` for several campaigns, in the order given, each table read once.
 
     A detail is the dict of `findings` with `templates` as the templates' own rows (each with its skeleton's `pieces`,
-    pairs of kind (text or slot) and text), `members`, `tests`, `hypotheses` and `timeline`.
+    pairs of kind (text or slot) and text), `members`, `tests`, `hypotheses` and `timeline`; `packet` is its packet
+    (outputs/README.md), None where the run has no exports yet.
     """
     known = {row["campaign_id"]: row for row in findings(run)}
     missing = [number for number in campaign_ids if number not in known]
@@ -102,9 +104,10 @@ def details(run: Path, campaign_ids: Sequence[int], hours: Hours | None = None) 
     for row in templates.values():
         row["pieces"] = pieces(row["skeleton"])
     members = _members(run, campaign_ids)
-    tests = _grouped(_read(run, "campaigns", "tests.parquet"), campaign_ids)
-    benign = _grouped(_read(run, "campaigns", "benign.parquet"), campaign_ids)
+    tests = grouped(_read(run, "campaigns", "tests.parquet"), campaign_ids)
+    benign = grouped(_read(run, "campaigns", "benign.parquet"), campaign_ids)
     hours = hours or hours_of(run)
+    packets = read_packets(run / "exports", campaign_ids)
     return [
         plain(
             {
@@ -114,6 +117,7 @@ def details(run: Path, campaign_ids: Sequence[int], hours: Hours | None = None) 
                 "tests": tests[number],
                 "hypotheses": benign[number],
                 "timeline": {**asdict(timeline := hours.timeline(number)), "counts": list(timeline.counts)},
+                "packet": packets.get(number),
             }
         )
         for number in campaign_ids
@@ -147,21 +151,26 @@ def excerpt(skeleton: str, limit: int) -> list[list[str]]:
 
 def hours_of(run: Path) -> Hours:
     """Requests by hour, counted in one pass over the run's requests."""
+    return count_hours(_folder(run, "requests"), _folder(run, "campaigns"))
+
+
+def count_hours(requests: Path, campaigns: Path) -> Hours:
+    """`hours_of`, from the folders of these two stages."""
     files = {
-        "requests": [str(path) for path in sorted(_folder(run, "requests").glob("requests/day=*/part-0.parquet"))],
-        "labels": [str(_folder(run, "campaigns") / "request_campaigns.parquet")],
+        "requests": [str(path) for path in sorted(requests.glob("requests/day=*/part-0.parquet"))],
+        "labels": [str(campaigns / "request_campaigns.parquet")],
     }
     if not files["requests"]:
         return Hours({}, {})
     everything: dict[int, int] = {}
-    campaigns: dict[int, dict[int, int]] = {}
+    sung: dict[int, dict[int, int]] = {}
     with database(_MEMORY_LIMIT_MIB) as connection:
         rows = connection.execute(_HOURS, files).fetchall()
-    for campaign, hour, requests in rows:
-        everything[hour] = everything.get(hour, 0) + requests
+    for campaign, hour, count in rows:
+        everything[hour] = everything.get(hour, 0) + count
         if campaign is not None:
-            campaigns.setdefault(campaign, {})[hour] = requests
-    return Hours(everything, campaigns)
+            sung.setdefault(campaign, {})[hour] = count
+    return Hours(everything, sung)
 
 
 def _bin_hours(first: int, last: int) -> int:
@@ -193,7 +202,7 @@ def _templates(run: Path, wanted: Sequence[Sequence[int]]) -> list[Row]:
 
 def _members(run: Path, campaign_ids: Sequence[int]) -> dict[int, list[Row]]:
     """The members of each campaign by descending evidence, with their account's id and number of requests."""
-    members = _grouped(_read(run, "campaigns", "members.parquet"), campaign_ids)
+    members = grouped(_read(run, "campaigns", "members.parquet"), campaign_ids)
     accounts = _read(run, "requests", "accounts.parquet", columns=["account_id", "requests"])
     for rows in members.values():
         theirs = accounts.take(pa.array([row["account_row"] for row in rows], pa.int64())).to_pylist()
@@ -203,7 +212,7 @@ def _members(run: Path, campaign_ids: Sequence[int]) -> dict[int, list[Row]]:
     return members
 
 
-def _grouped(table: pa.Table, campaign_ids: Sequence[int]) -> dict[int, list[Row]]:
+def grouped(table: pa.Table, campaign_ids: Sequence[int]) -> dict[int, list[Row]]:
     """The rows of some campaigns by campaign, in the table's order; an empty list where there is none."""
     groups: dict[int, list[Row]] = {number: [] for number in campaign_ids}
     chosen = table.filter(pc.is_in(table.column("campaign_id"), pa.array(sorted(groups), pa.int64())))

@@ -18,11 +18,12 @@ from markupsafe import Markup
 
 from refrain.charts import BARS_WIDTH, CELL, MAP_BOX, Bars, bars, cluster_map, overlap
 from refrain.evidence import evidence
+from refrain.figures import counted, moment, number_text, p_text, period
 from refrain.findings import Hours, Row, details, excerpt, findings, hours_of
 from refrain.formats import plain
 from refrain.printable import printable
-from refrain.show import counted, moment, number_text, p_text, period
 from refrain.singers import clusters_of, of_clusters, of_templates
+from refrain.waterfall import steps
 
 # What a page can hold and a person can read; the exports hold the rest, and the page says how much that is.
 _ALERTS_IN_FULL, _QUIET_IN_FULL, _ROWS, _MEMBERS, _TEMPLATES, _EXAMPLES = 40, 10, 400, 200, 8, 3
@@ -122,6 +123,7 @@ def _finding(row: Row, position: int, hours: Hours, colours: dict[int, int]) -> 
         "open": position < _OPEN and row["alert"],
         "colour": colours[row["campaign_id"]],
         "bars": drawn,
+        "steps": steps(row["packet"]["waterfall"]) if row["packet"] else [],
         "tests_by_family": families,
         "templates": row["templates"][:_TEMPLATES],
         "templates_left": max(len(row["templates"]) - _TEMPLATES, 0),

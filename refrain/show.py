@@ -10,10 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from refrain.evidence import evidence_bar
+from refrain.figures import counted, moment, number_text, p_text, period
 from refrain.findings import Row, excerpt, finding, findings
+from refrain.packet_view import changes, messages, shared, slots, waterfall
 from refrain.printable import printable
 
-__all__ = ["finding", "findings", "printable", "render_finding", "render_findings"]
+__all__ = ["finding", "findings", "p_text", "period", "printable", "render_finding", "render_findings"]
 
 # Lines of lists that a person reads on a terminal; --json and the exports hold the rest.
 _QUIET_FINDINGS, _MEMBERS, _EXAMPLES, _TEMPLATES, _REASONS = 20, 15, 2, 8, 3
@@ -24,8 +26,6 @@ _BAR = 12  # characters of an evidence bar
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _INDENT = (0, 0, 0, 2)
 _WIDE = 110  # columns from which the tables stand in full
-_HOURS_A_DAY = 24
-_PLAIN_BELOW = 1000  # numbers above need no digits after the point
 _ALERT, _MUTED, _SLOT_STYLE, _HEAD = "bold red", "dim", "black on yellow", "bold cyan"
 
 
@@ -74,47 +74,21 @@ def render_finding(detail: Row, console: Console) -> None:
     )
     if detail["signal_tags"]:
         console.print(Text(f"signals: {_names(detail['signal_tags'])}"))
+    packet = detail["packet"]
     for heading, body in (
         ("Templates", _templates(detail["templates"])),
+        *([("Slots", slots(packet)), ("Requests that tie the accounts", messages(packet))] if packet else []),
+        *([("In common", shared(packet))] if packet and packet["shared"] else []),
         ("Timeline", _timeline(detail["timeline"])),
         ("Tests", _tests(detail["tests"], wide=wide)),
+        *([("Waterfall", waterfall(packet))] if packet else []),
         ("Benign explanations", _hypotheses(detail["hypotheses"])),
+        *([("What would change the verdict", changes(packet))] if packet else []),
         ("Accounts", _members(detail["members"], wide=wide)),
     ):
         console.print()
         console.print(Text(heading, style=_HEAD))
         console.print(Padding(body, _INDENT))
-
-
-def p_text(value: float | None) -> str:
-    """A p-value as people read it: `0.031`, `2e-07`, `-` where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:.2g}"
-
-
-def number_text(value: float | None) -> str:
-    """An observed or expected value in three digits, `-` where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:.3g}" if abs(value) < _PLAIN_BELOW else f"{value:,.0f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 alert`, `2,000 alerts`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def moment(iso: str) -> str:
-    """An ISO time to the minute, in UTC."""
-    return iso[:16].replace("T", " ")
-
-
-def period(hours: int) -> str:
-    """The width of a bin in words: `hour`, `6 hours`, `day`, `7 days`."""
-    days, rest = divmod(hours, _HOURS_A_DAY)
-    number, unit = (hours, "hour") if rest else (days, "day")
-    return unit if number == 1 else f"{number} {unit}s"
 
 
 def sparkline(counts: Sequence[int]) -> str:

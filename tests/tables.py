@@ -8,7 +8,7 @@ under test.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refrain.artifacts import Store
-from refrain.config import ExportConfig
+from refrain.coordination.combine import cauchy_combination, partial_conjunction
 from refrain.exports import write_exports
 from refrain.progress import NoProgress
+from refrain.settings import load_settings
 
 TIME = pa.timestamp("us", tz="UTC")
 INPUTS = ("requests", "clusters", "templates", "campaigns")
 START = datetime(2026, 3, 1, tzinfo=UTC)
+SILENT_P = 0.01
 _I, _S, _F, _B = pa.int64(), pa.string(), pa.float64(), pa.bool_()
 _IDS, _TEXTS = pa.list_(_I), pa.list_(_S)
 _SEEN = {"first_seen": TIME, "last_seen": TIME}
@@ -113,6 +115,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             **_SEEN,
             "templates": _IDS,
             "signal_tags": _TEXTS,
+            "signal_similarities": pa.list_(_F),
             "benign": _TEXTS,
             "families": _TEXTS,
         },
@@ -136,7 +139,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             "off": _S,
             "text": _S,
         },
-        "benign": {"campaign_id": _I, "hypothesis": _S, "holds": _B, "text": _S},
+        "benign": {"campaign_id": _I, "hypothesis": _S, "holds": _B, "text": _S, "explains": _TEXTS},
+        "families": {"campaign_id": _I, "family": _S, "p_value": _F, "unexplained": _F, "speaks": _B},
+        "signals": {"campaign_id": _I, "tag": _S, "similarity": _F, "measure": _S},
+        "decision": {
+            "rate": _F,
+            "alert_p": _F,
+            "needed": _I,
+            "families": _TEXTS,
+            "silent_p": _F,
+            "ipv4_prefix": _I,
+            "ipv6_prefix": _I,
+        },
         "request_campaigns": {"request_row": _I, "template_id": _I, "campaign_id": _I},
     }.items()
 }
@@ -172,6 +186,7 @@ class Campaign:
     alert: bool = True
     tests: tuple[tuple[str, str, float, float, float | None, str | None, str], ...] = ()
     benign: tuple[tuple[str, bool, str], ...] = ()
+    explains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # tests by benign hypothesis
     signal_tags: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
 
@@ -400,6 +415,8 @@ def write_campaigns(folder: Path, log: Log, templates: Sequence[Template], campa
     rows = log.account_rows
     holding = [set(log.holding(template.segments)) for template in templates]
     found: list[dict[str, Any]] = []
+    families: list[dict[str, Any]] = []
+    signals: list[dict[str, Any]] = []
     members: list[dict[str, Any]] = []
     labels: dict[int, tuple[int, int | None]] = {}
     for row in range(len(log.requests)):
@@ -413,8 +430,22 @@ def write_campaigns(folder: Path, log: Log, templates: Sequence[Template], campa
             labels[row] = (held[0], None)
     for campaign_id, campaign in enumerate(campaigns):
         own = [row for row, label in labels.items() if label[1] == campaign_id]
-        tests = [p for *_, p, _, _ in campaign.tests if p is not None]
-        p_value = min(tests) if tests else None
+        everything, left = _combined(campaign, set()), _combined(campaign, _explained(campaign))
+        p_value = partial_conjunction([left.get(family, 1.0) for family in everything], 2) if everything else None
+        families += [
+            {
+                "campaign_id": campaign_id,
+                "family": family,
+                "p_value": p,
+                "unexplained": left.get(family),
+                "speaks": left.get(family, 1.0) <= SILENT_P,
+            }
+            for family, p in everything.items()
+        ]
+        signals += [
+            {"campaign_id": campaign_id, "tag": tag, "similarity": 0.5, "measure": "vector"}
+            for tag in campaign.signal_tags
+        ]
         found.append(
             {
                 "campaign_id": campaign_id,
@@ -424,6 +455,7 @@ def write_campaigns(folder: Path, log: Log, templates: Sequence[Template], campa
                 "alert": campaign.alert,
                 "templates": list(campaign.templates),
                 "signal_tags": list(campaign.signal_tags),
+                "signal_similarities": [0.5 for _ in campaign.signal_tags],
                 "benign": [name for name, holds, _ in campaign.benign if holds],
                 "families": sorted({family for family, _, _, _, p, *_ in campaign.tests if p is not None and p < 0.01}),
                 **log.counts(own),
@@ -446,6 +478,11 @@ def write_campaigns(folder: Path, log: Log, templates: Sequence[Template], campa
             )
     write(folder / "campaigns.parquet", "campaigns", found)
     write(folder / "members.parquet", "members", members)
+    write(folder / "families.parquet", "families", families)
+    write(folder / "signals.parquet", "signals", signals)
+    decision = {"rate": 0.01, "alert_p": 1e-3, "needed": 2, "families": ["identity", "time", "use"]}
+    decision |= {"silent_p": SILENT_P, "ipv4_prefix": 24, "ipv6_prefix": 48}
+    write(folder / "decision.parquet", "decision", [decision])
     names = ("family", "test", "observed", "expected", "p_value", "off", "text")
     write(
         folder / "tests.parquet",
@@ -460,7 +497,13 @@ def write_campaigns(folder: Path, log: Log, templates: Sequence[Template], campa
         folder / "benign.parquet",
         "benign",
         [
-            {"campaign_id": number, "hypothesis": name, "holds": holds, "text": text}
+            {
+                "campaign_id": number,
+                "hypothesis": name,
+                "holds": holds,
+                "text": text,
+                "explains": list(campaign.explains.get(name, ())),
+            }
             for number, campaign in enumerate(campaigns)
             for name, holds, text in campaign.benign
         ],
@@ -473,6 +516,24 @@ def write_campaigns(folder: Path, log: Log, templates: Sequence[Template], campa
             for row in range(len(log.requests))
         ],
     )
+
+
+def _explained(campaign: Campaign) -> set[str]:
+    return {key for name, holds, _ in campaign.benign if holds for key in campaign.explains.get(name, ())}
+
+
+def _combined(campaign: Campaign, without: set[str]) -> dict[str, float]:
+    """The p-value of each family of the campaign's tests, some left out, in the order of the families."""
+    out = {}
+    for family in ("identity", "time", "use"):
+        values = [
+            p
+            for f, name, _, _, p, *_ in campaign.tests
+            if f == family and p is not None and f"{f}_{name}" not in without
+        ]
+        if values:
+            out[family] = cauchy_combination(values)
+    return out
 
 
 # --- a whole small run ------------------------------------------------------------------------------------------------
@@ -569,11 +630,11 @@ def write_run(run: Path, log: Log, clusters: Sequence[Mapping[str, float]], temp
     write_campaigns(run / "campaigns", log, templates, [])
 
 
-def export(run: Path, examples: int = 5) -> Path:
-    """The folder of the exports of the run's stage folders, just written."""
+def export(run: Path, examples: int = 5, **settings: int) -> Path:
+    """The folder of the exports of the run's stage folders, just written; `settings` are those that differ."""
     out = run / "exports"
     out.mkdir()
     requests, clusters, templates, campaigns = (run / noun for noun in INPUTS)
-    config = ExportConfig(examples, memory_limit_mib=256)
+    config = replace(load_settings().config.export, examples=examples, memory_limit_mib=256, **settings)
     write_exports(requests, clusters, templates, campaigns, out, config, store=Store(run), progress=NoProgress())
     return out

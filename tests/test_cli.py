@@ -249,8 +249,11 @@ def test_exports_are_written_where_and_as_asked(small_run: "SmallRun", tmp_path:
         "--json",
     )
     rows = json.loads(call(*arguments).stdout)["rows"]
-    assert {path.name for path in (tmp_path / "to").iterdir()} == {f"{table}.{format_}" for table in rows}
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {
+        "packets.jsonl" if table == "packets" else f"{table}.{format_}" for table in rows
+    }
     assert rows["labels"] > 0
+    assert rows["packets"] == rows["campaigns"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from embeddings.encoder import SentenceEncoder, model_folder, open_encoder
+from embeddings.encoder import SentenceEncoder, model_folder, open_transformer
 from refrain.config import EmbedConfig
 from refrain.errors import ConfigError
 from refrain.settings import load_settings
@@ -41,7 +41,7 @@ def config() -> EmbedConfig:
 
 @pytest.fixture(scope="module")
 def encoder(config: EmbedConfig) -> SentenceEncoder:
-    return open_encoder(config)
+    return open_transformer(config)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_vector_depends_on_its_text_alone(encoder: SentenceEncoder, texts: lis
 
 @pytest.mark.slow
 def test_a_vector_depends_on_its_text_alone_in_batches_as_configured(config: EmbedConfig, texts: list[str]) -> None:
-    encoder = open_encoder(replace(config, batch_tokens=load_settings().config.embed.batch_tokens))
+    encoder = open_transformer(replace(config, batch_tokens=load_settings().config.embed.batch_tokens))
     assert_a_vector_depends_on_its_text_alone(encoder, [*texts[:12], *texts[30:]])
 
 
@@ -129,33 +129,33 @@ def test_what_is_over_long_is_cut_and_nothing_breaks(encoder: SentenceEncoder) -
 def test_the_fingerprint_names_all_that_decides_a_vector(
     config: EmbedConfig, tmp_path: Path, encoder: SentenceEncoder
 ) -> None:
-    assert open_encoder(config).fingerprint == encoder.fingerprint
-    assert open_encoder(replace(config, shard_rows=1)).fingerprint == encoder.fingerprint
+    assert open_transformer(config).fingerprint == encoder.fingerprint
+    assert open_transformer(replace(config, shard_rows=1)).fingerprint == encoder.fingerprint
     folder = tmp_path / "model"
     shutil.copytree(model_folder(config.model), folder)
-    assert open_encoder(replace(config, model=str(folder))).fingerprint == encoder.fingerprint
+    assert open_transformer(replace(config, model=str(folder))).fingerprint == encoder.fingerprint
     others = [replace(config, max_tokens=64), replace(config, batch_tokens=128), replace(config, padded_tokens=(64,))]
-    prints = {open_encoder(other).fingerprint for other in others}
+    prints = {open_transformer(other).fingerprint for other in others}
     settings = folder / "1_Pooling" / "config.json"
     pooling = json.loads(settings.read_text())
     pooling.update(pooling_mode_mean_tokens=False, pooling_mode_cls_token=True)
     settings.write_text(json.dumps(pooling))
-    prints.add(open_encoder(replace(config, model=str(folder))).fingerprint)
+    prints.add(open_transformer(replace(config, model=str(folder))).fingerprint)
     assert len(prints - {encoder.fingerprint}) == len(others) + 1
 
 
 def test_weights_that_would_be_unpickled_are_refused(config: EmbedConfig, tmp_path: Path) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(ConfigError, match="safetensors"):
-        open_encoder(replace(config, model=str(tmp_path)))
+        open_transformer(replace(config, model=str(tmp_path)))
 
 
 def test_a_name_that_is_no_model_says_so_without_a_network(config: EmbedConfig) -> None:
     with pytest.raises(ConfigError, match="neither a folder"):
-        open_encoder(replace(config, model="nobody/no-such-model"))
+        open_transformer(replace(config, model="nobody/no-such-model"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_is_refused(config: EmbedConfig) -> None:
     with pytest.raises(ConfigError, match="cuda"):
-        open_encoder(replace(config, device="cuda"))
+        open_transformer(replace(config, device="cuda"))

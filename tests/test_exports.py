@@ -185,15 +185,15 @@ def test_the_same_run_gives_the_same_bytes_and_nothing_else_stays(tmp_path: Path
         folders.append(export(tmp_path / name))
     first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert first == second
-    assert sorted(first) == [f"{table}.parquet" for table in (
-        "accounts", "campaigns", "clusters", "labels", "request_segments", "templates",
-    )]  # fmt: skip
+    tables = ("accounts", "campaigns", "clusters", "labels", "request_segments", "templates")
+    assert set(first) == {*(f"{table}.parquet" for table in tables), "packets.jsonl"}
 
 
 def test_a_log_without_a_request_exports_empty_tables(tmp_path: Path) -> None:
     write_run(tmp_path, log_of([]), [], [])
     out = export(tmp_path)
-    assert {path.stem: rows(path) for path in out.iterdir()} == {
+    assert (out / "packets.jsonl").read_bytes() == b""
+    assert {path.stem: rows(path) for path in out.glob("*.parquet")} == {
         name: [] for name in ("labels", "request_segments", "clusters", "templates", "campaigns", "accounts")
     }
 

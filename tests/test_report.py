@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tables import FORMULA_ACCOUNT, HOSTILE, START, Request, log_of, write_run, write_small_run
+from tables import FORMULA_ACCOUNT, HOSTILE, START, Request, export, log_of, write_run, write_small_run
 
 from refrain.errors import InputError
 from refrain.printable import printable
@@ -47,6 +47,7 @@ class Page(HTMLParser):
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("run")
     write_small_run(folder)
+    export(folder)
     write_report(folder, folder / "report.html")
     return (folder / "report.html").read_text(encoding="utf-8")
 
@@ -116,6 +117,7 @@ def test_the_page_shows_skeletons_tests_doubts_and_drawings(page: Page) -> None:
 def test_the_same_run_gives_the_same_page(source: str, tmp_path: Path) -> None:
     run = tmp_path / "again"
     write_small_run(run)
+    export(run)
     write_report(run, run / "report.html")
     again = (run / "report.html").read_text(encoding="utf-8")
     assert re.sub(r"run\d+|again", "RUN", again) == re.sub(r"run\d+|again", "RUN", source)

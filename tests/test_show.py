@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tables import FORMULA_ACCOUNT, NOTES, RUBRIC, write_small_run
+from tables import FORMULA_ACCOUNT, NOTES, RUBRIC, export, write_small_run
 
 from refrain.evidence import evidence, evidence_bar
 from refrain.show import finding, findings, p_text, period, render_finding, render_findings, sparkline
@@ -15,6 +15,7 @@ from refrain.show import finding, findings, p_text, period, render_finding, rend
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     write_small_run(folder)
+    export(folder)
     return folder
 
 

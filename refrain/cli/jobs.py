@@ -137,7 +137,7 @@ def export(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write labels, clusters, templates, campaigns and members for other tools."""
+    """Write labels, clusters, templates, campaigns, members and evidence packets for other tools."""
     if format not in _FORMATS:
         raise InputError(f"there is no export format {format!r}", hint=f"choose one of {', '.join(_FORMATS)}")
     settings, found = settings_for_run(run, config, overrides, outputs)
@@ -146,7 +146,7 @@ def export(
     if to is None:
         _finish(done, result, as_json=as_json, quiet=quiet)
         return
-    from refrain.exports import export_run
+    from refrain.exports import export_run, exported_name
 
     rows = export_run(done.folder, to, format)
     if as_json:
@@ -154,7 +154,7 @@ def export(
         return
     _say(result, silent=quiet)
     for table, count in rows.items():
-        typer.echo(f"{count:>12,}  {to / table}.{format}")
+        typer.echo(f"{count:>12,}  {to / exported_name(table, format)}")
 
 
 def _stage_command(verb: str) -> Callable[..., None]:

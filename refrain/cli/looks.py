@@ -30,19 +30,24 @@ def show(
     outputs: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the findings of a run, or one of them: template, accounts, timeline, each test's observed and expected."""
+    """Print the findings of a run, or one of them: template, slots, requests, timeline, tests, doubts, accounts.
+
+    With --json one finding is its evidence packet, as the exports have it.
+    """
     from rich.console import Console
 
+    from refrain.packet_lines import read_packet
     from refrain.show import finding, findings, render_finding, render_findings
 
     found = open_run(settings_of(None, None, outputs)[1], run)
-    found.result("exports")
+    exports = found.result("exports")
     if campaign is None:
         rows = findings(found.folder)
         typer.echo(json.dumps(rows)) if as_json else render_findings(rows, Console())
+    elif as_json:
+        typer.echo(json.dumps(read_packet(exports, campaign)))
     else:
-        detail = finding(found.folder, campaign)
-        typer.echo(json.dumps(detail)) if as_json else render_finding(detail, Console())
+        render_finding(finding(found.folder, campaign), Console())
 
 
 def evaluate(
