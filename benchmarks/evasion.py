@@ -35,8 +35,13 @@ SEEDS = (0, 1, 2, 3)
 JOBS = 2  # a run keeps little more than one core busy
 
 
-def seed_rows(seed: int, *, knobs: Sequence[str], work: Path) -> list[dict[str, Any]]:
-    """A row for each knob, value and pool in the worlds of one seed; texts and stages are shared through one store."""
+def chain_rows(seeds: Sequence[int], outputs: Path, *, knobs: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of some seeds, one world after another; their texts are encoded once, in one store."""
+    return [row for seed in seeds for row in seed_rows(seed, outputs, knobs)]
+
+
+def seed_rows(seed: int, outputs: Path, knobs: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each knob, value and pool in the worlds of one seed."""
     config = load_settings().config
     asked = [(KNOBS[name], value) for name in knobs for value in KNOBS[name].values]
     known: dict[World, list[Point]] = {}  # many ladders begin at the baseline
@@ -44,7 +49,7 @@ def seed_rows(seed: int, *, knobs: Sequence[str], work: Path) -> list[dict[str, 
     for number, (knob, value) in enumerate(asked):
         start, here = time.monotonic(), world(knob, value, seed)
         if here not in known:
-            known[here] = measure(here, work / f"seed-{seed}" / f"world-{number}", work / f"seed-{seed}", config)
+            known[here] = measure(here, outputs / "logs" / f"{seed}-{number}", outputs, config)
         rows += [{"seed": seed, "knob": knob.name, "value": value, **asdict(point)} for point in known[here]]
         seen = ", ".join(f"{point.campaign} {'found' if point.detected else 'missed'}" for point in known[here])
         took = f"{time.monotonic() - start:.0f} s"
@@ -55,8 +60,11 @@ def seed_rows(seed: int, *, knobs: Sequence[str], work: Path) -> list[dict[str, 
 
 def report(seeds: Sequence[int], knobs: Sequence[str], work: Path, jobs: int) -> dict[str, Any]:
     """The figures, ordered by knob, value, pool and seed, with what they were made of."""
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as workers:
-        rows = [row for rows in workers.map(partial(seed_rows, knobs=knobs, work=work), seeds) for row in rows]
+    # A store has one writer, so each chain has its own.
+    chains = [seeds[at::jobs] for at in range(min(jobs, len(seeds)))]
+    stores = [work / f"chain-{at}" for at in range(len(chains))]
+    with ProcessPoolExecutor(len(chains), mp_context=multiprocessing.get_context("spawn")) as workers:
+        rows = [row for rows in workers.map(partial(chain_rows, knobs=knobs), chains, stores) for row in rows]
     order = {(name, value): at for name in knobs for at, value in enumerate(KNOBS[name].values)}
     rows.sort(key=lambda r: (knobs.index(r["knob"]), order[r["knob"], r["value"]], r["campaign"], r["seed"]))
     baselines = [{k: v for k, v in asdict(pool).items() if k != "wrapper"} for pool in BASELINES]
@@ -77,7 +85,7 @@ def main() -> None:
     parser.add_argument("--knobs", nargs="+", choices=list(KNOBS), default=list(KNOBS), metavar="KNOB",
                         help=f"of {', '.join(KNOBS)}; default: all")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help=f"default: {SEEDS}")
-    parser.add_argument("--jobs", type=int, default=JOBS, help=f"seeds measured side by side, default {JOBS}")
+    parser.add_argument("--jobs", type=int, default=JOBS, help=f"runs side by side, default {JOBS}")
     parser.add_argument("--work", type=Path, help="folder for logs and runs, kept; default: a temporary one")
     parser.add_argument("--out", type=Path, help="folder for the figures and the plot, instead of the repository's")
     parser.add_argument("--draw", action="store_true", help="draw the figures that are there, measure nothing")

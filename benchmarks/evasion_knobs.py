@@ -23,8 +23,8 @@ MIDDLING = Campaign(
     client_share=0.4, fresh_share=0.6,
 )  # fmt: skip
 WEAK = Campaign(
-    "weak", "ledger", accounts=12, per_account=2, cover=0.5, rhythm="own", card_share=0.3, subnet_share=0.2,
-    client_share=0.3, fresh_share=0.4,
+    "weak", "ledger", accounts=16, per_account=2, cover=0.5, rhythm="own", card_share=0.3, subnet_share=0.2,
+    client_share=0.3, fresh_share=0.6,
 )  # fmt: skip
 BASELINES = (MIDDLING, WEAK)
 

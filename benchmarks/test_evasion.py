@@ -16,7 +16,6 @@ from refrain.simulate import Campaign, sample
 pytestmark = pytest.mark.bench
 
 SVG = "{http://www.w3.org/2000/svg}"
-# A panel's field from its top to its bottom, as its grid lines say.
 Row = dict[str, Any]
 
 
@@ -45,6 +44,7 @@ def heights(panel: ET.Element, kind: str) -> set[float]:
 
 
 def grid(panel: ET.Element) -> list[float]:
+    """The heights of a panel's grid lines, from its top to its bottom."""
     lines = [p.attrib["d"] for p in panel.iter(f"{SVG}path") if p.attrib["class"] == "grid"]
     return sorted(float(d.split(" ")[1].partition("h")[0]) for d in lines)
 
@@ -56,7 +56,7 @@ def test_help_says_how() -> None:
     assert all(name in answer.stdout for name in KNOBS)
 
 
-@pytest.mark.parametrize("knob", KNOBS.values(), ids=str)
+@pytest.mark.parametrize("knob", KNOBS.values(), ids=list(KNOBS))
 def test_a_knob_turns_its_own_fields_of_both_pools(knob: Knob) -> None:
     for value in knob.values:
         here = world(knob, value, 0).campaigns
