@@ -6,8 +6,10 @@
     .venv/bin/python benchmarks/evasion.py --work /tmp/evasion          # kept: an interrupted report goes on
     .venv/bin/python benchmarks/evasion.py --draw                       # the plot alone, of the figures that are there
 
-Writes benchmarks/results/evasion.json and docs/evasion.svg, with --out both into that folder. What a knob turns, and
-from where, stands in evasion_knobs.py. Defaults of configs/default.toml; two runs at a time, each about 20 s of a core.
+Writes benchmarks/results/evasion.json and docs/evasion.svg, with --out both into that folder, and a summary to stdout:
+detected of seeds, mean account recall, median p-value of the conjunction (1 where no finding was listed). What a knob
+turns, and from where, stands in evasion_knobs.py. Defaults of configs/default.toml; two runs at a time, each about 20 s
+of a core.
 """
 
 import argparse
@@ -16,14 +18,15 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
-from evasion_chart import draw
+from evasion_chart import draw, marks
 from evasion_knobs import BASELINES, DAYS, KNOBS, PEOPLE, world
 from evasion_points import Point, measure
 
@@ -79,6 +82,19 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
     yield " ]\n}"
 
 
+def summary(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """For each knob and pool a line: detected of seeds, mean account recall and median p-value at each value."""
+    for knob in KNOBS.values():
+        for pool in BASELINES:
+            cells = []
+            for value, mark in marks(rows, knob, pool.name).items():
+                here = [r for r in rows if (r["knob"], r["campaign"], r["value"]) == (knob.name, pool.name, value)]
+                p_value = median_high(1.0 if r["p_value"] is None else r["p_value"] for r in here)
+                cells.append(f"{knob.label(value)}: {mark.detected}/{mark.seeds} {mark.recall:.2f} {p_value:.0e}")
+            if cells:
+                yield f"{knob.name} {pool.name}  " + " | ".join(cells)
+
+
 def main() -> None:
     """Nothing; the figures and their plot then lie in their files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,7 +114,9 @@ def main() -> None:
             figures = report(sorted(set(arguments.seeds)), knobs, arguments.work or Path(temporary), arguments.jobs)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("\n".join(lines(figures)) + "\n", encoding="utf-8")
-    plot.write_text(draw(json.loads(target.read_text(encoding="utf-8"))["rows"]), encoding="utf-8")
+    rows = json.loads(target.read_text(encoding="utf-8"))["rows"]
+    plot.write_text(draw(rows), encoding="utf-8")
+    print("\n".join(summary(rows)))
 
 
 if __name__ == "__main__":
