@@ -1,4 +1,4 @@
-"""A static encoder: one vector for each word piece, distilled from a transformer; a text is the weighted mean of its own.
+"""A static encoder: a vector for each word piece, distilled from a transformer; a text is the mean of its pieces.
 
 Distillation as in model2vec (Tulkens and van Dongen, 2024): each piece of the vocabulary goes through the transformer
 alone, principal components keep what tells pieces apart, and smooth inverse frequency (Arora, Liang and Ma, 2017, "A
@@ -6,7 +6,7 @@ simple but tough-to-beat baseline for sentence embeddings") makes common pieces 
 from its rank by Zipf's law: word-piece vocabularies are ordered by frequency. No log is read, so a text's vector is the
 same in every store.
 
-It reads no word order and no context. It is some fifty times as fast as its teacher, and rewordings of one sentence
+It reads no word order and no context. It is over fifty times as fast as its teacher, and rewordings of one sentence
 share most of their words: its clusters of them are as pure (docs/log.md).
 """
 

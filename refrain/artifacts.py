@@ -25,6 +25,9 @@ READ_BYTES = 1 << 20
 STAGING = ".staging-"
 
 
+ENCODERS_VARIABLE = "REFRAIN_ENCODERS"
+
+
 @dataclass(frozen=True)
 class Store:
     """What outlasts a run: the key, the stages' results and the vectors."""
@@ -43,8 +46,10 @@ class Store:
 
     @property
     def encoders(self) -> Path:
-        """The folder of encoders distilled from others, by fingerprint."""
-        return self.root / "encoders"
+        """The folder of encoders distilled from others, by fingerprint: $REFRAIN_ENCODERS, which several stores may
+        share as nothing of a log is in it, else one in the store."""
+        shared = os.environ.get(ENCODERS_VARIABLE)
+        return Path(shared) if shared else self.root / "encoders"
 
     @property
     def vectors(self) -> Path:

@@ -8,11 +8,12 @@ import numpy as np
 
 from refrain.benign import BenignRule, Hypothesis, benign_hypotheses
 from refrain.config import ScoreConfig
-from refrain.coordination import adoption, identity, rhythm, synchrony, use
+from refrain.coordination import adoption, identity, pivot, rhythm, succession, synchrony, use
 from refrain.coordination.combine import cauchy_combination, partial_conjunction
 from refrain.coordination.controls import Strata, draw
 from refrain.coordination.results import Candidate, Setting, TestResult, some_users
 from refrain.coordination.rhythm import RhythmRule, Rhythms
+from refrain.coordination.succession import SuccessionRule
 from refrain.coordination.use import UseReference
 from refrain.members import MemberRule, decide_members
 from refrain.population import Population
@@ -26,6 +27,7 @@ class Instruments:
     reference: UseReference
     rhythms: Rhythms
     rhythm: RhythmRule
+    succession: SuccessionRule
     minute_bins: int
     shift_hours: int
     benign: BenignRule
@@ -44,6 +46,9 @@ def make_instruments(
         reference,
         Rhythms(population, strata, config.rhythm_controls, config.seed),
         RhythmRule(config.rhythm_min_requests, config.rhythm_max_requests, config.rhythm_min_owners),
+        SuccessionRule(
+            config.succession_hours, config.succession_step_hours, config.rhythm_min_requests, config.rhythm_min_owners
+        ),
         config.minute_bins,
         config.shift_hours,
         BenignRule(
@@ -101,6 +106,8 @@ def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, 
     results.append(synchrony.same_minutes(core, setting, controls, instruments.minute_bins))
     results.append(synchrony.same_instants(core, setting, controls, instruments.shift_hours))
     results.append(adoption.adopted_together(core, setting))
+    results.append(pivot.moved_together(core, setting))
+    results.append(succession.pools_replaced(core, setting, instruments.succession))
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}
     hypotheses = benign_hypotheses(core, setting, by_key, system, instruments.benign)

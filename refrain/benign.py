@@ -68,7 +68,7 @@ def benign_hypotheses(
         Hypothesis(
             "assistant harness" if system else "product on its users' own keys",
             product,
-            ("identity_client", "identity_young"),
+            ("identity_client", "identity_young", "time_pivot"),
             f"{client:.0%} of the users have one client; cards, networks and hours are "
             + ("their own" if product else "not all their own"),
             of_group=True,
@@ -76,14 +76,21 @@ def benign_hypotheses(
         Hypothesis(
             "course, office or hackathon in one place",
             place,
-            ("identity_network", "identity_young", "identity_client", "time_instants", "time_adoption"),
+            (
+                "identity_network",
+                "identity_young",
+                "identity_client",
+                "time_instants",
+                "time_adoption",
+                "time_succession",
+            ),
             f"{network:.0%} of the users come from one network; hours of all users lie together by {hours:.2f}",
             of_group=True,
         ),
         Hypothesis(
             "one customer's accounts",
             card >= rule.card_share,
-            ("identity_card", "identity_network", "identity_client", "identity_young"),
+            ("identity_card", "identity_network", "identity_client", "identity_young", "time_pivot"),
             f"{card:.0%} of the users pay with one card",
             of_group=True,
         ),
@@ -96,7 +103,7 @@ def benign_hypotheses(
         Hypothesis(
             "viral prompt",
             once >= rule.once_share,
-            ("time_adoption", "time_instants"),
+            ("time_adoption", "time_instants", "time_succession"),
             f"{once:.0%} of the users sent it once",
         ),
         Hypothesis(

@@ -3,53 +3,22 @@ each request's labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from refrain.config import ScoreConfig
 from refrain.counting import Ints, slices
-from refrain.peeling import Suspect
 from refrain.population import Population
+from refrain.recognition import KNOWN, Facts, Recogniser
+from refrain.scored_campaigns import Labels, ScoredCampaign, label_requests
 from refrain.signals import Signal, campaign_signals
 from refrain.tables import column, write_columns
 from refrain.thresholds import alert_threshold, write_decision
-
-
-@dataclass(frozen=True)
-class ScoredCampaign:
-    """A suspect as it is published: its templates, its members, and whether it alerts."""
-
-    suspect: Suspect
-    templates: Ints
-    members: Ints
-    alert: bool
-
-    @property
-    def p_value(self) -> float:
-        """The p-value of what is left unexplained."""
-        return self.suspect.assessment.p_value
-
-    @property
-    def q_value(self) -> float:
-        """The false discovery rate at which it is selected."""
-        return self.suspect.q_value
-
-    @property
-    def score(self) -> float:
-        """What findings are ranked by: the evidence that is left unexplained, as -log10 of its p-value; the sum over
-        families decides among equals."""
-        assessment = self.suspect.assessment
-        total = -np.log10(list(assessment.unexplained.values()) or [1.0]).sum()
-        return float(-np.log10(assessment.p_value) + total * _TIE_WEIGHT)
-
-
-_TIE_WEIGHT = 1e-2  # of the sum of family evidence beside the conjunction's: it orders equals and no more
 
 
 def write_campaigns(
@@ -57,19 +26,24 @@ def write_campaigns(
     scored: list[ScoredCampaign],
     use_requests: Ints,
     use_templates: Ints,
-    use_shares: NDArray[np.float64],
-    template_owners: Ints,
     population: Population,
     requests: Path,
     config: ScoreConfig,
     signals: dict[int, list[Signal]],
+    recogniser: Recogniser,
     counts: Mapping[str, int],
 ) -> dict[str, int]:
     """The stage's counts; `out` then holds all tables."""
     ranked = sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
     request_account = _request_accounts(requests)
     account_owner = column(requests / "accounts.parquet", "owner_row")
-    labels = label_requests(ranked, use_requests, use_templates, use_shares, template_owners, population.request_owner)
+    labels = label_requests(ranked, use_requests, use_templates, population.request_owner)
+    # Labels go by evidence alone, so that what is known moves a campaign's number and no request.
+    recognised = [recogniser.recognise(f) for f in _facts(ranked, labels, request_account, config)]
+    scores = [item.score * found.factor for item, found in zip(ranked, recognised, strict=True)]
+    order = sorted(range(len(ranked)), key=lambda n: (not ranked[n].alert, -scores[n], n))
+    ranked, labels = [ranked[n] for n in order], labels.renumbered(order)
+    recognised, scores = [recognised[n] for n in order], [scores[n] for n in order]
     write_columns(out / "request_campaigns.parquet", _REQUESTS, {
         "request_row": np.arange(len(request_account)),
         "template_id": pa.array(labels.templates, pa.int64(), mask=labels.templates < 0),
@@ -83,6 +57,7 @@ def write_campaigns(
     families: dict[str, list[Any]] = {name: [] for name in _FAMILIES.names}
     benign: dict[str, list[Any]] = {name: [] for name in _BENIGN.names}
     tags: dict[str, list[Any]] = {name: [] for name in _SIGNALS.names}
+    known: dict[str, list[Any]] = {name: [] for name in KNOWN.names}
     for number, item in enumerate(ranked):
         own = by_campaign[bounds[number] : bounds[number + 1]]
         rows = _member_rows(number, item, own, request_account, account_owner, population, config)
@@ -94,16 +69,17 @@ def write_campaigns(
         for signal in near:
             _append(tags, {"campaign_id": number, **asdict(signal)})
         _append(campaigns, {
-            "campaign_id": number, "score": item.score, "p_value": assessment.p_value,
+            "campaign_id": number, "score": scores[number], "p_value": assessment.p_value,
             "q_value": item.suspect.q_value, "alert": item.alert, "accounts": len(rows),
             "owners": len(item.members), "requests": len(own),
             "first_seen": int(times.min(initial=np.iinfo(np.int64).max)) if len(own) else 0,
             "last_seen": int(times.max(initial=0)),
             "templates": _most_used_first(item.templates, labels.templates[own]),
             "signal_tags": [s.tag for s in near], "signal_similarities": [s.similarity for s in near],
-            "benign": [h.name for h in assessment.hypotheses if h.holds],
-            "families": sorted(f for f, p in assessment.unexplained.items() if p <= config.silent_p),
+            "benign": item.benign, "families": item.families(config.silent_p),
         })  # fmt: skip
+        for row in recognised[number].rows:
+            _append(known, {"campaign_id": number, **row})
         for result in assessment.results.values():
             _append(tests, {
                 "campaign_id": number, "family": result.family, "test": result.name, "observed": result.observed,
@@ -127,10 +103,12 @@ def write_campaigns(
     write_columns(out / "benign.parquet", _BENIGN, benign)
     write_columns(out / "signals.parquet", _SIGNALS, tags)
     write_decision(out, config, alert_threshold(ranked, config.false_discovery_rate, counts["candidates"]))
+    write_columns(out / "known.parquet", KNOWN, known)
     return {
         **counts,
         "campaigns": len(ranked),
         "alerts": sum(s.alert for s in ranked),
+        "known": sum(found.factor < 1 for found in recognised),
         "members": len(
             {a for a, c in zip(members["account_row"], members["campaign_id"], strict=True) if ranked[c].alert}
         ),
@@ -138,42 +116,14 @@ def write_campaigns(
     }
 
 
-@dataclass(frozen=True)
-class Labels:
-    """The template and the campaign of each request, -1 for none."""
-
-    templates: Ints
-    campaigns: Ints
-
-
-def label_requests(
-    ranked: list[ScoredCampaign],
-    requests: Ints,
-    templates: Ints,
-    shares: NDArray[np.float64],
-    template_owners: Ints,
-    request_owner: Ints,
-) -> Labels:
-    """The labels of every request, by the rule of docs/architecture.md: of the templates of the highest-ranked campaign
-    whose member the owner is, else of those with the most owners, the one whose fixed part covers most of the request.
-
-    `requests`, `templates` and `shares` are aligned, one entry a use; `ranked` is in the order of rank.
-    """
-    count = len(request_owner)
-    campaign = np.full(len(requests), len(ranked))
-    for number in range(len(ranked) - 1, -1, -1):
-        item = ranked[number]
-        hit = np.isin(templates, item.templates) & np.isin(request_owner[requests], item.members)
-        campaign[hit] = number
-    # Best campaign first; without one, most owners first; then the largest share, then the smallest id.
-    owners = np.where(campaign < len(ranked), 0, template_owners[templates] if len(templates) else 0)
-    order = np.lexsort((templates, -shares, -owners, campaign, requests))
-    first = np.unique(requests[order], return_index=True)
-    best = order[first[1]]
-    out = Labels(np.full(count, -1), np.full(count, -1))
-    out.templates[first[0]] = templates[best]
-    out.campaigns[first[0]] = np.where(campaign[best] < len(ranked), campaign[best], -1)
-    return out
+def _facts(ranked: list[ScoredCampaign], labels: Labels, request_account: Ints, config: ScoreConfig) -> Iterator[Facts]:
+    """What is recognised of each campaign, in their order."""
+    for number, item in enumerate(ranked):
+        own = np.flatnonzero(labels.campaigns == number)
+        results = item.suspect.assessment.results
+        tests = {f"{r.family}_{r.name}": r.p_value for r in results.values() if r.p_value is not None}
+        families, benign = frozenset(item.families(config.silent_p)), frozenset(item.benign)
+        yield Facts(labels.templates[own], request_account[own], families, tests, benign)
 
 
 def _member_rows(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refrain import traits
 from refrain.artifacts import Store
 from refrain.assessment import Assessment, Instruments, assess, make_instruments
-from refrain.campaign_tables import ScoredCampaign, write_campaigns
+from refrain.campaign_tables import write_campaigns
 from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
@@ -20,10 +20,13 @@ from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import Candidate, Setting, candidate, setting
 from refrain.coordination.use import use_reference
 from refrain.counting import Ints, slices
+from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.members import Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.population import Population, read_population
 from refrain.progress import Progress
+from refrain.recognition import Recogniser
+from refrain.scored_campaigns import ScoredCampaign
 from refrain.signals import template_signals
 from refrain.tables import read_columns
 
@@ -50,9 +53,20 @@ class TemplateUses:
 
 
 def score_campaigns(
-    requests: Path, vectors: Path, templates: Path, out: Path, config: ScoreConfig, *, store: Store, progress: Progress
+    requests: Path,
+    vectors: Path,
+    templates: Path,
+    out: Path,
+    config: ScoreConfig,
+    *,
+    store: Store,
+    progress: Progress,
+    known: KnownLists = NOTHING_KNOWN,
 ) -> dict[str, int]:
-    """Counts of what was found; `out` then holds campaigns, members, tests, signals, benign and request_campaigns."""
+    """Counts of what was found; `out` then holds campaigns, members, tests, signals, benign, known, request_campaigns.
+
+    What is in `known` lowers a finding's score and rank and changes nothing else.
+    """
     population = read_population(requests, config.ipv4_prefix, config.ipv6_prefix)
     uses = _read_uses(templates)
     pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
@@ -74,8 +88,9 @@ def score_campaigns(
     findings, explained = peel(lasting, population, reassess, max_p, config.min_owners)
     findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
     return write_campaigns(
-        out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates, uses.shares,
-        np.diff(pairs.bounds), population, requests, config, template_signals(vectors, templates),
+        out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates,
+        population, requests, config, template_signals(vectors, templates),
+        Recogniser(known, requests, templates, config, store),
         counts={
             "candidates": len(groups),
             "explained_by_groups": len(alerting) - len(lasting),

@@ -1,8 +1,8 @@
 """The shape of the configuration: one frozen section a stage. Values and reasons stand in configs/default.toml.
 
 No field has a default here, so that default.toml is the only place to look. A section may refuse a value by raising
-ValueError in `__post_init__`. A field of the type ContentFile names a file whose bytes, not whose name, are part
-of the identity of what is computed with it.
+ValueError in `__post_init__`. A field of the type ContentFile names a file, one of the type ContentFolder a folder of
+lists, whose bytes, not whose name, are part of the identity of what is computed with it.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,24 @@ FAMILIES = ("identity", "time", "use")  # of evidence
 _CONTENT = "content"
 ContentFile = Annotated[str, _CONTENT]
 """The name of a file in configs/, or a path, whose content counts as the setting."""
+_FOLDER = "content of a folder"
+ContentFolder = Annotated[str, _FOLDER]
+"""The name of a folder in configs/, or a path, whose `*.toml` count as the setting; "" stands for none."""
 
 
 def content_fields(section: object) -> tuple[str, ...]:
     """The names of a section's fields of the type ContentFile."""
+    return _marked(section, _CONTENT)
+
+
+def content_folders(section: object) -> tuple[str, ...]:
+    """The names of a section's fields of the type ContentFolder."""
+    return _marked(section, _FOLDER)
+
+
+def _marked(section: object, mark: str) -> tuple[str, ...]:
     hints = get_type_hints(type(section), include_extras=True)
-    return tuple(name for name, kind in hints.items() if _CONTENT in getattr(kind, "__metadata__", ()))
+    return tuple(name for name, kind in hints.items() if mark in getattr(kind, "__metadata__", ()))
 
 
 @dataclass(frozen=True)
@@ -174,6 +186,7 @@ class MineConfig:
     near_units: int
     together: float
     held_part: float
+    sentence_words: int
     skeleton_requests: int
     skeleton_characters: int
     examples: int
@@ -205,6 +218,8 @@ class ScoreConfig:
     rhythm_min_requests: int
     rhythm_max_requests: int
     rhythm_min_owners: int
+    succession_hours: int
+    succession_step_hours: int
     minute_bins: int
     shift_hours: int
     product_client_share: float
@@ -228,6 +243,15 @@ class ScoreConfig:
     reason_weight: float
     attach_share: float
     attach_new_share: float
+    known: ContentFolder
+    known_shingle_words: int
+    known_similarity: float
+    known_share: float
+    known_factor: float
+    suppressed_factor: float
+    suppressed_members: float
+    known_nearest: int
+    known_shown: float
     seed: int
 
     def __post_init__(self) -> None:
@@ -235,6 +259,11 @@ class ScoreConfig:
             _one_of("families", name, FAMILIES)
         if not 1 <= self.min_families <= len(set(self.families)):
             raise ValueError("min_families must be at least 1 and at most the number of families")
+        if self.known_shingle_words < 1:
+            raise ValueError("known_shingle_words must be at least 1")
+        for name in ("known_factor", "suppressed_factor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1: a known template lowers a rank")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What a template is to a person: skeleton, counts, times and examples."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pyarrow.parquet as pq
 
 from refrain.config import MineConfig
 from refrain.counting import Ints, group_sizes, slices
-from refrain.fillings import count_fillings
 from refrain.occurrences import Occurrences
-from refrain.readings import read_templates
+from refrain.readings import Told, read_templates
 from refrain.skeletons import skeleton
-from refrain.units import EXACT, Units
+from refrain.units import CLUSTER, EXACT, Units
 from refrain.uses import Uses
+
+_BATCH = 4096  # templates whose texts are fetched together: bounds the memory, changes no result
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,23 @@ class Log:
 
 
 def describe_templates(
-    uses: Uses, placed: Occurrences, units: Units, template_of_unit: Ints, log: Log, texts: Path, config: MineConfig
+    uses: Uses,
+    placed: Occurrences,
+    units: Units,
+    template_of_unit: Ints,
+    log: Log,
+    readable: pa.ChunkedArray,
+    texts: Path,
+    config: MineConfig,
 ) -> dict[str, Any]:
-    """The columns of templates.parquet; `texts` is the table of the requests' texts."""
+    """The columns of templates.parquet; `readable` are the segments, `texts` is the table of the requests' texts."""
     count = int(template_of_unit.max(initial=-1)) + 1
     by_template = np.argsort(uses.templates, kind="stable")
     bounds = slices(uses.templates[by_template], count)
     requests = uses.requests[by_template]
     sample = _spread(bounds, config.skeleton_requests)
-    readings = read_templates(uses, by_template[sample], placed, units, template_of_unit, count)
-    shown = [skeleton(found, units.texts)[: config.skeleton_characters] for found in readings]
+    told = read_templates(uses, by_template[sample], placed, units, template_of_unit, count)
+    shown = [text[: config.skeleton_characters] for text in _skeletons(told, units, readable)]
     owned = np.flatnonzero(template_of_unit >= 0)
     owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
     unit_bounds = slices(template_of_unit[owned], count)
@@ -60,9 +69,20 @@ def describe_templates(
         # Requests are in the order of time.
         "first_seen": log.times[requests[bounds[:-1]]],
         "last_seen": log.times[requests[bounds[1:] - 1]],
-        "fillings": count_fillings(uses, placed, units, template_of_unit, count),
         "examples": _examples(chosen, log, texts, config.example_characters),
     }
+
+
+def _skeletons(told: Iterable[Told], units: Units, readable: pa.ChunkedArray) -> Iterator[str]:
+    """Each template's skeleton. A unit reads as the template's own requests have it; one of many wordings as its median
+    does."""
+    told = iter(told)
+    while some := list(islice(told, _BATCH)):
+        said = [{unit: row for unit, row in one.segments.items() if units.kinds[unit] != CLUSTER} for one in some]
+        texts = iter(readable.take(pa.array([row for rows in said for row in rows.values()], pa.int64())).to_pylist())
+        for one, rows in zip(some, said, strict=True):
+            own = dict(zip(rows, texts, strict=False))
+            yield skeleton(one.readings, {u: own.get(u, units.texts[u]) for r in one.readings for u in r.units})
 
 
 def _spread(bounds: Ints, most: int) -> Ints:

@@ -11,10 +11,8 @@ anything else for what is not), and optionally template. What is counted:
 - purity: share of the requests of true alerting findings that are of the finding's own campaign
 - ap: average precision over findings in the order of their score; a hit is the finding with which a campaign's
   accounts, added up down the ranking, are at least half covered; true findings that add no hit are passed over
-- grouping: of requests with a template in the truth, pairs that truth and run both put under one template, as
-  precision, recall and F1 over pairs; and the share of true templates whose requests are exactly one template's
-  (template F1 as in Khan et al., "Guidelines for assessing the accuracy of log message template identification
-  techniques", ICSE 2022)
+- grouping: requests with a template in the truth by their labels' templates, as `refrain.groupings` defines it:
+  precision, recall and F1 over pairs, F1 of exact (`template_f1`) and of near sets, and template quality
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refrain.errors import InputError
+from refrain.groupings import compare_groups, f1
 
 CAMPAIGN = "campaign"
 
@@ -80,6 +79,8 @@ class Evaluation:
     grouping_recall: float | None
     grouping_f1: float
     template_f1: float
+    template_near_f1: float
+    template_quality: float
 
     def plain(self) -> dict[str, Any]:
         """The figures as JSON knows them, rounded to four places."""
@@ -114,14 +115,15 @@ def evaluate(truth: Path, exports: Path) -> Evaluation:
     hostile_accounts = set[str]().union(*campaigns.values())
     account = _scores(members, hostile_accounts)
     request = _scores(requests, known.hostile)
-    grouping = _grouping(known, label_of)
+    templated = [request for request, template in known.template.items() if template is not None]
+    grouping = compare_groups([known.template[r] for r in templated], [label_of[r][1] for r in templated])
     own, whole = sum(f.own for f in true), sum(len(f.requests) for f in true)
     false = len(alerts) - len(true)
     return Evaluation(
         len(campaigns), len(detected), sorted(campaigns.keys() - detected), *account, len(members - hostile_accounts),
         *request, len(alerts), false, false * 1e5 / max(len(label_of), 1), len(true) / max(1, len(detected)),
-        own / whole if whole else None, _average_precision(findings, campaigns), coverage, *grouping,
-        _template_f1(known, label_of),
+        own / whole if whole else None, _average_precision(findings, campaigns), coverage,
+        grouping.precision, grouping.recall, grouping.f1, grouping.exact, grouping.near, grouping.quality,
     )  # fmt: skip
 
 
@@ -189,11 +191,7 @@ def _scores(found: Iterable[str], wanted: Iterable[str]) -> tuple[float | None, 
     left, right = set(found), set(wanted)
     precision = len(left & right) / len(left) if left else None
     recall = len(left & right) / len(right) if right else None
-    return precision, recall, _f1(precision, recall)
-
-
-def _f1(precision: float | None, recall: float | None) -> float:
-    return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
+    return precision, recall, f1(precision, recall)
 
 
 def _average_precision(findings: list[Finding], campaigns: dict[str, set[str]]) -> float | None:
@@ -212,38 +210,3 @@ def _average_precision(findings: list[Finding], campaigns: dict[str, set[str]]) 
             rank, hits = rank + 1, hits + 1
             total += hits / rank
     return total / len(campaigns) if campaigns else None
-
-
-def _pairs(counts: Iterable[int]) -> int:
-    return sum(n * (n - 1) // 2 for n in counts)
-
-
-def _grouping(truth: Truth, label_of: dict[str, tuple[Any, Any]]) -> tuple[float | None, float | None, float]:
-    """Precision, recall and F1 over pairs of requests that have a template in the truth."""
-    both, true, found = Counter[tuple[str, Any]](), Counter[str](), Counter[Any]()
-    for request, template in truth.template.items():
-        if template is not None:
-            label = label_of[request][1]
-            true[template] += 1
-            if label is not None:
-                found[label] += 1
-                both[template, label] += 1
-    agreed, all_found, all_true = _pairs(both.values()), _pairs(found.values()), _pairs(true.values())
-    precision = agreed / all_found if all_found else None
-    recall = agreed / all_true if all_true else None
-    return precision, recall, _f1(precision, recall)
-
-
-def _template_f1(truth: Truth, label_of: dict[str, tuple[Any, Any]]) -> float:
-    """F1 of true templates whose requests are exactly those of one found template, among templates that recur."""
-    true, found = defaultdict(set), defaultdict(set)
-    for request, template in truth.template.items():
-        if template is not None:
-            true[template].add(request)
-            label = label_of[request][1]
-            if label is not None:
-                found[label].add(request)
-    recurrent = {frozenset(requests) for requests in true.values() if len(requests) > 1}
-    groups = {frozenset(requests) for requests in found.values() if len(requests) > 1}
-    right = len(recurrent & groups)
-    return _f1(right / len(groups) if groups else None, right / len(recurrent) if recurrent else None)

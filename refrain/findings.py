@@ -69,14 +69,29 @@ class Hours:
 
 
 def findings(run: Path) -> list[Row]:
-    """One dict a campaign by rank: the columns of the campaigns and, as `skeleton`, that of its first template."""
+    """One dict a campaign by rank: the columns of the campaigns, as `skeleton` that of its first template, and as
+    `known` the templates that its own are like."""
     campaigns = _read(run, "campaigns", "campaigns.parquet").sort_by("campaign_id").to_pylist()
     skeletons = {
         row["template_id"]: row["skeleton"] for row in _templates(run, [row["templates"] for row in campaigns])
     }
+    near = known_templates(run, [row["campaign_id"] for row in campaigns])
     for row in campaigns:
+        row["known"] = near[row["campaign_id"]]
         row["skeleton"] = next((skeletons[number] for number in row["templates"] if number in skeletons), "")
     return [plain(row) for row in campaigns]
+
+
+def known_templates(run: Path, campaign_ids: Sequence[int]) -> dict[int, list[Row]]:
+    """The known templates that each campaign's are like, those that lower its rank first, then the nearest: name,
+    source, similarity, whether it is `known` by this one, whether `suppressed`, and a `note`."""
+    if not (_folder(run, "campaigns") / "known.parquet").exists():  # a run of an older version
+        return {number: [] for number in campaign_ids}
+    groups = grouped(_read(run, "campaigns", "known.parquet"), campaign_ids)
+    return {
+        number: [{name: value for name, value in row.items() if name != "campaign_id"} for row in rows]
+        for number, rows in groups.items()
+    }
 
 
 def finding(run: Path, campaign_id: int) -> Row:

@@ -2,7 +2,8 @@
 
 A line that unrelated templates share ("Question:") occurs mostly without any single one of them, so it glues none
 together: it stays a template of its own, of which nothing follows. What an owner sends again, word for word, counts
-once: nobody can part what belongs together by repeating half of it.
+once: nobody can part what belongs together by repeating half of it. So does history that a conversation sends again:
+a long one does not glue its wrapper to its task.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, 
     in which they meet are more than `together` of those that hold either (Jaccard index, in which a request that holds
     both apart counts as two); linked units are one group. From one half on, no unit is linked to two that never meet.
     """
-    new = first_contents(placed)[sequence.requests]
+    new = first_contents(placed)[sequence.requests] & placed.counted[sequence.entries]
     requests, units = sequence.requests[new], sequence.units[new]
     frequency = group_sizes(units, requests, count)
     found = [_neighbours(requests, units, step, count) for step in range(1, near + 1)]

@@ -17,13 +17,17 @@ class Occurrences:
     requests: Ints
     segments: Ints
     system: NDArray[np.bool_]
+    counted: NDArray[np.bool_]  # said here for the first time in the conversation, no resent history
     owners: Ints  # of the request
     bounds: Ints  # (requests of the log + 1,)
 
 
-def occurrences(requests: Ints, segments: Ints, system: NDArray[np.bool_], owner_of_request: Ints) -> Occurrences:
+def occurrences(
+    requests: Ints, segments: Ints, system: NDArray[np.bool_], counted: NDArray[np.bool_], owner_of_request: Ints
+) -> Occurrences:
     """The occurrences in a log of len(owner_of_request) requests."""
-    return Occurrences(requests, segments, system, owner_of_request[requests], slices(requests, len(owner_of_request)))
+    bounds = slices(requests, len(owner_of_request))
+    return Occurrences(requests, segments, system, counted, owner_of_request[requests], bounds)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,16 @@
-"""How requests read with regard to their template: its units in their order, with anything else as a slot."""
+"""How requests read with regard to their template: its fixed units in their order, with anything else as a slot.
+
+Fixed are the template's own units, and those of others that more than half of its requests hold: a line that unrelated
+templates share ("Question:") belongs to none of them, but each of them reads with it.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from refrain.counting import Ints, group_starts, mixed_sequences, portions, ranges, slices
+from refrain.counting import Ints, distinct_pairs, group_starts, mixed_sequences, portions, ranges, slices
 from refrain.occurrences import Occurrences, segment_bounds
 from refrain.skeletons import SLOT_PART, Reading
 from refrain.units import Units
@@ -13,10 +19,29 @@ from refrain.uses import Uses
 _ENTRIES = 1 << 22  # occurrences looked at together: bounds the memory, changes no result
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a template's requests say: their distinct readings by first request, and for units that fill a segment the
+    one that says it most often, the smallest row among equals."""
+
+    readings: list[Reading]
+    segments: dict[int, int]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of uses one after the other: unit or SLOT_PART, the segment that the unit fills or -1; a use has those
+    in edges[use]:edges[use + 1]."""
+
+    units: Ints
+    segments: Ints
+    edges: Ints
+
+
 def read_templates(
     uses: Uses, chosen: Ints, placed: Occurrences, units: Units, template_of_unit: Ints, count: int
-) -> Iterator[list[Reading]]:
-    """The distinct readings of each of `count` templates, by first request, from the `chosen` uses.
+) -> Iterator[Told]:
+    """What is told of each of `count` templates by the `chosen` uses.
 
     `chosen` are positions among the uses, ordered by template, then request.
     """
@@ -26,34 +51,50 @@ def read_templates(
     for some in portions(np.diff(entries[bounds]), _ENTRIES):
         part = chosen[bounds[some.start] : bounds[some.stop]]
         templates = uses.templates[part]
-        flat, edges = _sequences(templates, uses.requests[part], placed, units, template_of_unit, pairs)
-        contents = mixed_sequences(flat - SLOT_PART, edges).view(np.int64)
+        told = _sequences(templates, uses.requests[part], placed, units, template_of_unit, pairs)
+        contents = mixed_sequences(told.units - SLOT_PART, told.edges).view(np.int64)
         order = np.lexsort((contents, templates))  # stable: the first request of equals first
         starts = group_starts(templates[order], contents[order])
         many = np.diff(np.append(starts, len(order)))
-        found: list[list[Reading]] = [[] for _ in range(some.start, some.stop)]
-        parts = flat.tolist()
+        found = [Told([], {}) for _ in range(some.start, some.stop)]
+        parts = told.units.tolist()
         for group in np.argsort(order[starts]):
             use = order[starts[group]]
-            reading = Reading(tuple(parts[edges[use] : edges[use + 1]]), int(many[group]))
-            found[templates[use] - some.start].append(reading)
+            reading = Reading(tuple(parts[told.edges[use] : told.edges[use + 1]]), int(many[group]))
+            found[templates[use] - some.start].readings.append(reading)
+        for template, unit, segment in _usual_segments(told, templates):
+            found[template - some.start].segments[unit] = segment
         yield from found
+
+
+def _usual_segments(told: _Parts, templates: Ints) -> Iterator[tuple[int, int, int]]:
+    """(template, unit, segment): the segment that most often says a unit in a template's uses, once a pair."""
+    at = np.flatnonzero(told.segments >= 0)
+    template = np.repeat(templates, np.diff(told.edges))[at]
+    keys = np.stack([template, told.units[at], told.segments[at]])
+    keys = keys[:, np.lexsort(keys[::-1])]
+    first = group_starts(*keys)
+    many = np.diff(np.append(first, keys.shape[1]))
+    keys = keys[:, first]
+    order = np.lexsort((keys[2], -many, keys[1], keys[0]))
+    keys = keys[:, order]
+    yield from keys[:, group_starts(keys[0], keys[1])].T.tolist()
 
 
 def _sequences(
     templates: Ints, requests: Ints, placed: Occurrences, units: Units, template_of_unit: Ints, pairs: Ints
-) -> tuple[Ints, Ints]:
-    """The parts of all given uses one after the other, and where each use's parts begin and end. A segment gives the
-    template's units in it, with a slot on either side unless one of them fills it, or one slot where it has none; slots
-    side by side are one."""
+) -> _Parts:
+    """The parts of all given uses. A segment gives the units in it that are fixed for the template, with a slot on
+    either side unless one of them fills it, or one slot where it has none; slots side by side are one."""
     many = np.diff(placed.bounds)[requests]
     use = np.repeat(np.arange(len(many)), many)
     segments = placed.segments[placed.bounds[requests[use]] + ranges(many)]
     held = (pairs[1:] - pairs[:-1])[segments]
     entry = np.repeat(np.arange(len(segments)), held)
     pair = pairs[segments[entry]] + ranges(held)
-    own = template_of_unit[units.unit_rows[pair]] == templates[use[entry]]
-    entry, pair = entry[own], pair[own]
+    fixed = template_of_unit[units.unit_rows[pair]] == templates[use[entry]]
+    fixed |= _in_most(use[entry], units.unit_rows[pair], templates)
+    entry, pair = entry[fixed], pair[fixed]
 
     found = np.bincount(entry, minlength=len(segments))
     filled = np.zeros(len(segments), bool)
@@ -62,8 +103,21 @@ def _sequences(
     lengths = found + (found == 0) + inside + inside
     starts = np.cumsum(lengths) - lengths
     flat = np.full(lengths.sum(), SLOT_PART)
-    flat[(starts + inside)[entry] + ranges(found)] = units.unit_rows[pair]
+    fills = np.full(len(flat), -1)
+    at = (starts + inside)[entry] + ranges(found)
+    flat[at] = units.unit_rows[pair]
+    fills[at[units.whole[pair]]] = segments[entry[units.whole[pair]]]
     use = np.repeat(use, lengths)
     kept = np.ones(len(flat), bool)
     kept[1:] = (flat[1:] != SLOT_PART) | (flat[:-1] != SLOT_PART) | (use[1:] != use[:-1])
-    return flat[kept], slices(use[kept], len(many))
+    return _Parts(flat[kept], fills[kept], slices(use[kept], len(many)))
+
+
+def _in_most(use: Ints, unit: Ints, templates: Ints) -> NDArray[np.bool_]:
+    """Of each pair (use, unit) whether more than half of the uses of the use's template hold the unit; template i has
+    the uses in which `templates` is i."""
+    width = int(unit.max(initial=0)) + 1
+    held_use, held_unit = distinct_pairs(use, unit)
+    keys, many = np.unique(templates[held_use] * width + held_unit, return_counts=True)
+    often = keys[2 * many > np.bincount(templates)[keys // width]]
+    return np.isin(templates[use] * width + unit, often)

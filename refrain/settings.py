@@ -41,6 +41,20 @@ def config_file(name: str) -> Path:
     raise ConfigError(f"there is no file {name!r}", hint="give a file in configs/ or a path")
 
 
+def config_folder(name: str) -> Path | None:
+    """The path of a folder in configs/, or of any path that exists as given, None for ""; ConfigError where neither
+    does."""
+    if not name:
+        return None
+    package = Path(__file__).resolve().parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / name).is_dir():
+            return folder / name
+    if Path(name).is_dir():
+        return Path(name)
+    raise ConfigError(f"there is no folder {name!r}", hint='give a folder in configs/ or a path, or "" for none')
+
+
 def load_settings(
     file: Path | None = None, overrides: Sequence[str] = (), *, run: Layer | None = None, run_name: str = "the run"
 ) -> Settings:

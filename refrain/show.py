@@ -79,6 +79,7 @@ def render_finding(detail: Row, console: Console) -> None:
         ("Templates", _templates(detail["templates"])),
         *([("Slots", slots(packet)), ("Requests that tie the accounts", messages(packet))] if packet else []),
         *([("In common", shared(packet))] if packet and packet["shared"] else []),
+        ("Known templates", _known(detail["known"])),
         ("Timeline", _timeline(detail["timeline"])),
         ("Tests", _tests(detail["tests"], wide=wide)),
         *([("Waterfall", waterfall(packet))] if packet else []),
@@ -107,6 +108,11 @@ def _spoken(row: Row) -> str:
         parts.append(_names(row["signal_tags"]))
     if row["benign"]:
         parts.append(f"perhaps {_names(row['benign'])}")
+    known = next((entry for entry in row["known"] if entry["known"]), None)
+    if known:
+        parts.append(f"{'suppressed' if known['suppressed'] else 'known'}: {printable(known['name'], _NAME)}")
+    elif any(entry["note"] for entry in row["known"]):
+        parts.append("reopened")
     return " · ".join(parts)
 
 
@@ -143,6 +149,23 @@ def _templates(templates: Sequence[Row]) -> RenderableType:
     if len(templates) > _TEMPLATES:
         parts.append(Text(f"and {len(templates) - _TEMPLATES} more", style=_MUTED))
     return Group(*parts)
+
+
+def _known(known: Sequence[Row]) -> RenderableType:
+    """The nearest known templates: an entry that lowers the rank says so."""
+    if not known:
+        return Text("none is near", style=_MUTED)
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for row in known:
+        says = "suppressed" if row["suppressed"] else "known" if row["known"] else ""
+        about = printable("; ".join(filter(None, (row["source"], row["note"]))), _SENTENCE)
+        table.add_row(
+            Text(printable(row["name"], _NAME), overflow="fold"),
+            f"{row['similarity']:.2f}",
+            Text(says, style="bold yellow"),
+            Text(about, style=_MUTED, overflow="fold"),
+        )
+    return table
 
 
 def _timeline(timeline: dict[str, Any]) -> RenderableType:

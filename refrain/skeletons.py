@@ -1,7 +1,7 @@
 """Skeletons: the fixed parts of a template in their order, with `{slot}` where its requests differ."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SLOT = "{slot}"
@@ -23,18 +23,18 @@ class Reading:
         return tuple(part for part in self.parts if part != SLOT_PART)
 
 
-def skeleton(readings: Sequence[Reading], texts: Sequence[str]) -> str:
+def skeleton(readings: Sequence[Reading], texts: Mapping[int, str]) -> str:
     """The skeleton of a template's readings; empty where there are none.
 
-    It is the most frequent order of units, long ones counting more, with a slot in each gap that at least half of the
-    requests in that order fill. `texts[unit]` is the text to show.
+    It is the most frequent order of units, those with many different ones counting more, with a slot in each gap that
+    at least half of the requests in that order fill. `texts[unit]` is the text to show.
     """
     orders: Counter[tuple[int, ...]] = Counter()
     for reading in readings:
         orders[reading.units] += reading.requests
     if not orders:
         return ""
-    order = min(orders, key=lambda units: (-orders[units] * len(units), units))
+    order = min(orders, key=lambda units: (-orders[units] * len(set(units)), len(units), units))
     chosen = [reading for reading in readings if reading.units == order]
     filled = [0] * (len(order) + 1)
     for reading in chosen:

@@ -5,9 +5,7 @@ given the name. What the conditions say enters a result's identity under the sto
 """
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +16,7 @@ from refrain.artifacts import digest_json
 from refrain.errors import InputError, StoreError
 from refrain.key import keyed_digest
 from refrain.logs import LogFile
+from refrain.private_files import write_private
 from refrain.text import normalise
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
@@ -166,17 +165,7 @@ def _micros(day: date) -> int:
 def save_slice(outputs: Path, name: str, part: Slice) -> Path:
     """The file that then holds the slice under `name`; nobody but its owner can read it."""
     path = _place(outputs, name)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(part.to_json())
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_private(path, part.to_json())
     return path
 
 

@@ -105,6 +105,28 @@ def find_spans(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, rules: S
     )
 
 
+def cut_from(words: Words, spans: Spans, home: Ints) -> Ints:
+    """The text that each text is the beginning or the end of, (texts,); itself where there is none.
+
+    Only the `home` of a span that makes up all of the shorter text comes into question, which -1 is where a span has
+    none: so the two are about as common, and the shorter one is what a cut left of the longer. (A sentence put into
+    somebody's own is cut with it where that grows too long for one segment.)
+    """
+    whole = np.arange(len(words.lengths))
+    lengths = words.lengths
+    held = home[spans.ids]
+    full = (spans.starts == 0) & (spans.ends == lengths[spans.texts]) & (home[spans.ids] >= 0)
+    for at in np.flatnonzero(full & (lengths[held] > lengths[spans.texts])):
+        text, other = spans.texts[at], held[at]
+        part = words.ids[words.bounds[text] : words.bounds[text + 1]]
+        longer = words.ids[words.bounds[other] : words.bounds[other + 1]]
+        if np.array_equal(part, longer[: len(part)]) or np.array_equal(part, longer[-len(part) :]):
+            whole[text] = other
+    while not np.array_equal(further := whole[whole], whole):  # texts grow along the way, so that it ends
+        whole = further
+    return whole
+
+
 def _components(ids: Ints, texts: Ints, positions: Ints, owners: Ints, min_ratio: float) -> Ints:
     """The span of each recurrent shingle, (shingles,), given their occurrences and their owners."""
     follows = (texts[1:] == texts[:-1]) & (positions[1:] == positions[:-1] + 1)

@@ -13,13 +13,13 @@ from typing import Any
 
 from refrain.artifacts import Manifest, Store, digest_file, digest_json, read_manifest, seal, staged, sweep
 from refrain.code import code_digest
-from refrain.config import Config, content_fields
+from refrain.config import Config, content_fields, content_folders
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
 from refrain.memory import peak_bytes, reset_peak
 from refrain.progress import Progress
-from refrain.settings import config_file, plain
+from refrain.settings import config_file, config_folder, plain
 from refrain.slices import Slice, choose_files
 
 logger = logging.getLogger(__name__)
@@ -158,14 +158,20 @@ def score(
     requests: Path, vectors: Path, templates: Path, config: Config, *, store: Store, progress: Progress
 ) -> Result:
     """The folder of campaigns, their members and the evidence."""
+    from refrain.known import own_lists, read_lists
+
+    # Read once: what is computed with is what the address says, whatever somebody dismisses meanwhile.
+    known = read_lists(config_folder(config.score.known), own_lists(store))
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.campaigns import score_campaigns
 
-        return score_campaigns(requests, vectors, templates, out, config.score, store=store, progress=progress)
+        return score_campaigns(
+            requests, vectors, templates, out, config.score, store=store, progress=progress, known=known
+        )
 
     inputs = _contents(requests, vectors, templates)
-    return complete_stage("score", inputs, config.score, "refrain.campaigns", compute, store)
+    return complete_stage("score", inputs, config.score, "refrain.campaigns", compute, store, known=known.digest)
 
 
 def export(
@@ -192,10 +198,14 @@ def export(
 
 
 def identity(section: object) -> dict[str, Any]:
-    """A section's settings as they enter an address: a setting that names a file counts by that file's content."""
+    """A section's settings as they enter an address: one that names a file or a folder counts by what is in there."""
     values = plain(section)
     for name in content_fields(section):
         values[name] = digest_file(config_file(values[name]))
+    for name in content_folders(section):
+        folder = config_folder(values[name])
+        files = sorted(folder.glob("*.toml")) if folder else []
+        values[name] = digest_json([[path.name, digest_file(path)] for path in files])
     return values
 
 

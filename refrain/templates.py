@@ -9,12 +9,13 @@ from refrain.artifacts import Store
 from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs
 from refrain.descriptions import Log, describe_templates
+from refrain.fillings import count_fillings
 from refrain.groups import group_units
 from refrain.occurrences import Occurrences, occurrences, unit_sequence
 from refrain.progress import Progress
 from refrain.tables import column, read_coded, read_columns, read_table, write_columns
 from refrain.units import CLUSTER, EXACT, SPAN, SegmentTexts, Units, find_units
-from refrain.uses import Uses, final_ids, find_uses, renumbered
+from refrain.uses import Uses, final_ids, find_uses, frame_worth, renumbered
 
 _TIME = pa.timestamp("us", tz="UTC")
 _TEMPLATES = pa.schema(
@@ -52,10 +53,16 @@ def mine_templates(
         sequence = unit_sequence(placed, units)
         groups = group_units(sequence, placed, len(units.kinds), config.near_units, config.together)
         uses = find_uses(sequence, placed, segment_words, units.words, groups, config.held_part)
-        ids = final_ids(uses, log.owners, int(groups.max(initial=-1)) + 1, config.min_owners)
+        count = int(groups.max(initial=-1)) + 1
+        fillings = count_fillings(uses, placed, units, groups, count)
+        fixed = np.bincount(groups, units.fixed, count).astype(np.int64)
+        ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
         advance(1)
-        columns = describe_templates(uses, placed, units, template_of_unit, log, requests / "texts.parquet", config)
+        columns = describe_templates(
+            uses, placed, units, template_of_unit, log, segments.readable, requests / "texts.parquet", config
+        )
+        columns["fillings"] = fillings[np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]]
         write_columns(out / "templates.parquet", _TEMPLATES, columns)
         _write_uses(out / "request_templates.parquet", uses)
         _write_segments(out / "template_segments.parquet", units, template_of_unit, segments.clusters)
@@ -81,8 +88,8 @@ def _read_occurrences(requests: Path, owners: Ints) -> Occurrences:
     table = requests / "request_segments"
     roles = read_coded(table, ["role"])["role"]
     system = np.array([role == "system" for role in roles.values] + [False])[roles.codes]
-    rows, segments = read_columns(table, ["request_row", "segment_row"]).values()
-    return occurrences(rows, segments, system, owners)
+    rows, segments, counted = read_columns(table, ["request_row", "segment_row", "counted"]).values()
+    return occurrences(rows, segments, system, counted.astype(bool), owners)
 
 
 def _read_segments(requests: Path, clusters: Path) -> tuple[SegmentTexts, Ints]:

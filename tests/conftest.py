@@ -12,11 +12,14 @@ from hypothesis import settings
 
 # Before anything imports torch, transformers or prefect: they read these when they load.
 _home = tempfile.mkdtemp(prefix="refrain-tests-prefect-")
-atexit.register(shutil.rmtree, _home, ignore_errors=True)
+_encoders = tempfile.mkdtemp(prefix="refrain-tests-encoders-")  # distilled once for all stores of the tests
+for _folder in (_home, _encoders):
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ.update({
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "2",
     "PREFECT_HOME": _home,
+    "REFRAIN_ENCODERS": _encoders,
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "TOKENIZERS_PARALLELISM": "false",
 })  # fmt: skip

@@ -24,7 +24,8 @@ class Drawn:
         rows = [(row, *entry) for row, (_, entries) in enumerate(self.requests) for entry in entries]
         columns = np.array(rows, np.int64).reshape(-1, 3).T
         owners = np.array([owner for owner, _ in self.requests], np.int64)
-        return occurrences(columns[0], columns[1], columns[2].astype(bool), owners)
+        counted = np.ones(len(rows), bool)
+        return occurrences(columns[0], columns[1], columns[2].astype(bool), counted, owners)
 
     @property
     def table(self) -> Units:
@@ -32,7 +33,8 @@ class Drawn:
         columns = np.array(rows, np.int64).reshape(-1, 3).T
         names = [f"u{unit}" for unit in range(UNITS)]
         whole = columns[2].astype(bool)
-        return Units(columns[0], columns[1], whole, np.arange(1, UNITS + 1), [EXACT] * UNITS, names)
+        words = np.arange(1, UNITS + 1)
+        return Units(columns[0], columns[1], whole, words, words, [EXACT] * UNITS, names)
 
     @property
     def sequence(self) -> Sequence:

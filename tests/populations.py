@@ -45,6 +45,7 @@ def population_of(
     card: Trait | None = None,
     network: Trait | None = None,
     script: Ints | None = None,
+    request_model: Ints | None = None,
 ) -> Population:
     """A population with these requests, sorted by time here; the log has no column that is not given."""
     owner, time = np.asarray(request_owner, np.int64), np.asarray(request_time, np.int64)
@@ -57,7 +58,7 @@ def population_of(
         owners=owners,
         request_owner=owner,
         request_time=time,
-        request_model=np.full(len(owner), -1),
+        request_model=np.full(len(owner), -1) if request_model is None else request_model[order],
         by_owner=by_owner,
         bounds=slices(owner[by_owner], owners),
         activity=np.bincount(owner, minlength=owners),
@@ -87,16 +88,28 @@ def awkward_population(seed: int, owners: int = 1200, days: int = 14) -> Populat
     client = rng.choice(300, owners, p=popularity / popularity.sum())
     client[machine] = rng.choice(4, int(machine.sum()), p=[0.6, 0.2, 0.1, 0.1])
     client[rng.random(owners) < 0.2] = -1
+    owner, time = np.repeat(np.arange(owners), [len(t) for t in times]), np.concatenate(times)
     return population_of(
-        np.repeat(np.arange(owners), [len(t) for t in times]),
-        np.concatenate(times),
+        owner,
+        time,
         owners,
+        request_model=_models(owner, time, owners, days, np.random.default_rng([seed, owners, days])),
         age_days=age,
         client=client,
         card=_cards(owners, rng),
         network=_networks(activity, machine, rng),
         script=rng.choice(4, owners, p=[0.7, 0.15, 0.1, 0.05]),
     )
+
+
+def _models(owner: Ints, time: Ints, owners: int, days: int, rng: np.random.Generator) -> Ints:
+    """Two old models; a new one appears in the middle, that a third of the owners move to, sooner or later and more or
+    less of their traffic."""
+    release = START + days // 2 * DAY_US
+    begins = release + rng.exponential(2, owners) * DAY_US
+    share = np.where(rng.random(owners) < 1 / 3, rng.random(owners), 0)
+    moved = (time >= begins[owner]) & (rng.random(len(owner)) < share[owner])
+    return np.where(moved, 2, rng.integers(2, size=owners)[owner])
 
 
 def _human_times(requests: int, joined: int, days: int, rng: np.random.Generator) -> Ints:

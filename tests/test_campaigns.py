@@ -16,6 +16,7 @@ from tables import START, Log, Request, Template, log_of, write_requests, write_
 
 from refrain.artifacts import Store
 from refrain.campaigns import score_campaigns
+from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
 
@@ -105,7 +106,7 @@ class Scored:
         }
 
 
-def scored(root: Path, requests: list[Request]) -> Scored:
+def scored(root: Path, requests: list[Request], known: KnownLists = NOTHING_KNOWN) -> Scored:
     log = log_of(requests)
     write_requests(root / "requests", log)
     templates = [text for text in TEMPLATES if text in log.segment_rows]
@@ -123,7 +124,7 @@ def scored(root: Path, requests: list[Request]) -> Scored:
     out.mkdir()
     score_campaigns(
         root / "requests", root / "vectors", root / "templates", out, CONFIG,
-        store=Store(root / "store"), progress=NoProgress(),
+        store=Store(root / "store"), progress=NoProgress(), known=known,
     )  # fmt: skip
     return Scored(log, templates, out)
 
@@ -174,29 +175,25 @@ def test_every_campaign_shows_every_test_and_every_hypothesis(found: Scored) -> 
 
 
 def check_labels(log_requests: int, uses: list[dict[str, Any]], owners: Sequence[int], folder: Path) -> None:
-    """The rule of the design, request by request: the template with the largest share among those of the highest-ranked
-    campaign whose member the owner is, else the one with most owners."""
+    """The rule of docs/architecture.md, request by request: the best frame, which has the smallest number, among those
+    of the highest-ranked campaign whose member the owner is, else among all."""
     read = {
         n: pq.read_table(folder / f"{n}.parquet").to_pylist() for n in ("campaigns", "members", "request_campaigns")
     }
-    users = defaultdict(set)
     held = defaultdict(list)
     for use in uses:
-        users[use["template_id"]].add(owners[use["request_row"]])
-        held[use["request_row"]].append(use)
+        held[use["request_row"]].append(use["template_id"])
     members = {(m["campaign_id"], m["owner_row"]) for m in read["members"]}
     assert [r["request_row"] for r in read["request_campaigns"]] == list(range(log_requests))
     for label in read["request_campaigns"]:
         row = label["request_row"]
         expected: tuple[int | None, int | None] = (None, None)
         if held[row]:
-            best = min(held[row], key=lambda u: (-len(users[u["template_id"]]), -u["share"], u["template_id"]))
-            expected = (best["template_id"], None)
+            expected = (min(held[row]), None)
         for campaign in read["campaigns"]:
-            own = [u for u in held[row] if u["template_id"] in campaign["templates"]]
+            own = [t for t in held[row] if t in campaign["templates"]]
             if own and (campaign["campaign_id"], owners[row]) in members:
-                best = min(own, key=lambda u: (-u["share"], u["template_id"]))
-                expected = (best["template_id"], campaign["campaign_id"])
+                expected = (min(own), campaign["campaign_id"])
                 break
         assert (label["template_id"], label["campaign_id"]) == expected
 

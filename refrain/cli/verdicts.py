@@ -1,0 +1,136 @@
+"""`suppress`: what an analyst decided about a finding, kept in a list of the analyst's own."""
+
+import getpass
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from refrain.cli.options import AsJson, Outputs, settings_of
+from refrain.errors import InputError
+from refrain.printable import printable
+from refrain.runs import open_run, store_of
+
+_REASON_CHARACTERS, _NAME_CHARACTERS = 500, 64  # what a person writes on one line, and what names them
+
+
+def add_to(app: typer.Typer) -> None:
+    """Nothing; `app` then has the commands of this module."""
+    app.command(
+        "suppress",
+        epilog=(
+            "Examples:\n\nrefrain suppress latest 4 --reason 'course of a partner university, ticket 512'\n\n"
+            "refrain suppress --list\n\nrefrain suppress --remove finding-0123456789ab"
+        ),
+    )(suppress)
+
+
+def suppress(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run id, or 'latest'.", show_default=False)
+    ] = None,
+    campaign: Annotated[
+        int | None, typer.Argument(metavar="[CAMPAIGN]", help="A campaign's number in that run.", min=0)
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why it is dismissed.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: from its templates.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who decided. Default: you.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Print what is suppressed.")] = False,
+    remove: Annotated[str | None, typer.Option("--remove", metavar="NAME", help="Take an entry out again.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="The list. Default: benign/suppressed.toml in the outputs folder."),
+    ] = None,
+    outputs: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Dismiss a finding: it ranks lower from the next scoring on, as long as members and evidence stay what they are.
+
+    No test and no alert is switched off. Where most members are new, or something speaks that did not, it reopens and
+    says so. The list holds texts of a log and is readable by its owner only; accounts are in it as keyed digests.
+    """
+    from refrain.known import own_lists
+    from refrain.suppressed_list import FILE, remove_suppression
+
+    folder = settings_of(None, None, outputs)[1]
+    path = file or own_lists(store_of(folder)) / FILE
+    if sum((show, remove is not None, run is not None)) != 1:
+        raise InputError("give a run and a campaign, or --list, or --remove NAME", hint="refrain suppress --help")
+    if show:
+        _list(path, as_json=as_json)
+    elif remove is not None:
+        gone = remove_suppression(path, remove)
+        said = {"list": str(path), "removed": gone.name}
+        typer.echo(json.dumps(said) if as_json else f"removed  {gone.name}\nlist     {path}")
+    elif run is not None:
+        _add(folder, path, run, campaign, reason, name, by, as_json=as_json)
+
+
+def _add(
+    outputs: Path,
+    path: Path,
+    run: str,
+    campaign: int | None,
+    reason: str | None,
+    name: str | None,
+    by: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    import re
+
+    from refrain.findings import finding
+    from refrain.known import NAME
+    from refrain.settings import load_settings
+    from refrain.suppressed_list import add_suppression
+    from refrain.suppressions import suppress_finding
+
+    if campaign is None:
+        raise InputError("which campaign?", hint=f"refrain show {run} lists them")
+    if name is not None and not re.fullmatch(NAME, name):
+        raise InputError(f"{name!r} cannot name an entry", hint="at most 64 letters, digits, - and _")
+    why, who = _line(reason, "--reason", _REASON_CHARACTERS), _line(by or getpass.getuser(), "--by", _NAME_CHARACTERS)
+    found = open_run(outputs, run)
+    found.result("campaigns")
+    silent_p = load_settings(run=found.config).config.score.silent_p
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    key = store_of(outputs).key
+    entry = suppress_finding(
+        finding(found.folder, campaign), key, name=name, reason=why, by=who, when=when, silent_p=silent_p
+    )
+    changed = add_suppression(path, entry)
+    if as_json:
+        said = {"list": str(path), "name": entry.name, "changed": changed, "members": len(entry.members)}
+        typer.echo(json.dumps({**said, "families": entry.families, "benign": entry.benign}))
+        return
+    typer.echo(f"{'suppressed' if changed else 'unchanged '} {entry.name}, {len(entry.members):,} accounts")
+    typer.echo(f"list       {path}\nit counts from the next scoring on: refrain score {found.name}")
+
+
+def _line(text: str | None, option: str, limit: int) -> str:
+    """What a person wrote, on one line and printable; InputError where it is blank or too long."""
+    line = " ".join((text or "").split())
+    if not line or len(line) > limit:
+        raise InputError(f"{option} must be a text of at most {limit} characters")
+    return printable(line, 2 * limit)
+
+
+def _list(path: Path, *, as_json: bool) -> None:
+    from refrain.known import read_list
+
+    entries = read_list(path).suppressions
+    if as_json:
+        rows: list[dict[str, Any]] = [asdict(entry) for entry in entries]
+        typer.echo(json.dumps({"list": str(path), "suppressed": rows}))
+        return
+    for entry in entries:
+        spoke = ", ".join((*entry.families, *entry.benign)).replace("_", " ")
+        about = (f"{len(entry.members):,} accounts", f"by {entry.by}", entry.when, spoke, entry.reason)
+        typer.echo(f"{entry.name}  {printable('; '.join(filter(None, about)), 2 * _REASON_CHARACTERS)}")
+    if not entries:
+        typer.echo(f"nothing is suppressed in {path}")

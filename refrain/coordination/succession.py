@@ -1,0 +1,86 @@
+"""Succession of pools: one set of users falls silent, and another begins where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.coordination.adoption import poisson_binomial_tail
+from refrain.coordination.controls import Strata
+from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
+from refrain.counting import Ints
+from refrain.population import MICROSECONDS, Population
+
+Floats = NDArray[np.float64]
+_HOUR_US = 3600 * MICROSECONDS
+
+
+@dataclass(frozen=True)
+class SuccessionRule:
+    """How near each other an end and a beginning lie, how finely moments are tried, and who can show either."""
+
+    hours: int  # before and after the moment of succession
+    step_hours: int
+    min_requests: int  # of an owner: one request is an end and a beginning
+    min_owners: int  # on either side
+
+
+def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule) -> TestResult:
+    """Is there a moment just before which many users fall silent for good, and just after which many begin?
+
+    Both numbers are compared with matched owners (Poisson binomial), and the larger p-value counts: a product that is
+    young has users who begin, an event has users who stop, and only a pool that is replaced has both, of different
+    users. The smallest over the moments tried, times their number. Whoever ends in the log's last hours has not ended,
+    and whoever begins in its first has not begun.
+    """
+    first, last, start, end = _spans(setting.population)
+    window, step = rule.hours * _HOUR_US, rule.step_hours * _HOUR_US
+    moments = np.arange(start + window, end - window + 1, step)
+    if not len(moments):
+        return switched_off(TIME, "succession", f"the log covers less than {2 * rule.hours} hours")
+    able = setting.population.activity >= rule.min_requests
+    users = candidate.owners[able[candidate.owners]]
+    if len(users) < 2 * rule.min_owners:
+        reason = f"fewer than {2 * rule.min_owners} users have {rule.min_requests} requests"
+        return switched_off(TIME, "succession", reason)
+
+    def kinds(owners: Ints | slice, moment: int) -> list[NDArray[np.bool_]]:
+        """Which owners ended just before the moment, and which began just after it."""
+        ended = (last[owners] >= moment - window) & (last[owners] < min(moment, end - window))
+        begun = (first[owners] >= max(moment, start + window)) & (first[owners] < moment + window)
+        return [ended, begun]
+
+    best = (np.inf, 0, 0.0, 0)
+    for moment in moments.tolist():
+        fewest = min(int(kind.sum()) for kind in kinds(users, moment))
+        if fewest >= rule.min_owners:
+            tails = [_tail(kind, able, users, setting.strata) for kind in kinds(slice(None), moment)]
+            best = min(best, (max(p for p, _ in tails), fewest, min(mean for _, mean in tails), moment))
+    p, fewest, expected, moment = best
+    if not fewest:
+        return TestResult(TIME, "succession", 0.0, 0.0, 1.0, "no users begin where others fall silent")
+    when = np.datetime64(moment, "us").astype("datetime64[m]").item().strftime("%Y-%m-%d %H:%M")
+    return TestResult(
+        TIME, "succession", float(fewest), expected, min(1.0, p * len(moments)),
+        f"at least {fewest} users fell silent in the {rule.hours} hours before {when} UTC and as many began in those "
+        f"after it, of matched owners {expected:.1f}",
+    )  # fmt: skip
+
+
+def _spans(population: Population) -> tuple[Ints, Ints, int, int]:
+    """(owners,) the first and the last request's time, and those of the log."""
+    rows = population.by_owner
+    first = population.request_time[rows[population.bounds[:-1]]]
+    last = population.request_time[rows[population.bounds[1:] - 1]]
+    return first, last, int(first.min(initial=0)), int(last.max(initial=0))
+
+
+def _tail(kind: NDArray[np.bool_], able: NDArray[np.bool_], users: Ints, strata: Strata) -> tuple[float, float]:
+    """P-value of so many users of a kind, and how many are expected, by each stratum's share among the able."""
+    of = strata.of_owner
+    many = np.bincount(of[able], minlength=strata.count)
+    rates = (np.bincount(of[able & kind], minlength=strata.count) / np.maximum(many, 1))[of[users]]
+    # A hypergeometric count has a lighter tail than the binomial with its mean (Hoeffding, 1963).
+    return poisson_binomial_tail(rates, int(kind[users].sum())), float(rates.sum())

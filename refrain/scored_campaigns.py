@@ -1,0 +1,91 @@
+"""Campaigns as they are published: what they are ranked by, and which requests carry their label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refrain.counting import Ints
+from refrain.peeling import Suspect
+
+
+@dataclass(frozen=True)
+class ScoredCampaign:
+    """A suspect as it is published: its templates, its members, and whether it alerts."""
+
+    suspect: Suspect
+    templates: Ints
+    members: Ints
+    alert: bool
+
+    @property
+    def p_value(self) -> float:
+        """The p-value of what is left unexplained."""
+        return self.suspect.assessment.p_value
+
+    @property
+    def q_value(self) -> float:
+        """The false discovery rate at which it is selected."""
+        return self.suspect.q_value
+
+    @property
+    def score(self) -> float:
+        """What findings are ranked by: the evidence that is left unexplained, as -log10 of its p-value; the sum over
+        families decides among equals."""
+        assessment = self.suspect.assessment
+        total = -np.log10(list(assessment.unexplained.values()) or [1.0]).sum()
+        return float(-np.log10(assessment.p_value) + total * _TIE_WEIGHT)
+
+    @property
+    def benign(self) -> list[str]:
+        """The benign hypotheses that hold."""
+        return [h.name for h in self.suspect.assessment.hypotheses if h.holds]
+
+    def families(self, silent_p: float) -> list[str]:
+        """The families that speak after what benign hypotheses explain, sorted."""
+        return sorted(f for f, p in self.suspect.assessment.unexplained.items() if p <= silent_p)
+
+
+_TIE_WEIGHT = 1e-2  # of the sum of family evidence beside the conjunction's: it orders equals and no more
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The template and the campaign of each request, -1 for none."""
+
+    templates: Ints
+    campaigns: Ints
+
+    def renumbered(self, order: list[int]) -> Labels:
+        """The labels where the campaign `order[n]` has the number n."""
+        numbers = np.full(len(order) + 1, -1)  # the last is that of no campaign
+        numbers[order] = np.arange(len(order))
+        return Labels(self.templates, numbers[self.campaigns])
+
+
+def label_requests(
+    ranked: list[ScoredCampaign],
+    requests: Ints,
+    templates: Ints,
+    request_owner: Ints,
+) -> Labels:
+    """The labels of every request, by the rule of docs/architecture.md: of the templates of the campaign with the most
+    evidence whose member the owner is, else of all that it uses, the best frame, which is the one with the smallest
+    number.
+
+    `requests` and `templates` are aligned, one entry a use; `ranked` has the most evidence first.
+    """
+    count = len(request_owner)
+    campaign = np.full(len(requests), len(ranked))
+    for number in range(len(ranked) - 1, -1, -1):
+        item = ranked[number]
+        hit = np.isin(templates, item.templates) & np.isin(request_owner[requests], item.members)
+        campaign[hit] = number
+    order = np.lexsort((templates, campaign, requests))
+    first = np.unique(requests[order], return_index=True)
+    best = order[first[1]]
+    out = Labels(np.full(count, -1), np.full(count, -1))
+    out.templates[first[0]] = templates[best]
+    out.campaigns[first[0]] = np.where(campaign[best] < len(ranked), campaign[best], -1)
+    return out

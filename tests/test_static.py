@@ -1,0 +1,104 @@
+"""The static encoder: its laws on the real model's vocabulary, and its distillation against the definition."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embeddings.encoder import SentenceEncoder, open_transformer
+from embeddings.static import StaticEncoder, distil, open_static_encoder
+from embeddings.tiers import open_encoder
+from refrain.config import EmbedConfig
+from refrain.settings import load_settings
+
+
+@pytest.fixture(scope="module")
+def config() -> EmbedConfig:
+    return replace(load_settings().config.embed, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def teacher(config: EmbedConfig) -> SentenceEncoder:
+    return open_transformer(config)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("encoders")
+
+
+@pytest.fixture(scope="module")
+def encoder(config: EmbedConfig, folder: Path) -> StaticEncoder:
+    return open_static_encoder(config, folder)
+
+
+@pytest.mark.slow
+def test_a_vector_is_of_length_one_and_depends_on_its_text_alone(encoder: StaticEncoder) -> None:
+    draw = random.Random(0)
+    words = ["please", "explain", "your", "reasoning", "step", "before", "the", "answer", "回答", "🙂", "naïve"]
+    texts = [" ".join(draw.choices(words, k=draw.randrange(1, 60))) for _ in range(300)]
+    together = encoder.encode(texts)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
+    order = draw.sample(range(len(texts)), 77)
+    again = encoder.encode([texts[at] for at in order])
+    assert np.array_equal(again.view(np.uint32), together[order].view(np.uint32))
+    assert encoder.encode([]).shape == (0, encoder.dimension)
+
+
+@pytest.mark.slow
+def test_rewordings_are_nearer_than_other_sentences(encoder: StaticEncoder) -> None:
+    asked, reworded, other = encoder.encode(
+        [
+            "explain every step of your reasoning before you state the answer",
+            "before stating the answer, explain your reasoning in every step",
+            "the committee postponed the vote on the harbour bridge until spring",
+        ]
+    )
+    assert asked @ reworded > 0.8
+    assert asked @ other < 0.4
+
+
+@pytest.mark.slow
+def test_it_is_distilled_once_and_again_where_the_file_is_damaged(
+    config: EmbedConfig, encoder: StaticEncoder, folder: Path
+) -> None:
+    (path,) = folder.glob("*.safetensors")
+    before = path.stat().st_mtime_ns
+    assert np.array_equal(open_static_encoder(config, folder).table, encoder.table)
+    assert path.stat().st_mtime_ns == before
+    path.write_bytes(path.read_bytes()[:100])
+    assert np.array_equal(open_static_encoder(config, folder).table, encoder.table)
+
+
+def test_distillation_against_its_definition() -> None:
+    """A teacher of five pieces whose vectors are known: centred, on principal axes, weighted by Zipf's law."""
+    pieces = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+
+    class Teacher:
+        class tokenizer:  # noqa: N801
+            @staticmethod
+            def get_vocab_size() -> int:
+                return len(pieces)
+
+        @staticmethod
+        def encode_pieces(ids: np.ndarray) -> np.ndarray:
+            return np.asarray(pieces[ids])
+
+    table = distil(Teacher(), 2, 0.1)  # type: ignore[arg-type]
+    centred = pieces.astype(float) - pieces.astype(float).mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    probability = 1 / np.arange(1, 6) / (1 / np.arange(1, 6)).sum()
+    wanted = centred @ axes[:2].T * (0.1 / (0.1 + probability))[:, None]
+    np.testing.assert_allclose(np.abs(table), np.abs(wanted), atol=1e-5)
+    # A share of a piece's weight is its rarity: halved at the constant.
+    assert table.dtype == np.float32
+
+
+def test_the_tier_decides(config: EmbedConfig, tmp_path: Path, teacher: SentenceEncoder) -> None:
+    chosen = open_encoder(replace(config, tier="transformer"), tmp_path)
+    assert chosen.fingerprint == teacher.fingerprint
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="tier"):
+        replace(config, tier="magic")

@@ -1,0 +1,81 @@
+"""`refrain suppress`, from a finding to its rank and back."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SmallRun
+from test_cli import call
+
+from refrain.runs import open_run
+
+
+def rows(outputs: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(call("show", "small", "--outputs", outputs, "--json").stdout)
+    return found
+
+
+def rescore(outputs: Path) -> str:
+    call("score", "small", "--outputs", outputs, "-q")
+    call("export", "small", "--outputs", outputs, "-q")
+    return open_run(outputs, "small").stages["campaigns"]
+
+
+@pytest.mark.slow
+def test_a_dismissed_finding_ranks_lower_says_so_and_comes_back(small_run: SmallRun, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    shutil.copytree(small_run.outputs, outputs, symlinks=True)
+    where, path = ("--outputs", outputs), outputs / "benign" / "suppressed.toml"
+    before, address = rows(outputs), open_run(outputs, "small").stages["campaigns"]
+    accounts = [m["account_id"] for m in json.loads(call("show", "small", 0, *where, "--json").stdout)["members"]]
+
+    arguments = ("suppress", "small", 0, "--reason", "a  course\n\x1b[31m", "--by", "me", "--name", "course", *where)
+    said = json.loads(call(*arguments, "--json").stdout)
+    assert (said["list"], said["name"], said["changed"]) == (str(path), "course", True)
+    assert not json.loads(call(*arguments, "--json").stdout)["changed"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not [account for account in accounts if account in path.read_text()]
+    assert "course  " in call("suppress", "--list", *where).stdout
+    [entry] = json.loads(call("suppress", "--list", *where, "--json").stdout)["suppressed"]
+    assert (entry["by"], entry["reason"], len(entry["members"])) == ("me", "a course \\x1b[31m", len(accounts))
+
+    assert rescore(outputs) != address
+    after = rows(outputs)
+    [moved] = [row for row in after if row["templates"] == before[0]["templates"]]
+    same = ("p_value", "q_value", "alert", "accounts", "owners", "requests", "families", "benign")
+    assert [moved[name] for name in same] == [before[0][name] for name in same]
+    assert moved["score"] == pytest.approx(before[0]["score"] / 10)
+    assert (moved["known"][0]["name"], moved["known"][0]["suppressed"]) == ("course", True)
+    shown = call("show", "small", moved["campaign_id"], *where).stdout
+    assert "Known templates" in shown
+    assert "suppressed by me" in " ".join(shown.split())
+    assert "suppressed: course" in " ".join(call("show", "small", *where).stdout.split())
+
+    assert json.loads(call("suppress", "--remove", "course", *where, "--json").stdout)["removed"] == "course"
+    assert "nothing is suppressed" in call("suppress", "--list", *where).stdout
+    rescore(outputs)
+    assert rows(outputs) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["latest"],
+        ["absent", "0", "--reason", "r"],
+        ["latest", "0"],
+        ["latest", "0", "--reason", " "],
+        ["latest", "0", "--reason", "r" * 501],
+        ["latest", "0", "--reason", "r", "--name", "../x"],
+        ["latest", "0", "--list"],
+        ["--remove", "absent"],
+        ["--list", "--remove", "absent"],
+    ],
+    ids=" ".join,
+)
+def test_bad_use_is_code_2_and_writes_no_list(tmp_path: Path, arguments: list[str]) -> None:
+    filled = ["suppress", *arguments, "--outputs", str(tmp_path / "outputs")]
+    assert json.loads(call(*filled, "--json", code=2).stderr)["error"]["message"]
+    assert not list(tmp_path.rglob("benign"))
