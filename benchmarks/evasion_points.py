@@ -1,6 +1,6 @@
-"""What a run says of each pool that was planted in a world."""
+"""What a run says of the pool that was planted in a world."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ _HALF = 0.5  # share of a finding's requests that makes it a campaign's: the eva
 class Point:
     """One pool in one world."""
 
-    campaign: str
     wrapper: str
     detected: bool  # true, alerting findings hold at least half of its accounts
     recall: float  # the share that they hold
@@ -30,8 +29,9 @@ class Point:
     false_alerts: int  # in the whole world
 
 
-def measure(world: World, folder: Path, outputs: Path, config: Config) -> list[Point]:
-    """A point for each pool of the world; its log and truth are written to `folder`."""
+def measure(world: World, folder: Path, outputs: Path, config: Config) -> Point:
+    """The point of the world's one pool; log and truth are written to `folder`."""
+    (pool,) = world.campaigns
     made = sample(world)
     log, truth = folder / "requests.parquet", folder / "truth.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,26 +39,19 @@ def measure(world: World, folder: Path, outputs: Path, config: Config) -> list[P
     pq.write_table(made.truth, truth, compression="zstd")
     exports = run_all([str(log)], config, outputs, progress=NoProgress()).result("exports")
     figures = evaluate(truth, exports)
-    found = defaultdict(list)
-    for finding in _findings(truth, exports):
-        found[finding.family].append(finding)
-    return [
-        Point(
-            campaign.name,
-            campaign.wrapper,
-            campaign.name not in figures.missed,
-            round(figures.coverage[campaign.name], 4),
-            _precision([finding for finding in found[campaign.name] if finding.alert]),
-            min((finding.p_value for finding in found[campaign.name]), default=None),
-            figures.false_alerts,
-        )
-        for campaign in world.campaigns
-    ]
+    found = list(_findings(truth, exports))
+    return Point(
+        wrapper=pool.wrapper,
+        detected=not figures.missed,
+        recall=round(figures.coverage[pool.name], 4),
+        precision=_precision([finding for finding in found if finding.alert]),
+        p_value=min((finding.p_value for finding in found), default=None),
+        false_alerts=figures.false_alerts,
+    )
 
 
 @dataclass(frozen=True)
 class _Finding:
-    family: str
     alert: bool
     p_value: float
     members: int
@@ -66,23 +59,18 @@ class _Finding:
 
 
 def _findings(truth: Path, exports: Path) -> Iterator[_Finding]:
-    """The listed findings at least half of whose requests are campaigns', with the campaign of most of them."""
+    """The listed findings at least half of whose requests are the pool's."""
     known = read_truth(truth)
-    owners = defaultdict(set)
-    for request in known.hostile:
-        owners[known.family[request]].add(known.account[request])
-    requests, members = defaultdict(list), defaultdict(set)
+    owners = {known.account[request] for request in known.hostile}
+    requests, members = defaultdict(set), defaultdict(set)
     for row in _rows(exports / "labels.parquet", ["request_id", "campaign_id"]):
-        requests[row["campaign_id"]].append(row["request_id"])
+        requests[row["campaign_id"]].add(row["request_id"])
     for row in _rows(exports / "accounts.parquet", ["account_id", "campaign_id"]):
         members[row["campaign_id"]].add(row["account_id"])
     for row in _rows(exports / "campaigns.parquet", ["campaign_id", "alert", "p_value"]):
-        own = requests[row["campaign_id"]]
-        families = Counter(known.family[request] for request in own if request in known.hostile)
-        if families and families.total() >= _HALF * len(own):
-            family = min(families, key=lambda name: (-families[name], name))
-            accounts = members[row["campaign_id"]]
-            yield _Finding(family, row["alert"], row["p_value"], len(accounts), len(accounts & owners[family]))
+        own, accounts = requests[row["campaign_id"]], members[row["campaign_id"]]
+        if own and len(own & known.hostile) >= _HALF * len(own):
+            yield _Finding(row["alert"], row["p_value"], len(accounts), len(accounts & owners))
 
 
 def _precision(findings: list[_Finding]) -> float | None:
