@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from refrain.coordination.use import UseReference
 from refrain.members import MemberRule, decide_members
 from refrain.population import Population
 from refrain.traits import use_traits
+
+_LOTS = 99  # salt of ties between users
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ def make_instruments(
             config.viral_once_share,
             config.run_owners_share,
             config.run_owners,
+            config.service_share,
+            config.minute_bins,
             config.gateway_factor,
             config.silent_p,
         ),
@@ -98,16 +102,11 @@ class Assessment:
 def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, system: bool) -> Assessment:
     """The assessment of a candidate; `system` says whether its template stands in the system prompt."""
     core = regular_users(candidate, setting, instruments)
-    sets = draw(setting.strata, core.owners, setting.draws, setting.rng(core, 0))
-    results = [test(core, setting) for test in identity.TESTS]
-    results += [test(core, setting, sets) for test in identity.TESTS_BY_DRAWS]
-    results.append(rhythm.round_the_clock(core, setting, instruments.rhythms, instruments.rhythm))
-    controls = synchrony.drawn_requests(core, setting, sets)
-    results.append(synchrony.same_minutes(core, setting, controls, instruments.minute_bins))
-    results.append(synchrony.same_instants(core, setting, controls, instruments.shift_hours))
-    results.append(adoption.adopted_together(core, setting))
-    results.append(pivot.moved_together(core, setting))
-    results.append(succession.pools_replaced(core, setting, instruments.succession))
+    results = _of_being(core, setting, instruments)
+    heavy = heaviest_half(core, setting)
+    if len(heavy.owners) >= instruments.min_owners:
+        halves = _of_being(heavy, setting, instruments)
+        results = [_either(all_users, half) for all_users, half in zip(results, halves, strict=True)]
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}
     hypotheses = benign_hypotheses(core, setting, by_key, system, instruments.benign)
@@ -136,6 +135,43 @@ def regular_users(candidate: Candidate, setting: Setting, instruments: Instrumen
     if len(regular) < instruments.min_owners or len(regular) == len(candidate.owners):
         return candidate
     return some_users(candidate, regular)
+
+
+def heaviest_half(candidate: Candidate, setting: Setting) -> Candidate:
+    """The half of the users, rounded down, who send it most; ties by lot.
+
+    A public template that a pool uses has honest regulars too, and the pool works harder. As with `regular_users`, only
+    use is looked at.
+    """
+    lots = setting.rng(candidate, _LOTS).random(len(candidate.owners))
+    order = np.lexsort((lots, -candidate.counts))
+    return some_users(candidate, np.sort(candidate.owners[order[: len(order) // 2]]))
+
+
+def _of_being(core: Candidate, setting: Setting, instruments: Instruments) -> list[TestResult]:
+    """The tests of who the users are and when they send."""
+    sets = draw(setting.strata, core.owners, setting.draws, setting.rng(core, 0))
+    controls = synchrony.drawn_requests(core, setting, sets)
+    return [
+        *(test(core, setting) for test in identity.TESTS),
+        *(test(core, setting, sets) for test in identity.TESTS_BY_DRAWS),
+        rhythm.round_the_clock(core, setting, instruments.rhythms, instruments.rhythm),
+        synchrony.same_minutes(core, setting, controls, instruments.minute_bins),
+        synchrony.same_instants(core, setting, controls, instruments.shift_hours),
+        adoption.adopted_together(core, setting),
+        pivot.moved_together(core, setting),
+        succession.pools_replaced(core, setting, instruments.succession),
+    ]
+
+
+def _either(users: TestResult, half: TestResult) -> TestResult:
+    """One test of all users and of the half who send it most: what the clearer one says, at the p-value of both."""
+    if users.p_value is None or half.p_value is None:
+        return users
+    p = cauchy_combination([users.p_value, half.p_value])
+    if half.p_value >= users.p_value:
+        return replace(users, p_value=p)
+    return replace(half, p_value=p, text=f"of the half who send it most: {half.text}")
 
 
 def _families(results: list[TestResult], without: set[str], looked_at: tuple[str, ...]) -> dict[str, float]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from refrain.coordination.results import Candidate, Setting, TestResult
 from refrain.coordination.rhythm import concentration
+from refrain.coordination.synchrony import minutes_of_hour, owner_profile
 from refrain.counting import Ints
 from refrain.population import Trait
 
@@ -28,6 +29,8 @@ class BenignRule:
     once_share: float  # of the users that must have sent it once to be a fad
     few_owners_share: float  # of the requests that the busiest few owners must have sent to be a run
     few_owners: int
+    service_share: float  # of the users that must send nothing else to be one service's keys
+    minute_bins: int  # parts of the hour
     gateway_factor: float  # owners of a network outside the candidate, for each user in it, that make it a gateway
     silent_p: float  # a test does not speak above this
 
@@ -62,6 +65,10 @@ def benign_hypotheses(
     human = quiet("time_rhythm", "time_minutes")
     product = client >= rule.client_share and human and quiet("identity_card", "identity_network", "identity_addresses")
     place = network >= rule.place_share and hours >= rule.place_concentration and human and quiet("identity_card")
+    alone = float((candidate.counts >= population.activity[users]).mean())
+    # With cards and networks, one customer's accounts are one owner; without, nothing else tells its keys from a pool.
+    untold = not (population.card.present and population.network.present)
+    service = untold and alone >= rule.service_share and _on_the_hour(candidate, setting, rule.minute_bins)
     outside = network_owners - network_users
     gateway = network >= rule.place_share and outside >= rule.gateway_factor * network_users
     return [
@@ -95,6 +102,12 @@ def benign_hypotheses(
             of_group=True,
         ),
         Hypothesis(
+            "one service's keys",
+            service,
+            ("identity_client", "identity_young", "time_rhythm", "time_minutes", "use_dedication"),
+            f"{alone:.0%} of the users send nothing else; nothing in the log tells whether they are one customer's",
+        ),
+        Hypothesis(
             "gateway",
             gateway,
             ("identity_network",),
@@ -119,6 +132,16 @@ def benign_hypotheses(
             "in who they are and when they send, the users look like anybody",
         ),
     ]
+
+
+def _on_the_hour(candidate: Candidate, setting: Setting, minute_bins: int) -> bool:
+    """Whether the users' minutes of the hour are everybody's favourite ones, or none: jobs start where all jobs do."""
+    population = setting.population
+    bins = minutes_of_hour(population, minute_bins)
+    profile = owner_profile(population, bins, minute_bins)
+    own = np.bincount(bins[candidate.requests], minlength=minute_bins) / len(candidate.requests)
+    beyond = np.maximum(own - profile, 0)
+    return bool(own.argmax() == profile.argmax() and 2 * beyond[profile.argmax()] >= beyond.sum())
 
 
 def _p(results: Mapping[str, TestResult], key: str) -> float:

@@ -229,6 +229,7 @@ class ScoreConfig:
     viral_once_share: float
     run_owners_share: float
     run_owners: int
+    service_share: float
     gateway_factor: float
     member_trait_p: float
     prior_bystanders: float

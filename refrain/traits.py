@@ -95,8 +95,8 @@ def _partners(trait: Trait, owners: Ints) -> Ints:
 def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
     """Networks for each request, as a quarter of the stratum."""
     # Ranks lie between -1/2 and 1/2.
-    bins = np.searchsorted(RANK_EDGES, setting.address_scores + 1 / 2)
-    bins[np.isnan(setting.address_scores)] = -1
+    bins = np.searchsorted(RANK_EDGES, setting.addresses.scores + 1 / 2)
+    bins[np.isnan(setting.addresses.scores)] = -1
     law = _strata_law(bins, len(RANK_EDGES) + 1, candidate, setting.strata)
     return TraitTable("addresses", bins[candidate.owners], law, of_use=False)
 

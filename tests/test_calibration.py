@@ -52,9 +52,9 @@ def test_p_values_of_templates_without_coordination_are_uniform_or_larger(seed: 
                 for where in (ALL, group):
                     p_values[name, where].append(p)
     check(p_values)
-    # The tests by ranks are not merely conservative: their middle is in the middle.
+    # These are not merely conservative.
     for name in ("identity_young", "identity_addresses", "time_minutes"):
-        assert 0.4 < np.median(p_values[name, ALL]) < 0.6
+        assert np.mean(np.array(p_values[name, ALL]) <= LEVELS[0]) > LEVELS[0] / 5
 
 
 @pytest.mark.slow

@@ -16,9 +16,11 @@ from refrain.coordination.controls import (
     draw,
     middle_rank,
     permutation_p,
-    rank_scores,
+    rank,
+    score_sum_p,
     skewed_tail,
     stratify,
+    upper_share,
     with_groups,
 )
 
@@ -80,33 +82,62 @@ def test_permutation_p_has_the_moments_of_all_permutations() -> None:
         for a, b in product(combinations(range(7), 3), combinations(range(7, 13), 2))
     ]  # fmt: skip
     expected = stats.norm.sf((scores[owners].sum() - np.mean(sums)) / np.std(sums))
-    assert permutation_p(scores, strata, owners) == pytest.approx(expected)
+    assert score_sum_p(scores, strata, owners) == pytest.approx(expected)
 
 
 def test_permutation_p_is_near_the_share_of_permutations() -> None:
     rng = np.random.default_rng(2)
     strata = strata_of([0] * 60 + [1] * 40)
-    scores = rank_scores(rng.lognormal(size=100), strata)
+    ranks = rank(rng.lognormal(size=100), strata)
     for _ in range(5):
         owners = np.sort(np.concatenate([rng.choice(60, 8, replace=False), 60 + rng.choice(40, 6, replace=False)]))
         sets = draw(strata, owners, 40_000, rng)
-        share = (scores[sets].sum(axis=1) >= scores[owners].sum()).mean()
-        assert permutation_p(scores, strata, owners) == pytest.approx(share, abs=0.02)
+        share = (ranks.scores[sets].sum(axis=1) >= ranks.scores[owners].sum()).mean()
+        assert score_sum_p(ranks.scores, strata, owners) == pytest.approx(share, abs=0.02)
+
+
+def test_a_small_pool_at_the_top_is_as_rare_as_it_is() -> None:
+    """Six of the youngest of 200: the tail of the normal would be a hundred times too large."""
+    rng = np.random.default_rng(4)
+    strata = strata_of([0] * 200)
+    values = rng.random(200)
+    ranks = rank(values, strata)
+    owners = np.sort(np.argsort(values)[-20::4])
+    sets = draw(strata, owners, 400_000, rng)
+    share = (ranks.scores[sets].sum(axis=1) >= ranks.scores[owners].sum()).mean()
+    assert 0 < share < 1e-4
+    assert share / 2 < score_sum_p(ranks.scores, strata, owners) < share * 3
+
+
+def test_members_among_as_many_others_are_seen_at_the_top() -> None:
+    strata = strata_of([0] * 400)
+    ranks = rank(np.arange(400, dtype=float), strata)
+    members, others = np.arange(391, 400), np.arange(5, 120, 9)
+    owners = np.concatenate([others, members])
+    assert score_sum_p(ranks.scores, strata, owners) > 0.1
+    assert permutation_p(ranks, strata, owners) < 1e-5
+
+
+def test_the_upper_share_counts_ties_against_a_value() -> None:
+    ranks = rank(np.array([1.0, 2.0, 2.0, 3.0, np.nan]), strata_of([0] * 5))
+    assert ranks.upper[:4].tolist() == [1.0, 0.75, 0.75, 0.25]
+    assert np.isnan(ranks.upper[4])
+    assert upper_share(np.array([1.0, 2.0, 2.0]), 2.0) == 0.75
 
 
 def test_owners_of_whom_nothing_is_known_change_nothing() -> None:
     rng = np.random.default_rng(3)
     values = rng.random(40)
     owners = np.arange(0, 20, 2)
-    alone = permutation_p(rank_scores(values, strata_of([0] * 40)), strata_of([0] * 40), owners)
+    alone = permutation_p(rank(values, strata_of([0] * 40)), strata_of([0] * 40), owners)
     more = strata_of([0] * 80)
-    padded = rank_scores(np.concatenate([values, np.full(40, np.nan)]), more)
+    padded = rank(np.concatenate([values, np.full(40, np.nan)]), more)
     assert permutation_p(padded, more, np.concatenate([owners, [50, 60]])) == alone
     assert permutation_p(padded, more, np.array([50, 60])) == 1
 
 
 def test_scores_are_ranks_inside_strata() -> None:
-    scores = rank_scores(np.array([5.0, 7.0, np.nan, 1.0, 100.0, 100.0]), strata_of([0, 0, 0, 1, 1, 1]))
+    scores = rank(np.array([5.0, 7.0, np.nan, 1.0, 100.0, 100.0]), strata_of([0, 0, 0, 1, 1, 1])).scores
     assert scores[:2].tolist() == [-0.25, 0.25]
     assert np.isnan(scores[2])
     assert scores[3:].tolist() == pytest.approx([-1 / 3, 1 / 6, 1 / 6])

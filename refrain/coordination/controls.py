@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from refrain.coordination.combine import cauchy_combination
+from refrain.coordination.tails import drawn_cumulants, sum_tail, top_tail
 from refrain.counting import Ints
 from refrain.population import Population
 
 Floats = NDArray[np.float64]
+_NORMAL_FROM = 0.05  # the normal tail's own error matters below only
 
 
 @dataclass(frozen=True)
@@ -93,14 +97,27 @@ def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generat
         out[again] = rng.integers(size, size=count)
 
 
-def rank_scores(values: Floats, strata: Strata) -> Floats:
-    """Ranks inside strata, centred and scaled to (-1/2, 1/2), ties shared; NaN stays."""
-    scores = np.full(len(values), np.nan)
+@dataclass(frozen=True)
+class Ranks:
+    """(owners,) ranks inside strata, NaN where the value is unknown.
+
+    `scores` are centred and scaled to (-1/2, 1/2), ties shared. `upper` is the share of the stratum's owners whose
+    value is at least as high, so that a share s is as rare as s, ties or not.
+    """
+
+    scores: Floats
+    upper: Floats
+
+
+def rank(values: Floats, strata: Strata) -> Ranks:
+    """The ranks of values (owners,), NaN for unknown."""
+    scores, upper = np.full(len(values), np.nan), np.full(len(values), np.nan)
     for members in strata.members:
         known = members[~np.isnan(values[members])]
         if len(known):
             scores[known] = (stats.rankdata(values[known]) - 0.5) / len(known) - 0.5
-    return scores
+            upper[known] = stats.rankdata(-values[known], "max") / len(known)
+    return Ranks(scores, upper)
 
 
 def middle_rank(pool: Floats, value: float) -> float:
@@ -109,26 +126,47 @@ def middle_rank(pool: Floats, value: float) -> float:
     return float((low + high + 1) / 2 / (len(pool) + 1))
 
 
-def permutation_p(scores: Floats, strata: Strata, owners: Ints) -> float:
-    """P-value that `owners` have scores this high in sum under permutation inside strata (van Elteren's test).
+def upper_share(pool: Floats, value: float) -> float:
+    """The share of a sorted pool that is at least `value`, the value itself counted with it, in (0, 1]."""
+    return float((len(pool) - np.searchsorted(pool, value, "left") + 1) / (len(pool) + 1))
 
-    Owners whose score is NaN are left out, among `owners` and among those they are compared with: were they taken for
-    average, the variance would be too small. Mean and variance are exact; the tail is normal, which for bounded scores
-    errs to the safe side from the 95th percentile on. 1 where nothing is known.
+
+def permutation_p(ranks: Ranks, strata: Strata, owners: Ints) -> float:
+    """P-value that `owners` rank this high under permutation inside strata: in sum, or a part of them at the top.
+
+    Owners whose rank is NaN are left out, among `owners` and among those they are compared with: were they taken for
+    average, the variance would be too small. 1 where nothing is known, or where nobody else could have been chosen.
     """
-    owners = owners[~np.isnan(scores[owners])]
-    mean = variance = 0.0
+    owners = owners[~np.isnan(ranks.scores[owners])]
+    total = score_sum_p(ranks.scores, strata, owners)
+    return cauchy_combination([total, top_tail(ranks.upper[owners])]) if total < 1 else 1.0
+
+
+def score_sum_p(scores: Floats, strata: Strata, owners: Ints) -> float:
+    """P-value that `owners` have known scores this high in sum under permutation inside strata (van Elteren's test).
+
+    Mean and variance are exact. The shape of the tail is that of draws with replacement, scaled to this variance, where
+    the normal's is below 5%.
+    """
+    mean = variance = spread = 0.0
     wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
+    pools = []
     for stratum in np.flatnonzero(wanted):
         own = scores[strata.members[stratum]]
         own = own[~np.isnan(own)]
         n, k = len(own), int(wanted[stratum])
         mean += k * own.mean()
+        spread += k * own.var()
         if n > 1:
             variance += k * own.var() * (n - k) / (n - 1)
+        pools.append((own, k))
     if variance <= 0:
         return 1.0
-    return float(stats.norm.sf((scores[owners].sum() - mean) / np.sqrt(variance)))
+    beyond = (scores[owners].sum() - mean) / np.sqrt(variance)
+    plain = float(stats.norm.sf(beyond))
+    if plain > _NORMAL_FROM:
+        return plain
+    return sum_tail(beyond * np.sqrt(spread), partial(drawn_cumulants, pools))
 
 
 def count_tail(observed: float, drawn: NDArray[np.float64]) -> float:

@@ -18,7 +18,7 @@ def young(candidate: Candidate, setting: Setting) -> TestResult:
     known = candidate.owners[~np.isnan(age[candidate.owners])]
     if not len(known):
         return switched_off(IDENTITY, "young", "the log does not say when accounts were created")
-    p = permutation_p(setting.age_scores, setting.strata, known)
+    p = permutation_p(setting.age, setting.strata, known)
     observed = float(np.median(age[known]))
     expected = _expected_median(age, known, setting)
     return TestResult(
@@ -146,7 +146,7 @@ def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
     known = candidate.owners[~np.isnan(per_owner[candidate.owners])]
     if not len(known):
         return switched_off(IDENTITY, "addresses", "no user's addresses are known")
-    p = permutation_p(setting.address_scores, setting.strata, known)
+    p = permutation_p(setting.addresses, setting.strata, known)
     observed = float(np.median(per_owner[known]))
     expected = _expected_median(per_owner, known, setting)
     return TestResult(

@@ -21,11 +21,11 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
     if not (setting.population.request_model >= 0).any():
         return switched_off(TIME, "pivot", "the log has no model")
     best = (np.inf, 0.0, 0.0, 0)
-    for shares, scores in setting.moved:
+    for shares, ranks in setting.moved:
         users = candidate.owners[~np.isnan(shares[candidate.owners])]
         if not len(users):
             continue
-        p = permutation_p(scores, setting.strata, users)
+        p = permutation_p(ranks, setting.strata, users)
         best = min(best, (p, float(shares[users].mean()), _expected(shares, users, setting), len(users)))
     p, observed, expected, many = best
     if not many:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.config import FAMILIES
-from refrain.coordination.controls import Strata, rank_scores
+from refrain.coordination.controls import Ranks, Strata, rank
 from refrain.coordination.models import moved_shares
 from refrain.counting import Ints
 from refrain.population import Population
@@ -55,9 +55,9 @@ class Setting:
     strata: Strata
     draws: int
     seed: int
-    age_scores: Floats  # (owners,) ranks inside strata, youngest highest, NaN where unknown
-    address_scores: Floats  # (owners,) ranks inside strata of networks for the activity, NaN where unknown
-    moved: tuple[tuple[Floats, Floats], ...] = ()  # of each new model, owners' shares of traffic, and their ranks
+    age: Ranks  # youngest highest
+    addresses: Ranks  # of networks for the activity
+    moved: tuple[tuple[Floats, Ranks], ...] = ()  # of each new model, owners' shares of traffic, and their ranks
 
     def rng(self, candidate: Candidate, salt: int) -> np.random.Generator:
         """A generator that depends on the candidate alone, not on the order in which candidates are tested."""
@@ -68,9 +68,9 @@ class Setting:
 def setting(population: Population, strata: Strata, draws: int, seed: int) -> Setting:
     """The setting with the ranks that tests share."""
     return Setting(
-        population, strata, draws, seed, rank_scores(-population.age_days, strata),
-        rank_scores(_wandering(population, strata), strata),
-        tuple((shares, rank_scores(shares, strata)) for shares in moved_shares(population)),
+        population, strata, draws, seed, rank(-population.age_days, strata),
+        rank(_wandering(population, strata), strata),
+        tuple((shares, rank(shares, strata)) for shares in moved_shares(population)),
     )  # fmt: skip
 
 

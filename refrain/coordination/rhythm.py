@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from refrain.coordination.controls import Strata, middle_rank
 from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
+from refrain.coordination.tails import sum_tail, uniform_cumulants
 from refrain.counting import Ints
 from refrain.population import Population
 
@@ -126,10 +126,10 @@ def round_the_clock(candidate: Candidate, setting: Setting, rhythms: Rhythms, ru
         sampling.setdefault(own.stratum, []).append(own.pool.sampling)
     if len(scores) < rule.min_owners:
         return switched_off(TIME, "rhythm", f"fewer than {rule.min_owners} users have {rule.min_requests} requests")
-    # Mid-ranks have a variance of at most 1/12. Users of a stratum share their controls, so that the controls' own
-    # chance does not average out over them.
-    variance = (len(scores) + sum(len(s) ** 2 * max(s) for s in sampling.values())) / 12
-    p = float(stats.norm.cdf((np.sum(scores) - len(scores) / 2) / np.sqrt(variance)))
+    # Mid-ranks vary no more than uniforms. Users of a stratum share their controls, so that the controls' own chance
+    # does not average out over them.
+    wider = 1 + sum(len(s) ** 2 * max(s) for s in sampling.values()) / len(scores)
+    p = sum_tail((len(scores) / 2 - np.sum(scores)) / np.sqrt(wider), partial(uniform_cumulants, len(scores)))
     return TestResult(
         TIME, "rhythm", float(np.mean(observed)), float(np.mean(expected)), p,
         f"a user's hours lie together by {np.mean(observed):.2f} (0 is round the clock, 1 one hour), "

@@ -58,8 +58,8 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
     population = setting.population
     if len(candidate.owners) <= 1:
         return switched_off(TIME, "minutes", "there are fewer than two users")
-    bins = (population.request_time % HOUR_US) * minute_bins // HOUR_US
-    profile = _owner_profile(population, bins, minute_bins)
+    bins = minutes_of_hour(population, minute_bins)
+    profile = owner_profile(population, bins, minute_bins)
     observed = float(
         _agreement(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], profile)[0]
     )
@@ -71,7 +71,12 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
     )  # fmt: skip
 
 
-def _owner_profile(population: Population, bins: Ints, count: int) -> Floats:
+def minutes_of_hour(population: Population, minute_bins: int) -> Ints:
+    """(requests,) the part of the hour that each request falls into, from 0."""
+    return (population.request_time % HOUR_US) * minute_bins // HOUR_US
+
+
+def owner_profile(population: Population, bins: Ints, count: int) -> Floats:
     """(count,) the mean over owners of their shares of each bin: what an owner is expected to have."""
     weights = 1 / population.activity[population.request_owner]
     return (np.bincount(bins, weights, count) + 1 / count) / (population.owners + 1)

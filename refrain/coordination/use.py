@@ -4,13 +4,15 @@ that they send."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from refrain.coordination.controls import middle_rank
+from refrain.coordination.combine import cauchy_combination
+from refrain.coordination.controls import middle_rank, upper_share
 from refrain.coordination.results import USE, Candidate, Setting, TestResult, switched_off
+from refrain.coordination.tails import sum_tail, top_tail, uniform_cumulants
 from refrain.counting import Ints
 from refrain.population import Population
 
@@ -59,11 +61,13 @@ def _against(
     known = np.array([len(pools[b]) > 0 for b in bins], bool)
     if not known.any():
         return switched_off(USE, name, "no other template recurs among owners this active")
-    scores = np.array([middle_rank(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k])
+    ranked = [(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
+    beyond = sum(middle_rank(pool, v) - 0.5 for pool, v in ranked)
+    upper = np.array([upper_share(pool, v) for pool, v in ranked])
     expected = float(np.mean([pools[b].mean() for b, k in zip(bins, known, strict=True) if k]))
     observed = float(values[known].mean())
-    # Mid-ranks have a variance of at most 1/12, so the normal tail errs to the safe side.
-    p = float(stats.norm.sf((scores.mean() - 0.5) * np.sqrt(12 * len(scores))))
+    # Mid-ranks vary no more than uniforms.
+    p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, len(ranked))), top_tail(upper)])
     return TestResult(USE, name, observed, expected, p, f"{noun}: {observed:.2f}, of other templates {expected:.2f}")
 
 
