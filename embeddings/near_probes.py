@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from embeddings.encoder import Encoder
+from embeddings.judging import Judged
 from refrain.config import EmbedConfig
 from refrain.probes import ProbeRule, read_probes, tag_segments
 from refrain.settings import config_file
@@ -38,8 +39,13 @@ class Gathered(Protocol):
         ...
 
 
-def tag_near_probes(encoder: Encoder, vectors: Gathered, requests: Path, out: Path, config: EmbedConfig) -> int:
-    """How many (segment, class) pairs are near; `out` then holds them, by segment, then class."""
+def tag_near_probes(
+    encoder: Encoder, vectors: Gathered, judged: Judged | None, requests: Path, out: Path, config: EmbedConfig
+) -> int:
+    """How many (segment, class) pairs are near; `out` then holds them, by segment, then class.
+
+    The cosines are of `judged` where it is given, else of `vectors`, which `encoder` made.
+    """
     probes = read_probes(config_file(config.probes))
     rule = ProbeRule(
         config.probe_min_cosine,
@@ -52,9 +58,14 @@ def tag_near_probes(encoder: Encoder, vectors: Gathered, requests: Path, out: Pa
     texts = pq.read_table(requests / "segments.parquet", columns=["text"])["text"]
     tags = tag_segments(
         texts.take(pa.array(vectors.segment_rows)).to_pylist(),
-        lambda block: vectors.gather(np.arange(block.start, min(block.stop, len(vectors.segment_rows)))),
+        np.arange(len(vectors.segment_rows)) if judged is None else judged.positions,
+        lambda block: (
+            judged.vectors[block]
+            if judged is not None
+            else vectors.gather(np.arange(block.start, min(block.stop, len(vectors.segment_rows))))
+        ),
         probes,
-        encoder.encode(probes.sentences),
+        (encoder if judged is None else judged.encoder).encode(probes.sentences),
         rule,
     )
     columns = {

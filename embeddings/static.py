@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embeddings.encoder import SentenceEncoder, Vectors, open_transformer
+from embeddings.encoder import SentenceEncoder, Vectors
 from refrain.artifacts import digest_json, sync_folder
 from refrain.config import EmbedConfig
 from refrain.errors import RefrainError
@@ -65,9 +65,8 @@ class StaticEncoder:
         return out
 
 
-def open_static_encoder(config: EmbedConfig, folder: Path) -> StaticEncoder:
-    """The static encoder distilled from the model that `config` names; distilled once and kept in `folder`."""
-    teacher = open_transformer(config)
+def distilled(teacher: SentenceEncoder, config: EmbedConfig, folder: Path) -> StaticEncoder:
+    """The static encoder of a transformer; distilled once and kept in `folder`."""
     fingerprint = digest_json({
         "version": VERSION,
         "teacher": teacher.fingerprint,

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from embeddings.encoder import Encoder
+from embeddings.judging import judge_segments
 from embeddings.near_probes import tag_near_probes
 from embeddings.shards import DIGEST_BYTES, Digests, Rows, Shards, as_digests, open_shards, sweep_shards, write_shard
-from embeddings.tiers import open_encoder
+from embeddings.tiers import open_encoders
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
@@ -64,13 +65,21 @@ def embed_segments(
 
     Only texts that the store does not know for this encoder are encoded.
     """
-    return embed_with(open_encoder(config, store.encoders), requests, out, config, store=store, progress=progress)
+    encoder, judge = open_encoders(config, store.encoders)
+    return embed_with(encoder, requests, out, config, store=store, progress=progress, judge=judge)
 
 
 def embed_with(
-    encoder: Encoder, requests: Path, out: Path, config: EmbedConfig, *, store: Store, progress: Progress
+    encoder: Encoder,
+    requests: Path,
+    out: Path,
+    config: EmbedConfig,
+    *,
+    store: Store,
+    progress: Progress,
+    judge: Encoder | None = None,
 ) -> dict[str, int]:
-    """What `embed_segments` does, with an encoder of one's own."""
+    """What `embed_segments` does, with an encoder of one's own; `judge` says what is near a probe, if not `encoder`."""
     folder = store.vectors / encoder.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
     sweep_shards(folder)
@@ -92,7 +101,11 @@ def embed_with(
     write_table(out / VECTORS, SCHEMA, _blocks(rows, digests))
     description = {"model": encoder.model, "fingerprint": encoder.fingerprint, "dimension": encoder.dimension}
     (out / ENCODER).write_text(json.dumps(description, sort_keys=True) + "\n", encoding="utf-8")
-    tagged = tag_near_probes(encoder, open_vectors(out, store), requests, out, config)
+    made = open_vectors(out, store)
+    judged = None
+    if judge is not None:
+        judged = judge_segments(judge, made.segment_rows, requests, config, store=store, progress=progress)
+    tagged = tag_near_probes(encoder, made, judged, requests, out, config)
     logger.info("%d of %d segments were new to the encoder", len(new_rows), total)
     return {
         "segments": total,

@@ -18,7 +18,7 @@ from refrain.recognition import KNOWN, Facts, Recogniser
 from refrain.scored_campaigns import Labels, ScoredCampaign, label_requests
 from refrain.signals import Signal, campaign_signals
 from refrain.tables import column, write_columns
-from refrain.thresholds import alert_threshold, write_decision
+from refrain.thresholds import write_decision
 
 
 def write_campaigns(
@@ -31,9 +31,10 @@ def write_campaigns(
     config: ScoreConfig,
     signals: dict[int, list[Signal]],
     recogniser: Recogniser,
+    alert_p: float,
     counts: Mapping[str, int],
 ) -> dict[str, int]:
-    """The stage's counts; `out` then holds all tables."""
+    """The stage's counts; `out` then holds all tables. `alert_p` is the largest p-value that alerts."""
     ranked = sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
     request_account = _request_accounts(requests)
     account_owner = column(requests / "accounts.parquet", "owner_row")
@@ -102,7 +103,7 @@ def write_campaigns(
     write_columns(out / "families.parquet", _FAMILIES, families)
     write_columns(out / "benign.parquet", _BENIGN, benign)
     write_columns(out / "signals.parquet", _SIGNALS, tags)
-    write_decision(out, config, alert_threshold(ranked, config.false_discovery_rate, counts["candidates"]))
+    write_decision(out, config, alert_p)
     write_columns(out / "known.parquet", KNOWN, known)
     return {
         **counts,

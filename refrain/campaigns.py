@@ -91,6 +91,8 @@ def score_campaigns(
         out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates,
         population, requests, config, template_signals(vectors, templates),
         Recogniser(known, requests, templates, config, store),
+        # Where nothing alerts: what would alert whatever the others are.
+        alert_p=max_p or config.false_discovery_rate / max(len(groups), 1),
         counts={
             "candidates": len(groups),
             "explained_by_groups": len(alerting) - len(lasting),

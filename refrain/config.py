@@ -116,6 +116,7 @@ class EmbedConfig:
     shard_rows: int
     memory_limit_mib: int
     probes: ContentFile
+    probe_owners: int
     probe_min_cosine: float
     probe_min_ngram_cosine: float
     probe_rarest_share: float

@@ -71,10 +71,18 @@ def read_probes(path: Path) -> Probes:
 
 
 def tag_segments(
-    texts: list[str], vectors: Callable[[slice], Floats], probes: Probes, probe_vectors: Floats, rule: ProbeRule
+    texts: list[str],
+    judged: Ints,
+    vectors: Callable[[slice], Floats],
+    probes: Probes,
+    probe_vectors: Floats,
+    rule: ProbeRule,
 ) -> Tags:
-    """The tags of segments given as normalised texts with their unit vectors, `vectors` giving
-    (rows, d) of a slice, at most one a (segment, class)."""
+    """The tags of segments given as normalised texts, at most one a (segment, class).
+
+    `judged` (m,) are the positions, ascending, of those that have a unit vector; `vectors` gives (rows, d) of a slice
+    of them.
+    """
     scripts = np.fromiter(map(script_of, texts), np.int64, len(texts))
     probe_scripts = np.fromiter(map(script_of, probes.sentences), np.int64, len(probes.sentences))
     count = len(probes.names)
@@ -90,13 +98,16 @@ def tag_segments(
         letters = (spaced.transform(texts[block]) @ spaced_probes.T).toarray()
         signs = (unspaced.transform(texts[block]) @ unspaced_probes.T).toarray()
         grams = np.where(np.isin(scripts[block], UNSPACED)[:, None], signs, letters)
-        near = _cosines(vectors(block), probe_vectors)
         for number in range(count):
             own = probes.classes == number
             by_ngram[block, number] = grams[:, own].max(axis=1)
-            latin = own & (probe_scripts == LATIN)
+    for start in range(0, len(judged), rule.block_rows):
+        block = slice(start, start + rule.block_rows)
+        near = _cosines(vectors(block), probe_vectors)
+        for number in range(count):
+            latin = (probes.classes == number) & (probe_scripts == LATIN)
             if latin.any():
-                by_vector[block, number] = near[:, latin].max(axis=1)
+                by_vector[judged[block], number] = near[:, latin].max(axis=1)
     by_vector[scripts != LATIN] = -1.0
     strong_vector = _high_and_rare(by_vector, scripts, rule.min_cosine, rule.rarest_share)
     strong_ngram = _high_and_rare(by_ngram, scripts, rule.min_ngram_cosine, rule.rarest_share)

@@ -1,11 +1,8 @@
 """What decided that a finding alerts: the settings and the p-value that they come to, kept beside the findings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,25 +10,6 @@ from refrain.config import ScoreConfig
 from refrain.tables import write_columns
 
 _TABLE = "decision.parquet"
-
-
-class Decided(Protocol):
-    """A finding as the threshold is read from it."""
-
-    @property
-    def alert(self) -> bool:
-        """Whether it alerts."""
-        ...
-
-    @property
-    def p_value(self) -> float:
-        """The p-value by which it was selected."""
-        ...
-
-    @property
-    def q_value(self) -> float:
-        """The false discovery rate at which it is selected."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,22 +24,6 @@ class Decision:
     silent_p: float
     ipv4_prefix: int  # bits of an address that name its network
     ipv6_prefix: int
-
-
-def alert_threshold(findings: Sequence[Decided], rate: float, candidates: int) -> float:
-    """The largest p-value that alerts, as the findings imply it.
-
-    A q-value is its p-value times the candidates tested for each one found, so the weakest alert's p / q is what one
-    more p-value is weighed with; no finding that does not alert lies below. Where nothing alerts it is the rate over
-    all candidates: a p-value that alerts whatever the others are.
-    """
-    alerts = [finding for finding in findings if finding.alert]
-    if not alerts:
-        return rate / max(candidates, 1)
-    last = max(alerts, key=lambda finding: finding.p_value)
-    above = [finding.p_value for finding in findings if not finding.alert]
-    implied = rate * last.p_value / last.q_value
-    return float(max(last.p_value, min([implied, *(np.nextafter(p, 0) for p in above)])))
 
 
 def write_decision(folder: Path, config: ScoreConfig, alert_p: float) -> None:

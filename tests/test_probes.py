@@ -25,7 +25,8 @@ def flat(count: int) -> NDArray[np.float32]:
 
 
 def tagged(texts: list[str], vectors: NDArray[np.float32], probes: Probes, near: NDArray[np.float32]) -> Tags:
-    return tag_segments([normalise(t) for t in texts], lambda block: vectors[block], probes, near, RULE)
+    judged = np.arange(len(texts))
+    return tag_segments([normalise(t) for t in texts], judged, lambda block: vectors[block], probes, near, RULE)
 
 
 def test_our_probes_are_normalised_and_have_titles() -> None:
@@ -101,7 +102,10 @@ def test_blocks_change_nothing() -> None:
     near = rng.normal(size=(len(probes.sentences), 16)).astype(np.float32)
     rules = [ProbeRule(0.5, 0.4, 0.05, (3, 5), (1, 2), rows) for rows in (1, 7, 1000)]
     found = [
-        tag_segments([normalise(t) for t in texts], lambda block: vectors[block], probes, near, rule) for rule in rules
+        tag_segments(
+            [normalise(t) for t in texts], np.arange(len(texts)), lambda block: vectors[block], probes, near, rule
+        )
+        for rule in rules
     ]
     for other in found[1:]:
         np.testing.assert_array_equal(found[0].positions, other.positions)

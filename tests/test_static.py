@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from embeddings.encoder import SentenceEncoder, open_transformer
-from embeddings.static import StaticEncoder, distil, open_static_encoder
-from embeddings.tiers import open_encoder
+from embeddings.static import StaticEncoder, distil, distilled
+from embeddings.tiers import open_encoders
 from refrain.config import EmbedConfig
 from refrain.settings import load_settings
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder(config: EmbedConfig, folder: Path) -> StaticEncoder:
-    return open_static_encoder(config, folder)
+    return distilled(open_transformer(config), config, folder)
 
 
 @pytest.mark.slow
@@ -66,10 +66,10 @@ def test_it_is_distilled_once_and_again_where_the_file_is_damaged(
 ) -> None:
     (path,) = folder.glob("*.safetensors")
     before = path.stat().st_mtime_ns
-    assert np.array_equal(open_static_encoder(config, folder).table, encoder.table)
+    assert np.array_equal(distilled(open_transformer(config), config, folder).table, encoder.table)
     assert path.stat().st_mtime_ns == before
     path.write_bytes(path.read_bytes()[:100])
-    assert np.array_equal(open_static_encoder(config, folder).table, encoder.table)
+    assert np.array_equal(distilled(open_transformer(config), config, folder).table, encoder.table)
 
 
 def test_distillation_against_its_definition() -> None:
@@ -97,8 +97,13 @@ def test_distillation_against_its_definition() -> None:
 
 
 def test_the_tier_decides(config: EmbedConfig, tmp_path: Path, teacher: SentenceEncoder) -> None:
-    chosen = open_encoder(replace(config, tier="transformer"), tmp_path)
+    chosen, judge = open_encoders(replace(config, tier="transformer"), tmp_path)
+    assert judge is None
     assert chosen.fingerprint == teacher.fingerprint
     assert not list(tmp_path.iterdir())
+    static, judge = open_encoders(config, tmp_path)
+    assert isinstance(static, StaticEncoder)
+    assert judge is not None
+    assert judge.fingerprint == teacher.fingerprint
     with pytest.raises(ValueError, match="tier"):
         replace(config, tier="magic")
