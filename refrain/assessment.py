@@ -35,7 +35,8 @@ class Instruments:
     benign: BenignRule
     member: MemberRule
     posterior: float  # from which a user is no bystander
-    min_owners: int  # that a set of users needs to be looked at apart
+    min_owners: int  # that half of the users must be to be looked at apart
+    min_members: int  # that the regular users must be to be looked at apart
     looked_at: tuple[str, ...]  # families
     families: int  # that must speak
 
@@ -76,6 +77,7 @@ def make_instruments(
         ),
         config.member_posterior,
         config.min_owners,
+        config.min_members,
         config.families,
         config.min_families,
     )
@@ -132,7 +134,7 @@ def regular_users(candidate: Candidate, setting: Setting, instruments: Instrumen
     traits = use_traits(candidate, setting, instruments.reference)
     posterior = decide_members(traits, len(candidate.owners), instruments.member).posterior
     regular = candidate.owners[posterior >= instruments.posterior]
-    if len(regular) < instruments.min_owners or len(regular) == len(candidate.owners):
+    if len(regular) < instruments.min_members or len(regular) == len(candidate.owners):
         return candidate
     return some_users(candidate, regular)
 

@@ -202,6 +202,7 @@ class ScoreConfig:
     families: tuple[str, ...]
     min_families: int
     min_owners: int
+    min_members: int
     min_words: int
     join_jaccard: float
     join_p: float

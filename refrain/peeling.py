@@ -57,7 +57,7 @@ def peel(
     population: Population,
     reassess: Callable[[Candidate, Ints], float],
     max_p: float,
-    min_owners: int,
+    min_members: int,
 ) -> tuple[list[Finding], list[Suspect]]:
     """The suspects that are findings, clearest first, and those that the members of others explain.
 
@@ -71,7 +71,7 @@ def peel(
     )
     for suspect in order:
         members = suspect.members
-        if len(members) < min_owners:
+        if len(members) < min_members:
             explained.append(suspect)
             continue
         rest = suspect.candidate.requests[~taken[suspect.candidate.request_owner]]
@@ -79,9 +79,9 @@ def peel(
             own = candidate(rest, population)
             # What is left must still be a group and still be significant.
             if (
-                len(own.owners) < min_owners
+                len(own.owners) < min_members
                 or reassess(own, suspect.templates) > max_p
-                or (~taken[members]).sum() < min_owners
+                or (~taken[members]).sum() < min_members
             ):
                 explained.append(suspect)
                 continue
