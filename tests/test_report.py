@@ -11,7 +11,9 @@ from tables import FORMULA_ACCOUNT, HOSTILE, START, Request, export, log_of, wri
 
 from refrain.errors import InputError
 from refrain.printable import printable
+from refrain.recognition import KNOWN
 from refrain.report import write_report
+from refrain.tables import write_columns
 
 VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -112,6 +114,23 @@ def test_the_page_shows_skeletons_tests_doubts_and_drawings(page: Page) -> None:
     titles = page.texts["title"]
     assert "templates 1 and 2: 0%" in titles
     assert "2026-03-01 03:00: 2" in titles
+
+
+def test_known_templates_are_shown_with_what_they_count_as(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_small_run(run)
+    row = {"campaign_id": 0, "similarity": 0.71, "known": True, "source": "a paper"}
+    write_columns(run / "campaigns" / "known.parquet", KNOWN, {
+        name: [value, value] for name, value in row.items()
+    } | {"name": ["judge", HOSTILE], "suppressed": [False, True], "note": ["", "members changed"]})  # fmt: skip
+    export(run)
+    write_report(run, run / "report.html")
+    page = Page()
+    page.feed((run / "report.html").read_text(encoding="utf-8"))
+    cells = [text.strip() for text in page.texts["td"]]
+    assert {"0.71", "known", "suppressed"} <= set(cells)
+    assert {"judge", "a paper", "a paper; members changed"} <= set(page.texts["bdi"])
+    assert not set("".join(page.texts["bdi"])) & set("\x1b\x00\u202e\u202c\u200b")
 
 
 def test_the_same_run_gives_the_same_page(source: str, tmp_path: Path) -> None:
