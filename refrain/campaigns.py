@@ -85,7 +85,7 @@ def score_campaigns(
         return assess(own, matched, instruments, system=bool(uses.system[templates[0]])).p_value
 
     lasting = [s for s in alerting if matched is shared or reassess(s.candidate, s.templates) <= max_p]
-    findings, explained = peel(lasting, population, reassess, max_p, config.min_members)
+    findings, explained = peel(lasting, population, reassess, max_p, config.min_owners, config.min_members)
     findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
     return write_campaigns(
         out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates,

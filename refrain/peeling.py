@@ -57,11 +57,13 @@ def peel(
     population: Population,
     reassess: Callable[[Candidate, Ints], float],
     max_p: float,
+    min_owners: int,
     min_members: int,
 ) -> tuple[list[Finding], list[Suspect]]:
     """The suspects that are findings, clearest first, and those that the members of others explain.
 
-    `reassess` gives the p-value of a candidate with these templates.
+    `reassess` gives the p-value of a candidate with these templates. A finding has at least `min_members`; one whose
+    users are members of others in part must still have `min_owners` without them: the rest of a pool, and a few more.
     """
     findings: list[Finding] = []
     explained: list[Suspect] = []
@@ -79,9 +81,9 @@ def peel(
             own = candidate(rest, population)
             # What is left must still be a group and still be significant.
             if (
-                len(own.owners) < min_members
+                len(own.owners) < min_owners
                 or reassess(own, suspect.templates) > max_p
-                or (~taken[members]).sum() < min_members
+                or (~taken[members]).sum() < min_owners
             ):
                 explained.append(suspect)
                 continue

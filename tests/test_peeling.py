@@ -30,8 +30,8 @@ def reassess(own: Candidate, templates: Ints) -> float:
     return 1e-9 if max(len(set(own.owners.tolist()) & set(pool)) for pool in (FIRST, SECOND)) >= 5 else 0.5
 
 
-def peeled(suspects: list[Suspect], min_owners: int = 5) -> tuple[list[Finding], list[Suspect]]:
-    return peel(suspects, POPULATION, reassess, MAX_P, min_owners)
+def peeled(suspects: list[Suspect]) -> tuple[list[Finding], list[Suspect]]:
+    return peel(suspects, POPULATION, reassess, MAX_P, min_owners=5, min_members=3)
 
 
 WRAPPER_ONE = suspect(0, FIRST, FIRST, 10, 1e-6, 1.0)
@@ -64,7 +64,7 @@ def test_the_order_of_suspects_does_not_matter() -> None:
 
 
 def test_too_few_members_are_no_finding() -> None:
-    findings, explained = peeled([suspect(0, FIRST, FIRST[:3], 10, 1e-6, 1.0)])
+    findings, explained = peeled([suspect(0, FIRST, FIRST[:2], 10, 1e-6, 1.0)])
     assert findings == []
     assert len(explained) == 1
 
@@ -72,3 +72,11 @@ def test_too_few_members_are_no_finding() -> None:
 def test_clarity_is_the_share_of_members_times_the_share_whom_it_leads() -> None:
     assert LINE_OF_ONE.clarity == 10 / 40 * 0.1
     assert LINE_OF_ONE.members.tolist() == list(FIRST)
+
+
+def test_three_members_are_a_finding_and_three_left_over_are_none() -> None:
+    findings, _ = peeled([suspect(0, FIRST, FIRST[:3], 10, 1e-6, 1.0)])
+    assert [f.members.tolist() for f in findings] == [sorted(FIRST[:3])]
+    rest = suspect(1, [*FIRST, *SECOND], [*FIRST, *SECOND[:3]], 3, 1e-12, 0.1)
+    findings, explained = peeled([WRAPPER_ONE, rest])
+    assert ([f.templates.tolist() for f in findings], len(explained)) == ([[0]], 1)
