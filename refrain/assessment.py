@@ -14,6 +14,7 @@ from refrain.coordination.controls import Strata, draw
 from refrain.coordination.results import Candidate, Setting, TestResult, some_users
 from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.succession import SuccessionRule
+from refrain.coordination.synchrony import Minutes
 from refrain.coordination.use import UseReference
 from refrain.members import MemberRule, decide_members
 from refrain.population import Population
@@ -30,7 +31,7 @@ class Instruments:
     rhythms: Rhythms
     rhythm: RhythmRule
     succession: SuccessionRule
-    minute_bins: int
+    minutes: Minutes
     shift_hours: int
     benign: BenignRule
     member: MemberRule
@@ -52,7 +53,7 @@ def make_instruments(
         SuccessionRule(
             config.succession_hours, config.succession_step_hours, config.rhythm_min_requests, config.rhythm_min_owners
         ),
-        config.minute_bins,
+        synchrony.minutes_of(population, config.minute_bins),
         config.shift_hours,
         BenignRule(
             config.product_client_share,
@@ -63,7 +64,6 @@ def make_instruments(
             config.run_owners_share,
             config.run_owners,
             config.service_share,
-            config.minute_bins,
             config.gateway_factor,
             config.silent_p,
         ),
@@ -101,17 +101,22 @@ class Assessment:
     filter: float
 
 
-def assess(candidate: Candidate, setting: Setting, instruments: Instruments, *, system: bool) -> Assessment:
-    """The assessment of a candidate; `system` says whether its template stands in the system prompt."""
+def assess(
+    candidate: Candidate, setting: Setting, instruments: Instruments, *, system: bool, closely: bool = True
+) -> Assessment:
+    """The assessment of a candidate; `system` says whether its template stands in the system prompt.
+
+    Without `closely`, the half who send it most is not looked at apart: a first look.
+    """
     core = regular_users(candidate, setting, instruments)
     results = _of_being(core, setting, instruments)
     heavy = heaviest_half(core, setting)
-    if len(heavy.owners) >= instruments.min_owners:
+    if closely and len(heavy.owners) >= instruments.min_owners:
         halves = _of_being(heavy, setting, instruments)
         results = [_either(all_users, half) for all_users, half in zip(results, halves, strict=True)]
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}
-    hypotheses = benign_hypotheses(core, setting, by_key, system, instruments.benign)
+    hypotheses = benign_hypotheses(core, setting, by_key, instruments.minutes, system, instruments.benign)
     explained = {key for h in hypotheses if h.holds for key in h.explains}
     families = _families(results, set(), instruments.looked_at)
     unexplained = _families(results, explained, instruments.looked_at)
@@ -158,7 +163,7 @@ def _of_being(core: Candidate, setting: Setting, instruments: Instruments) -> li
         *(test(core, setting) for test in identity.TESTS),
         *(test(core, setting, sets) for test in identity.TESTS_BY_DRAWS),
         rhythm.round_the_clock(core, setting, instruments.rhythms, instruments.rhythm),
-        synchrony.same_minutes(core, setting, controls, instruments.minute_bins),
+        synchrony.same_minutes(core, setting, controls, instruments.minutes),
         synchrony.same_instants(core, setting, controls, instruments.shift_hours),
         adoption.adopted_together(core, setting),
         pivot.moved_together(core, setting),

@@ -13,7 +13,7 @@ import numpy as np
 
 from refrain.coordination.results import Candidate, Setting, TestResult
 from refrain.coordination.rhythm import concentration
-from refrain.coordination.synchrony import minutes_of_hour, owner_profile
+from refrain.coordination.synchrony import Minutes
 from refrain.counting import Ints
 from refrain.population import Trait
 
@@ -30,7 +30,6 @@ class BenignRule:
     few_owners_share: float  # of the requests that the busiest few owners must have sent to be a run
     few_owners: int
     service_share: float  # of the users that must send nothing else to be one service's keys
-    minute_bins: int  # parts of the hour
     gateway_factor: float  # owners of a network outside the candidate, for each user in it, that make it a gateway
     silent_p: float  # a test does not speak above this
 
@@ -47,7 +46,12 @@ class Hypothesis:
 
 
 def benign_hypotheses(
-    candidate: Candidate, setting: Setting, results: Mapping[str, TestResult], system: bool, rule: BenignRule
+    candidate: Candidate,
+    setting: Setting,
+    results: Mapping[str, TestResult],
+    minutes: Minutes,
+    system: bool,
+    rule: BenignRule,
 ) -> list[Hypothesis]:
     """All hypotheses with their verdicts. `system` says whether the template stands in the system prompt."""
 
@@ -68,7 +72,7 @@ def benign_hypotheses(
     alone = float((candidate.counts >= population.activity[users]).mean())
     # With cards and networks, one customer's accounts are one owner; without, nothing else tells its keys from a pool.
     untold = not (population.card.present and population.network.present)
-    service = untold and alone >= rule.service_share and _on_the_hour(candidate, setting, rule.minute_bins)
+    service = untold and alone >= rule.service_share and _on_the_hour(candidate, minutes)
     outside = network_owners - network_users
     gateway = network >= rule.place_share and outside >= rule.gateway_factor * network_users
     return [
@@ -134,12 +138,10 @@ def benign_hypotheses(
     ]
 
 
-def _on_the_hour(candidate: Candidate, setting: Setting, minute_bins: int) -> bool:
-    """Whether the users' minutes of the hour are everybody's favourite ones, or none: jobs start where all jobs do."""
-    population = setting.population
-    bins = minutes_of_hour(population, minute_bins)
-    profile = owner_profile(population, bins, minute_bins)
-    own = np.bincount(bins[candidate.requests], minlength=minute_bins) / len(candidate.requests)
+def _on_the_hour(candidate: Candidate, minutes: Minutes) -> bool:
+    """Whether the users' minutes of the hour are everybody's favourite ones: jobs start where all jobs do."""
+    profile = minutes.profile
+    own = np.bincount(minutes.bins[candidate.requests], minlength=len(profile)) / len(candidate.requests)
     beyond = np.maximum(own - profile, 0)
     return bool(own.argmax() == profile.argmax() and 2 * beyond[profile.argmax()] >= beyond.sum())
 

@@ -169,7 +169,7 @@ def _assess_all(
         for group in groups:
             own = candidate(uses.of_all(group), shared.population)
             system = bool(uses.system[group[0]])
-            verdict = assess(own, quick, instruments, system=system)
+            verdict = assess(own, quick, instruments, system=system, closely=False)
             if min(verdict.raw, verdict.p_value) <= config.screening_p:
                 verdict = assess(own, shared, instruments, system=system)
             out.append((own, verdict))

@@ -21,6 +21,7 @@ from refrain.counting import Ints
 
 Floats = NDArray[np.float64]
 BYSTANDER, REGULAR, MEMBER = range(3)
+_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,11 @@ def _fit(
 ) -> _Fit:
     users = len(posteriors)
     weights = np.zeros((users, len(traits)))
+    prepared = [_Prepared.of(trait) for trait in traits]
     likelihood = 0.0
     for _ in range(rule.rounds):
         share = (posteriors.sum(axis=0) + prior) / (users + prior.sum())
-        for column, trait in enumerate(traits):
+        for column, trait in enumerate(prepared):
             part = 1 - posteriors[:, BYSTANDER] if trait.of_use else posteriors[:, MEMBER]
             weights[:, column] = _weight_of_evidence(trait, part, rule)
         use, being = weights[:, of_use].sum(axis=1), weights[:, ~of_use].sum(axis=1)
@@ -117,17 +119,33 @@ def _fit(
     return _Fit(posteriors, weights, likelihood)
 
 
-def _weight_of_evidence(trait: TraitTable, part: Floats, rule: MemberRule) -> Floats:
+@dataclass(frozen=True)
+class _Prepared:
+    """A trait as every round needs it: the known users, their bins, the mean law of controls, each one's own log."""
+
+    of_use: bool
+    known: NDArray[np.bool_]
+    bins: Ints
+    background: Floats
+    own_log: Floats
+
+    @classmethod
+    def of(cls, trait: TraitTable) -> _Prepared:
+        known = trait.bins >= 0
+        bins, background = trait.bins[known], trait.background[known]
+        own = background[np.arange(len(bins)), bins]
+        mean = background.mean(axis=0) if len(bins) else np.zeros(background.shape[1])
+        return cls(trait.of_use, known, bins, mean, np.log(np.maximum(own, _TINY)))
+
+
+def _weight_of_evidence(trait: _Prepared, part: Floats, rule: MemberRule) -> Floats:
     """(users,) log-likelihood ratio of each user's bin, learnt law against controls; 0 where unknown."""
-    known = trait.bins >= 0
     out = np.zeros(len(part))
-    if not known.any():
+    if not len(trait.bins):
         return out
-    bins, background = trait.bins[known], trait.background[known]
-    seen = np.bincount(bins, part[known], background.shape[1])
-    law = (seen + rule.shrink_users * background.mean(axis=0)) / (part[known].sum() + rule.shrink_users)
-    own = background[np.arange(len(bins)), bins]
-    tiny = np.finfo(float).tiny
-    ratio = np.log(np.maximum(law[bins], tiny)) - np.log(np.maximum(own, tiny))
-    out[known] = np.clip(ratio, -rule.max_weight, rule.max_weight)
+    weight = part[trait.known]
+    seen = np.bincount(trait.bins, weight, len(trait.background))
+    law = (seen + rule.shrink_users * trait.background) / (weight.sum() + rule.shrink_users)
+    ratio = np.log(np.maximum(law, _TINY))[trait.bins] - trait.own_log
+    out[trait.known] = np.clip(ratio, -rule.max_weight, rule.max_weight)
     return out

@@ -82,6 +82,19 @@ class Population:
         out[self.by_owner] = ranges(self.activity)
         return out
 
+    @cached_property
+    def spans(self) -> tuple[Ints, Ints, int, int]:
+        """(owners,) the first and the last request's time, and those of the log; every owner has a request."""
+        first = self.request_time[self.by_owner[self.bounds[:-1]]]
+        last = self.request_time[self.by_owner[self.bounds[1:] - 1]]
+        return first, last, int(first.min()), int(last.max())
+
+    def requests_of_all(self, owners: Ints) -> Ints:
+        """The request rows of several owners, one after the other, each in time order."""
+        many = self.activity[owners]
+        rows: Ints = self.by_owner[np.repeat(self.bounds[owners], many) + ranges(many)]
+        return rows
+
     def requests_of(self, owner: int) -> Ints:
         """The request rows of one owner, in time order."""
         return self.by_owner[self.bounds[owner] : self.bounds[owner + 1]]

@@ -14,7 +14,7 @@ from scipy import stats
 from refrain.coordination import synchrony
 from refrain.coordination.controls import draw
 from refrain.coordination.results import Candidate, Setting, TestResult, candidate
-from refrain.coordination.synchrony import MINUTE_US, drawn_requests, same_instants, same_minutes
+from refrain.coordination.synchrony import MINUTE_US, drawn_requests, minutes_of, same_instants, same_minutes
 from refrain.population import DAY_US, Population
 
 Times = Callable[[int, np.random.Generator], NDArray[np.int64]]
@@ -23,7 +23,9 @@ POOL = 12
 
 def both(own: Candidate, setting: Setting) -> tuple[TestResult, TestResult]:
     controls = drawn_requests(own, setting, draw(setting.strata, own.owners, setting.draws, setting.rng(own, 0)))
-    return same_minutes(own, setting, controls, 30), same_instants(own, setting, controls, 2)
+    return same_minutes(own, setting, controls, minutes_of(setting.population, 30)), same_instants(
+        own, setting, controls, 2
+    )
 
 
 def planted(times: Times) -> tuple[float, float]:

@@ -67,10 +67,8 @@ def _room(candidate: Candidate, population: Population) -> tuple[_Room, _Room]:
     """The users' room by active days and by requests."""
     days = population.days
     width = int(days.max()) + 1
-    row = np.full(population.owners, -1)
-    row[candidate.owners] = np.arange(len(candidate.owners))
-    own = np.flatnonzero(row[population.request_owner] >= 0)
-    cells = row[population.request_owner[own]] * width + days[own]
+    row = np.repeat(np.arange(len(candidate.owners)), population.activity[candidate.owners])
+    cells = row * width + days[population.requests_of_all(candidate.owners)]
     sent = np.bincount(cells, minlength=len(candidate.owners) * width).reshape(-1, width)
     order = np.argsort(candidate.request_owner, kind="stable")  # requests are in time order, so an owner's are too
     ends = np.cumsum(candidate.counts)

@@ -11,7 +11,7 @@ from refrain.coordination.adoption import poisson_binomial_tail
 from refrain.coordination.controls import Strata
 from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
 from refrain.counting import Ints
-from refrain.population import MICROSECONDS, Population
+from refrain.population import MICROSECONDS
 
 Floats = NDArray[np.float64]
 _HOUR_US = 3600 * MICROSECONDS
@@ -35,7 +35,7 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
     users. The smallest over the moments tried, times their number. Whoever ends in the log's last hours has not ended,
     and whoever begins in its first has not begun.
     """
-    first, last, start, end = _spans(setting.population)
+    first, last, start, end = setting.population.spans
     window, step = rule.hours * _HOUR_US, rule.step_hours * _HOUR_US
     moments = np.arange(start + window, end - window + 1, step)
     if not len(moments):
@@ -67,14 +67,6 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
         f"at least {fewest} users fell silent in the {rule.hours} hours before {when} UTC and as many began in those "
         f"after it, of matched owners {expected:.1f}",
     )  # fmt: skip
-
-
-def _spans(population: Population) -> tuple[Ints, Ints, int, int]:
-    """(owners,) the first and the last request's time, and those of the log; every owner has a request."""
-    rows = population.by_owner
-    first = population.request_time[rows[population.bounds[:-1]]]
-    last = population.request_time[rows[population.bounds[1:] - 1]]
-    return first, last, int(first.min()), int(last.max())
 
 
 def _tail(kind: NDArray[np.bool_], able: NDArray[np.bool_], users: Ints, strata: Strata) -> tuple[float, float]:

@@ -53,13 +53,21 @@ def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnR
     return DrawnRequests(len(sets), rows, np.repeat(np.arange(len(owners)) // max(sets.shape[1], 1), many))
 
 
-def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests, minute_bins: int) -> TestResult:
+@dataclass(frozen=True)
+class Minutes:
+    """The part of the hour of each request, `bins` (requests,), and what share of each part an owner is expected to
+    have, `profile` (parts,)."""
+
+    bins: Ints
+    profile: Floats
+
+
+def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests, minutes: Minutes) -> TestResult:
     """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?"""
     population = setting.population
     if len(candidate.owners) <= 1:
         return switched_off(TIME, "minutes", "there are fewer than two users")
-    bins = minutes_of_hour(population, minute_bins)
-    profile = owner_profile(population, bins, minute_bins)
+    bins, profile = minutes.bins, minutes.profile
     observed = float(
         _agreement(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], profile)[0]
     )
@@ -71,15 +79,11 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
     )  # fmt: skip
 
 
-def minutes_of_hour(population: Population, minute_bins: int) -> Ints:
-    """(requests,) the part of the hour that each request falls into, from 0."""
-    return (population.request_time % HOUR_US) * minute_bins // HOUR_US
-
-
-def owner_profile(population: Population, bins: Ints, count: int) -> Floats:
-    """(count,) the mean over owners of their shares of each bin: what an owner is expected to have."""
+def minutes_of(population: Population, parts: int) -> Minutes:
+    """The minutes of a population by so many parts of the hour; every owner weighs the same in the profile."""
+    bins = (population.request_time % HOUR_US) * parts // HOUR_US
     weights = 1 / population.activity[population.request_owner]
-    return (np.bincount(bins, weights, count) + 1 / count) / (population.owners + 1)
+    return Minutes(bins, (np.bincount(bins, weights, parts) + 1 / parts) / (population.owners + 1))
 
 
 def _agreement(sets: Ints, owners: Ints, bins: Ints, profile: Floats) -> Floats:
@@ -107,8 +111,10 @@ def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequest
     owners, minutes = candidate.request_owner, population.request_time[candidate.requests] // MINUTE_US
     if len(candidate.owners) <= 1:
         return switched_off(TIME, "instants", "there are fewer than two users")
-    _, owner_row = np.unique(owners, return_inverse=True)
+    owner_row = np.searchsorted(candidate.owners, owners)
     observed = float(_coincidences(np.zeros_like(minutes), owner_row, minutes, 1)[0])
+    if not observed:
+        return TestResult(TIME, "instants", 0.0, 0.0, 1.0, "no two users send in the same minute")
     rng = setting.rng(candidate, 4)
     shifts = rng.integers(-shift_hours, shift_hours + 1, size=(setting.draws, len(candidate.owners))) * 60
     shifted = (minutes + shifts[:, owner_row]).ravel()
@@ -129,7 +135,7 @@ def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequest
 def _coincidences(sets: Ints, owners: Ints, minutes: Ints, count: int) -> Floats:
     """(count,) of each set, the minutes in which owners send beyond the first one, summed; arrays aligned."""
     width, span = int(owners.max()) + 1, int(np.ptp(minutes)) + 1
-    once = np.unique((sets * span + minutes - minutes.min()) * width + owners) // width
-    return (np.bincount(once // span, minlength=count) - np.bincount(np.unique(once) // span, minlength=count)).astype(
-        float
-    )
+    keys = np.sort((sets * span + minutes - minutes.min()) * width + owners)
+    keys = keys[np.diff(keys, prepend=-1) > 0] // width  # an owner counts once a minute
+    again = np.diff(keys, prepend=-1) == 0
+    return np.bincount(keys[again] // span, minlength=count).astype(float)
