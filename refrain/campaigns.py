@@ -78,8 +78,8 @@ def score_campaigns(
     suspects = _suspects(groups, assessed, uses, shared, instruments, config)
     alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
     max_p = selection_threshold(*_selection(assessed), config.false_discovery_rate)
-    watched = [s for s in suspects if s.q_value > config.false_discovery_rate]
-    matched = _matched_by_benign_groups(shared, watched, config)
+    below = [s for s in suspects if s.q_value > config.false_discovery_rate]
+    matched = _matched_by_benign_groups(shared, below, config)
 
     def reassess(own: Candidate, templates: Ints) -> float:
         return assess(own, matched, instruments, system=bool(uses.system[templates[0]])).p_value
@@ -87,8 +87,21 @@ def score_campaigns(
     lasting = [s for s in alerting if matched is shared or reassess(s.candidate, s.templates) <= max_p]
     findings, explained = peel(lasting, population, reassess, max_p, config.min_owners, config.min_members)
     findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
+    weak = [
+        s
+        for s in below
+        if s.assessment.p_value <= config.listed_p and reassess(s.candidate, s.templates) <= config.listed_p
+    ]
+    watched, _ = peel(weak, population, reassess, config.listed_p, config.min_owners, config.min_members, findings)
+    explained_away = [s for s in below if s.assessment.p_value > config.listed_p]
     return write_campaigns(
-        out, [*_scored(findings), *_watched(watched, findings)], uses.requests, uses.templates,
+        out,
+        [
+            *_published(findings, alert=True),
+            *_published(watched, alert=False),
+            *_explained(explained_away, [*findings, *watched]),
+        ],
+        uses.requests, uses.templates,
         population, requests, config, template_signals(vectors, templates),
         Recogniser(known, requests, templates, config, store),
         # Where nothing alerts: what would alert whatever the others are.
@@ -190,18 +203,22 @@ def _suspects(
     instruments: Instruments,
     config: ScoreConfig,
 ) -> list[Suspect]:
-    """Candidates with a signal, those that benign hypotheses explain included, in the order of the candidates."""
+    """Candidates with a signal, those that benign hypotheses explain included, in the order of the candidates.
+
+    Weak ones do not count where it is asked whether users send something suspect more often.
+    """
     if not assessed:
         return []
     q_values = adaptive_q_values(*_selection(assessed))
-    chosen = [
+    strong = [
         i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p
     ]
+    weak = [i for i, (_, a) in enumerate(assessed) if a.p_value <= config.listed_p]
     most = np.zeros(shared.population.owners, np.int64)
-    for i in chosen:
+    for i in strong:
         np.maximum.at(most, assessed[i][0].owners, assessed[i][0].counts)
     out = []
-    for i in chosen:
+    for i in sorted({*strong, *weak}):
         own, verdict = assessed[i]
         membership = _membership(own, verdict, shared, instruments, config)
         leading = float((own.counts >= most[own.owners]).mean())
@@ -255,12 +272,12 @@ def _with_small_templates(
     return replace(finding, templates=np.unique(np.concatenate([finding.templates, np.array(more, np.int64)])))
 
 
-def _scored(findings: list[Finding]) -> list[ScoredCampaign]:
-    return [ScoredCampaign(f.suspect, f.templates, f.members, alert=True) for f in findings]
+def _published(findings: list[Finding], *, alert: bool) -> list[ScoredCampaign]:
+    return [ScoredCampaign(f.suspect, f.templates, f.members, alert=alert) for f in findings]
 
 
-def _watched(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
-    """Suspects below the alert, without those whose members are mostly a finding's."""
+def _explained(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
+    """Suspects that a benign hypothesis explains, without those whose members are mostly a finding's."""
     taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
     out = []
     for suspect in suspects:

@@ -214,6 +214,7 @@ class ScoreConfig:
     screening_p: float
     silent_p: float
     watch_p: float
+    listed_p: float
     ipv4_prefix: int
     ipv6_prefix: int
     rhythm_controls: int

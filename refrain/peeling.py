@@ -8,7 +8,7 @@ the largest part and send nothing suspect more often: the lines inside a wrapper
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,8 +59,10 @@ def peel(
     max_p: float,
     min_owners: int,
     min_members: int,
+    before: Sequence[Finding] = (),
 ) -> tuple[list[Finding], list[Suspect]]:
-    """The suspects that are findings, clearest first, and those that the members of others explain.
+    """The suspects that are findings, clearest first, and those that the members of others, or of the findings
+    `before`, explain.
 
     `reassess` gives the p-value of a candidate with these templates. A finding has at least `min_members`; one whose
     users are members of others in part must still have `min_owners` without them: the rest of a pool, and a few more.
@@ -68,6 +70,8 @@ def peel(
     findings: list[Finding] = []
     explained: list[Suspect] = []
     taken = np.zeros(population.owners, bool)
+    for finding in before:
+        taken[finding.members] = True
     order = sorted(
         suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.p_value, -len(s.members), int(s.templates[0]))
     )

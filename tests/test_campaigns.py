@@ -16,6 +16,7 @@ from tables import START, Log, Request, Template, log_of, write_requests, write_
 
 from refrain.artifacts import Store
 from refrain.campaigns import score_campaigns
+from refrain.config import ScoreConfig
 from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
@@ -106,7 +107,9 @@ class Scored:
         }
 
 
-def scored(root: Path, requests: list[Request], known: KnownLists = NOTHING_KNOWN) -> Scored:
+def scored(
+    root: Path, requests: list[Request], known: KnownLists = NOTHING_KNOWN, config: ScoreConfig = CONFIG
+) -> Scored:
     log = log_of(requests)
     write_requests(root / "requests", log)
     templates = [text for text in TEMPLATES if text in log.segment_rows]
@@ -123,7 +126,7 @@ def scored(root: Path, requests: list[Request], known: KnownLists = NOTHING_KNOW
     out = root / "campaigns"
     out.mkdir()
     score_campaigns(
-        root / "requests", root / "vectors", root / "templates", out, CONFIG,
+        root / "requests", root / "vectors", root / "templates", out, config,
         store=Store(root / "store"), progress=NoProgress(), known=known,
     )  # fmt: skip
     return Scored(log, templates, out)
@@ -144,6 +147,19 @@ def test_two_pools_are_two_campaigns_and_nobody_else_is_one(found: Scored) -> No
 
 def test_a_line_that_both_pools_and_people_use_is_no_campaign(found: Scored) -> None:
     assert all(LINE not in templates for templates in found.alerts())
+
+
+def test_what_falls_short_of_the_alert_is_listed_below_it(tmp_path: Path) -> None:
+    strict = scored(tmp_path, planted(), config=replace(CONFIG, false_discovery_rate=1e-30))
+    assert strict.alerts() == {}
+    members = defaultdict(set)
+    for row in strict.table("members"):
+        members[row["campaign_id"]].add(strict.log.accounts[row["account_row"]])
+    listed = {tuple(strict.templates[t] for t in row["templates"]): row for row in strict.table("campaigns")}
+    assert set(listed) == {(FIRST,), (SECOND,)}
+    for (wrapper,), row in listed.items():
+        assert row["p_value"] <= CONFIG.listed_p
+        assert members[row["campaign_id"]] <= POOLS[wrapper]
 
 
 def test_campaigns_are_ranked_and_their_numbers_agree_with_their_members(found: Scored) -> None:

@@ -80,3 +80,10 @@ def test_three_members_are_a_finding_and_three_left_over_are_none() -> None:
     rest = suspect(1, [*FIRST, *SECOND], [*FIRST, *SECOND[:3]], 3, 1e-12, 0.1)
     findings, explained = peeled([WRAPPER_ONE, rest])
     assert ([f.templates.tolist() for f in findings], len(explained)) == ([[0]], 1)
+
+
+def test_what_earlier_findings_explain_is_no_weaker_finding() -> None:
+    findings, _ = peeled([WRAPPER_ONE])
+    weaker, explained = peel([LINE_OF_ONE, WRAPPER_TWO], POPULATION, reassess, MAX_P, 5, 3, before=findings)
+    assert [f.templates.tolist() for f in weaker] == [[1]]
+    assert [s.templates.tolist() for s in explained] == [[2]]
