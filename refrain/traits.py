@@ -24,8 +24,8 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
     """How often the users send it, and as what share of their traffic."""
     bins = reference.bin_of_owner[candidate.owners]
     share = candidate.counts / setting.population.activity[candidate.owners]
-    counts = [_law(pool, COUNT_EDGES) for pool in reference.counts]
-    shares = [_law(pool, SHARE_EDGES) for pool in reference.shares]
+    counts = [_law_of_sorted(pool, COUNT_EDGES) for pool in reference.counts]
+    shares = [_law_of_sorted(pool, SHARE_EDGES) for pool in reference.shares]
     return [
         TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), np.array(counts)[bins], of_use=True),
         TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), np.array(shares)[bins], of_use=True),
@@ -34,8 +34,16 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
 
 def _law(values: Floats, edges: Floats) -> Floats:
     """Shares of the bins, with one pseudo-count spread evenly."""
-    seen = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
-    return np.asarray((seen + 1 / (len(edges) + 1)) / (seen.sum() + 1))
+    return _law_of_counts(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1))
+
+
+def _law_of_sorted(values: Floats, edges: Floats) -> Floats:
+    """The same of sorted values, without a look at each."""
+    return _law_of_counts(np.diff(np.searchsorted(values, edges, "right"), prepend=0, append=len(values)))
+
+
+def _law_of_counts(seen: Ints) -> Floats:
+    return np.asarray((seen + 1 / len(seen)) / (seen.sum() + 1))
 
 
 def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:

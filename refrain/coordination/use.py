@@ -4,7 +4,7 @@ that they send."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,16 @@ class UseReference:
     counts: tuple[Floats, ...]
     shares: tuple[Floats, ...]
 
+    @cached_property
+    def mean_counts(self) -> Floats:
+        """(bins,) requests a pair, 0 where the bin has none."""
+        return np.array([pool.mean() if len(pool) else 0.0 for pool in self.counts])
+
+    @cached_property
+    def mean_shares(self) -> Floats:
+        """(bins,) share of the owner's traffic, likewise."""
+        return np.array([pool.mean() if len(pool) else 0.0 for pool in self.shares])
+
 
 def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bins: int) -> UseReference:
     """The reference of pairs given as aligned arrays: an owner and its number of requests with one template."""
@@ -45,18 +55,26 @@ def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bi
 def repetition(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
     """Do the users send it more often than matched owners send other recurrent templates?"""
     values = candidate.counts.astype(float)
-    return _against(candidate, reference, reference.counts, values, "repetition", "requests a user (mean)")
+    pools = reference.counts, reference.mean_counts
+    return _against(candidate, reference, pools, values, "repetition", "requests a user (mean)")
 
 
 def dedication(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
     """Is it a larger share of the users' traffic than other recurrent templates are of matched owners' traffic?"""
     values = candidate.counts / setting.population.activity[candidate.owners]
-    return _against(candidate, reference, reference.shares, values, "dedication", "share of a user's requests (mean)")
+    pools = reference.shares, reference.mean_shares
+    return _against(candidate, reference, pools, values, "dedication", "share of a user's requests (mean)")
 
 
 def _against(
-    candidate: Candidate, reference: UseReference, pools: tuple[Floats, ...], values: Floats, name: str, noun: str
+    candidate: Candidate,
+    reference: UseReference,
+    pools_and_means: tuple[tuple[Floats, ...], Floats],
+    values: Floats,
+    name: str,
+    noun: str,
 ) -> TestResult:
+    pools, means = pools_and_means
     bins = reference.bin_of_owner[candidate.owners]
     known = np.array([len(pools[b]) > 0 for b in bins], bool)
     if not known.any():
@@ -64,7 +82,7 @@ def _against(
     ranked = [(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
     beyond = sum(middle_rank(pool, v) - 0.5 for pool, v in ranked)
     upper = np.array([upper_share(pool, v) for pool, v in ranked])
-    expected = float(np.mean([pools[b].mean() for b, k in zip(bins, known, strict=True) if k]))
+    expected = float(means[bins[known]].mean())
     observed = float(values[known].mean())
     # Mid-ranks vary no more than uniforms.
     p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, len(ranked))), top_tail(upper)])
