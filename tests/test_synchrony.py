@@ -14,7 +14,7 @@ from scipy import stats
 from refrain.coordination import synchrony
 from refrain.coordination.controls import draw
 from refrain.coordination.results import Candidate, Setting, TestResult, candidate
-from refrain.coordination.synchrony import MINUTE_US, drawn_requests, minutes_of, same_instants, same_minutes
+from refrain.coordination.synchrony import MINUTE_US, Profile, drawn_requests, minutes_of, same_instants, same_minutes
 from refrain.population import DAY_US, Population
 
 Times = Callable[[int, np.random.Generator], NDArray[np.int64]]
@@ -96,11 +96,76 @@ def test_coincidences_against_a_plain_loop(sent: list[tuple[int, int, int]]) -> 
 def test_agreement_is_the_mean_product_over_pairs_of_owners() -> None:
     rng = np.random.default_rng(4)
     owners, bins = np.sort(rng.integers(5, size=60)), rng.integers(6, size=60)
-    profile = rng.dirichlet(np.ones(6))
-    shares = np.array([np.bincount(bins[owners == o], minlength=6) / (owners == o).sum() for o in range(5)])
-    deviation = (shares - profile) / np.sqrt(profile)
+    profile = Profile.of(rng.dirichlet(np.ones(6)))
+    sets, shares = synchrony._shares(np.zeros_like(owners), owners, bins, 6)
+    deviation = (shares - profile.expected) * profile.scale
     expected = np.mean([(deviation[a] * deviation[b]).mean() for a, b in combinations(range(5), 2)])
-    assert synchrony._agreement(np.zeros_like(owners), owners, bins, profile).tolist() == pytest.approx([expected])
+    assert synchrony._agreement(sets, shares, profile).tolist() == pytest.approx([expected])
+    for owner in range(5):
+        assert shares[owner].tolist() == [float(np.mean(bins[owners == owner] == part)) for part in range(6)]
+
+
+def test_turned_round_the_hour_against_every_turn_of_two_owners() -> None:
+    rng = np.random.default_rng(5)
+    profile, shares = Profile.of(rng.dirichlet(np.ones(4))), rng.dirichlet(np.ones(4), size=2)
+    every = []
+    for one in range(4):
+        for other in range(4):
+            pair = np.stack([np.roll(shares[0], one), np.roll(shares[1], other)])
+            every.append(synchrony._agreement(np.zeros(2, np.int64), pair, profile)[0])
+    turned = synchrony._turned(shares, profile, 4000, rng)
+    assert {round(float(value), 9) for value in turned} == {round(float(value), 9) for value in every}
+    assert turned.mean() == pytest.approx(np.mean(every), abs=4 * np.std(every) / np.sqrt(4000))
+
+
+def test_people_alone_do_not_agree_on_minutes_beside_a_population_with_jobs() -> None:
+    """Everybody's profile has the jobs' minute in it; two hundred people deviate from it in the same way."""
+    rng = np.random.default_rng(6)
+    owner = np.repeat(np.arange(1600), 12)
+    hours = rng.integers(14 * 24, size=len(owner)) * HOUR_US
+    time = (
+        START
+        + hours
+        + np.where(owner % 4 == 0, rng.integers(MINUTE_US, size=len(owner)), rng.integers(HOUR_US, size=len(owner)))
+    )
+    population = population_of(owner, time, 1600)
+    group = np.flatnonzero(np.arange(1600) % 4)[:200]
+    minutes, _ = both(candidate(np.flatnonzero(np.isin(owner, group)), population), awkward_setting(population))
+    assert minutes.p_value is not None
+    assert minutes.p_value > 0.01
+
+
+def test_jobs_on_the_hour_do_not_agree_where_everybodys_are() -> None:
+    rng = np.random.default_rng(7)
+    owner = np.repeat(np.arange(400), 12)
+    hours = rng.integers(14 * 24, size=len(owner)) * HOUR_US
+    jobs = owner % 8 == 0
+    time = (
+        START + hours + np.where(jobs, rng.integers(MINUTE_US, size=len(owner)), rng.integers(HOUR_US, size=len(owner)))
+    )
+    population = population_of(owner, time, 400)
+    group = np.flatnonzero(np.arange(400) % 8 == 0)[:8]
+    minutes, _ = both(candidate(np.flatnonzero(np.isin(owner, group)), population), awkward_setting(population))
+    assert minutes.p_value is not None
+    assert minutes.p_value > 0.01
+
+
+def test_bursts_at_minutes_of_their_own_do_not_agree_by_chance() -> None:
+    """Evaluation runs: hundreds of requests within a minute or two, at any minute of the hour."""
+    rng = np.random.default_rng(8)
+    owner, time = people(0)
+    p_values = []
+    for _ in range(200):
+        bursts = START + rng.integers(14 * 24 * 60, size=10)[:, None] * MINUTE_US + np.arange(40) * 2_000_000
+        population = population_of(
+            np.concatenate([owner, np.repeat(240 + np.arange(10), 40)]), np.concatenate([time, bursts.ravel()]), 250
+        )
+        own = candidate(np.flatnonzero(population.request_owner >= 240), population)
+        minutes, _ = both(own, awkward_setting(population))
+        assert minutes.p_value is not None
+        p_values.append(minutes.p_value)
+    assert np.mean(np.array(p_values) <= 0.01) <= 0.03
+    assert min(p_values) > 1e-5
 
 
 def as_users(population: Population, places: list[NDArray[np.int64]]) -> Candidate:

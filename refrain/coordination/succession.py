@@ -11,7 +11,7 @@ from refrain.coordination.adoption import poisson_binomial_tail
 from refrain.coordination.controls import Strata
 from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
 from refrain.counting import Ints
-from refrain.population import MICROSECONDS
+from refrain.population import DAY_US, MICROSECONDS
 
 Floats = NDArray[np.float64]
 _HOUR_US = 3600 * MICROSECONDS
@@ -33,7 +33,8 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
     Both numbers are compared with matched owners (Poisson binomial), and the larger p-value counts: a product that is
     young has users who begin, an event has users who stop, and only a pool that is replaced has both, of different
     users. The smallest over the moments tried, times their number. Whoever ends in the log's last hours has not ended,
-    and whoever begins in its first has not begun.
+    and whoever begins in its first has not begun. Compared, too, with each user's own traffic moved by whole days to
+    anywhere in the log: whoever sends on few days is silent at either end more often than others.
     """
     first, last, start, end = setting.population.spans
     window, step = rule.hours * _HOUR_US, rule.step_hours * _HOUR_US
@@ -52,11 +53,26 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
         begun = (first[owners] >= max(moment, start + window)) & (first[owners] < moment + window)
         return [ended, begun]
 
+    def moved(moment: int) -> list[Floats]:
+        """(users,) the chance of either for traffic that is moved by whole days."""
+        return [
+            _chance_by_days(
+                last[users], first[users], last[users], (moment - window, min(moment, end - window)), start, end
+            ),
+            _chance_by_days(
+                first[users], first[users], last[users], (max(moment, start + window), moment + window), start, end
+            ),
+        ]
+
     best = (np.inf, 0, 0.0, 0)
     for moment in moments.tolist():
         fewest = min(int(kind.sum()) for kind in kinds(users, moment))
         if fewest >= rule.min_owners:
-            tails = [_tail(kind, able, users, setting.strata) for kind in kinds(slice(None), moment)]
+            tails = [
+                _tail(kind[users], rates)
+                for kind, by_days in zip(kinds(slice(None), moment), moved(moment), strict=True)
+                for rates in (_matched(kind, able, users, setting.strata), by_days)
+            ]
             best = min(best, (max(p for p, _ in tails), fewest, min(mean for _, mean in tails), moment))
     p, fewest, expected, moment = best
     if not fewest:
@@ -69,10 +85,23 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
     )  # fmt: skip
 
 
-def _tail(kind: NDArray[np.bool_], able: NDArray[np.bool_], users: Ints, strata: Strata) -> tuple[float, float]:
-    """P-value of so many users of a kind, and how many are expected, by each stratum's share among the able."""
+def _matched(kind: NDArray[np.bool_], able: NDArray[np.bool_], users: Ints, strata: Strata) -> Floats:
+    """(users,) the share of a kind among the able owners of each user's stratum."""
     of = strata.of_owner
     many = np.bincount(of[able], minlength=strata.count)
-    rates = (np.bincount(of[able & kind], minlength=strata.count) / np.maximum(many, 1))[of[users]]
+    return np.asarray((np.bincount(of[able & kind], minlength=strata.count) / np.maximum(many, 1))[of[users]])
+
+
+def _chance_by_days(times: Ints, first: Ints, last: Ints, window: tuple[int, int], start: int, end: int) -> Floats:
+    """(users,) the chance that a time of each user's traffic falls into the window [from, to), if the traffic, which
+    lasts from `first` to `last`, is moved by a number of days that leaves it on the log's days, each as likely."""
+    lowest, highest = start // DAY_US - first // DAY_US, end // DAY_US - last // DAY_US
+    smallest = np.maximum(-((times - window[0]) // DAY_US), lowest)  # the division rounds up: -(x // d) of negatives
+    largest = np.minimum(-((times - window[1]) // DAY_US) - 1, highest)
+    return np.asarray(np.maximum(largest - smallest + 1, 0) / (highest - lowest + 1))
+
+
+def _tail(kind: NDArray[np.bool_], rates: Floats) -> tuple[float, float]:
+    """P-value of so many users of a kind, and how many are expected."""
     # A hypergeometric count has a lighter tail than the binomial with its mean (Hoeffding, 1963).
-    return poisson_binomial_tail(rates, int(kind[users].sum())), float(rates.sum())
+    return poisson_binomial_tail(rates, int(kind.sum())), float(rates.sum())

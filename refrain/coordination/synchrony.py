@@ -15,6 +15,7 @@ from refrain.population import MICROSECONDS, Population
 Floats = NDArray[np.float64]
 MINUTE_US = 60 * MICROSECONDS
 HOUR_US = 60 * MINUTE_US
+_AT_ONCE = 64  # owners, times draws and parts of the hour: some MiB
 
 
 @dataclass(frozen=True)
@@ -55,48 +56,115 @@ def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnR
 
 @dataclass(frozen=True)
 class Minutes:
-    """The part of the hour of each request, `bins` (requests,), and what share of each part an owner is expected to
-    have, `profile` (parts,)."""
+    """The part of the hour of each request, `bins` (requests,), and of all `owners` together the sum of their shares of
+    the parts, `total` (parts,)."""
 
     bins: Ints
-    profile: Floats
+    total: Floats
+    owners: int
 
+    @property
+    def profile(self) -> Floats:
+        """(parts,) what share of each part an owner is expected to have; every owner weighs the same."""
+        return self._profile(self.total, self.owners)
 
-def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests, minutes: Minutes) -> TestResult:
-    """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?"""
-    population = setting.population
-    if len(candidate.owners) <= 1:
-        return switched_off(TIME, "minutes", "there are fewer than two users")
-    bins, profile = minutes.bins, minutes.profile
-    observed = float(
-        _agreement(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], profile)[0]
-    )
-    taken = controls.requests
-    drawn = _agreement(controls.place, population.request_owner[taken], bins[taken], profile)
-    return TestResult(
-        TIME, "minutes", observed, float(drawn.mean()), skewed_tail(observed, drawn),
-        f"users agree on minutes of the hour by {observed:.3f}, matched owners by {drawn.mean():.3f} (0 is by chance)",
-    )  # fmt: skip
+    def without(self, population: Population, owners: Ints) -> Floats:
+        """The profile of all other owners."""
+        rows = population.requests_of_all(owners)
+        weights = 1 / population.activity[population.request_owner[rows]]
+        own = np.bincount(self.bins[rows], weights, len(self.total))
+        return self._profile(self.total - own, self.owners - len(owners))
+
+    def _profile(self, total: Floats, owners: int) -> Floats:
+        return (np.maximum(total, 0) + 1 / len(total)) / (owners + 1)
 
 
 def minutes_of(population: Population, parts: int) -> Minutes:
-    """The minutes of a population by so many parts of the hour; every owner weighs the same in the profile."""
+    """The minutes of a population by so many parts of the hour."""
     bins = (population.request_time % HOUR_US) * parts // HOUR_US
     weights = 1 / population.activity[population.request_owner]
-    return Minutes(bins, (np.bincount(bins, weights, parts) + 1 / parts) / (population.owners + 1))
+    return Minutes(bins, np.asarray(np.bincount(bins, weights, parts), float), population.owners)
 
 
-def _agreement(sets: Ints, owners: Ints, bins: Ints, profile: Floats) -> Floats:
-    """(sets,) the mean over pairs of a set's owners of the scaled product of their deviations from the profile."""
-    width, count = int(owners.max()) + 1, int(sets.max()) + 1
+@dataclass(frozen=True)
+class Profile:
+    """The share of each part of the hour that an owner is expected to have, `expected` (parts,), and what a deviation
+    from it counts, `scale` (parts,).
+
+    A deviation counts by its standard deviation (chi-square), and the less the more of everybody's requests the part
+    has beyond the median part: to start on the hour, as most jobs do, is no agreement.
+    """
+
+    expected: Floats
+    scale: Floats
+
+    @classmethod
+    def of(cls, expected: Floats) -> Profile:
+        """The profile of expected shares, none of them 0."""
+        return cls(expected, np.minimum(1, np.median(expected) / expected) / np.sqrt(expected))
+
+
+def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests, minutes: Minutes) -> TestResult:
+    """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?
+
+    Compared with each user's own minutes turned round the hour by chance, so that neither a burst nor the even minutes
+    of people (unlike a population with jobs in it) look like agreement; and with matched owners. The p-value is the
+    larger of the two.
+    """
+    population = setting.population
+    if len(candidate.owners) <= 1:
+        return switched_off(TIME, "minutes", "there are fewer than two users")
+    bins, parts = minutes.bins, len(minutes.total)
+    profile = Profile.of(minutes.without(population, candidate.owners))
+    sets, own = _shares(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], parts)
+    observed = float(_agreement(sets, own, profile)[0])
+    turned = _turned(own, profile, setting.draws, setting.rng(candidate, 5))
+    taken = controls.requests
+    drawn = _agreement(*_shares(controls.place, population.request_owner[taken], bins[taken], parts), profile)
+    p, expected = max((skewed_tail(observed, law), float(law.mean())) for law in (turned, drawn))
+    return TestResult(
+        TIME, "minutes", observed, expected, p,
+        f"users agree on minutes of the hour by {observed:.3f}, turned round the hour by {turned.mean():.3f}, "
+        f"matched owners by {drawn.mean():.3f} (0 is by chance)",
+    )  # fmt: skip
+
+
+def _shares(sets: Ints, owners: Ints, bins: Ints, parts: int) -> tuple[Ints, Floats]:
+    """Of each owner of each set, sorted by set, then owner: the set (rows,), and the shares of the parts of the hour
+    (rows, parts)."""
+    width = int(owners.max()) + 1
     keys, row = np.unique(sets * width + owners, return_inverse=True)
-    table = np.bincount(row * len(profile) + bins, minlength=len(keys) * len(profile)).reshape(len(keys), -1)
-    scaled = (table / table.sum(axis=1, keepdims=True) - profile) / np.sqrt(profile)
-    bounds = np.searchsorted(keys // width, np.arange(count))
+    table = np.bincount(row * parts + bins, minlength=len(keys) * parts).reshape(len(keys), -1)
+    return keys // width, table / table.sum(axis=1, keepdims=True)
+
+
+def _agreement(sets: Ints, shares: Floats, profile: Profile) -> Floats:
+    """(sets,) the mean over pairs of a set's owners of the scaled product of their deviations from the profile."""
+    scaled = (shares - profile.expected) * profile.scale
+    bounds = np.searchsorted(sets, np.arange(int(sets[-1]) + 1))
     total = np.add.reduceat(scaled, bounds, axis=0)
     own = np.add.reduceat((scaled * scaled).sum(axis=1), bounds)
-    n = np.diff(bounds, append=len(keys))
-    return np.asarray(((total * total).sum(axis=1) - own) / (np.maximum(n * (n - 1), 1) * len(profile)))
+    return _mean_of_pairs(total, own, np.diff(bounds, append=len(sets)))
+
+
+def _turned(shares: Floats, profile: Profile, draws: int, rng: np.random.Generator) -> Floats:
+    """(draws,) the agreement of owners whose shares (owners, parts) are each turned round the hour by chance."""
+    parts = len(profile.expected)
+    total, own = np.zeros((draws, parts)), np.zeros(draws)
+    for start in range(0, len(shares), _AT_ONCE):
+        part = shares[start : start + _AT_ONCE]
+        every = np.stack([np.roll(part, turn, axis=1) for turn in range(parts)], axis=1)
+        scaled = (every - profile.expected) * profile.scale
+        turns = rng.integers(parts, size=(draws, len(part)))
+        taken = scaled[np.arange(len(part)), turns]
+        total += taken.sum(axis=1)
+        own += np.einsum("dnp,dnp->d", taken, taken)
+    return _mean_of_pairs(total, own, np.full(draws, len(shares)))
+
+
+def _mean_of_pairs(total: Floats, own: Floats, many: Ints) -> Floats:
+    """(rows,) of vectors with this sum (rows, parts) and sum of squared lengths, the mean product of two a part."""
+    return np.asarray(((total * total).sum(axis=1) - own) / (np.maximum(many * (many - 1), 1) * total.shape[1]))
 
 
 def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequests, shift_hours: int) -> TestResult:
