@@ -79,7 +79,7 @@ def benign_hypotheses(
         Hypothesis(
             "assistant harness" if system else "product on its users' own keys",
             product,
-            ("identity_client", "identity_young", "time_pivot"),
+            ("identity_client", "identity_young", "time_adoption", "time_pivot"),  # a product has a first day
             f"{client:.0%} of the users have one client; cards, networks and hours are "
             + ("their own" if product else "not all their own"),
             of_group=True,
