@@ -74,11 +74,79 @@ def score_campaigns(
     shared = setting(population, strata, config.draws, config.seed)
     instruments = _instruments(population, strata, uses, pairs, config)
     groups = _candidates(uses, pairs, population, config)
-    assessed = _assess_all(groups, uses, shared, instruments, config, progress)
-    suspects = _suspects(groups, assessed, uses, shared, instruments, config)
-    alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
-    max_p = selection_threshold(*_selection(assessed), config.false_discovery_rate)
-    below = [s for s in suspects if s.q_value > config.false_discovery_rate]
+    state = _State(_assess_all(groups, uses, shared, instruments, config, progress), set())
+    findings: list[Finding] = []
+    explained_by_groups = explained_by_others = 0
+    while True:
+        found = _round(groups, state, uses, shared, instruments, config)
+        findings += [finding for _, finding in found.findings]
+        explained_by_groups += found.explained_by_groups
+        explained_by_others += found.explained_by_others
+        if not found.findings:
+            break
+        taken = np.unique(np.concatenate([f.members for f in findings]))
+        shared = setting(population, with_groups(strata, [taken]), config.draws, config.seed)
+        instruments = _instruments(population, shared.strata, uses, pairs, config, without=taken)
+        state = _without_members(groups, state, found, taken, uses, shared, instruments, config)
+    findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
+    explained_away = [s for s in found.below if s.assessment.p_value > config.listed_p]
+    # Where nothing alerts: what would alert whatever the others are.
+    alert_p = max([found.max_p, *(f.suspect.assessment.p_value for f in findings)])
+    return write_campaigns(
+        out,
+        [
+            *_published(findings, alert=True),
+            *_published(found.watched, alert=False),
+            *_explained(explained_away, [*findings, *found.watched]),
+        ],
+        uses.requests, uses.templates,
+        population, requests, config, template_signals(vectors, templates),
+        Recogniser(known, requests, templates, config, store),
+        alert_p=alert_p or config.false_discovery_rate / max(len(groups), 1),
+        counts={
+            "candidates": len(groups),
+            "explained_by_groups": explained_by_groups,
+            "explained_by_others": explained_by_others,
+        },
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _State:
+    """The candidates between rounds: users and assessment of each, None where too few users are left, and the places
+    of those that are findings already."""
+
+    assessed: list[tuple[Candidate, Assessment] | None]
+    done: set[int]
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What a round left: findings by place, what is listed below them, and the largest p-value that alerts."""
+
+    findings: list[tuple[int, Finding]]
+    watched: list[Finding]
+    below: list[Suspect]
+    max_p: float
+    explained_by_groups: int
+    explained_by_others: int
+
+
+def _round(
+    groups: list[Ints],
+    state: _State,
+    uses: TemplateUses,
+    shared: Setting,
+    instruments: Instruments,
+    config: ScoreConfig,
+) -> _Round:
+    """The findings among the candidates that are none yet; those that are count among the selected."""
+    population = shared.population
+    suspects = _suspects(groups, state, uses, shared, instruments, config)
+    place = {int(groups[i][0]): i for i in suspects}
+    alerting = [s for s in suspects.values() if s.q_value <= config.false_discovery_rate]
+    max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
+    below = [s for s in suspects.values() if s.q_value > config.false_discovery_rate]
     matched = _matched_by_benign_groups(shared, below, config)
 
     def reassess(own: Candidate, templates: Ints) -> float:
@@ -86,32 +154,53 @@ def score_campaigns(
 
     lasting = [s for s in alerting if matched is shared or reassess(s.candidate, s.templates) <= max_p]
     findings, explained = peel(lasting, population, reassess, max_p, config.min_owners, config.min_members)
-    findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
     weak = [
         s
         for s in below
         if s.assessment.p_value <= config.listed_p and reassess(s.candidate, s.templates) <= config.listed_p
     ]
     watched, _ = peel(weak, population, reassess, config.listed_p, config.min_owners, config.min_members, findings)
-    explained_away = [s for s in below if s.assessment.p_value > config.listed_p]
-    return write_campaigns(
-        out,
-        [
-            *_published(findings, alert=True),
-            *_published(watched, alert=False),
-            *_explained(explained_away, [*findings, *watched]),
-        ],
-        uses.requests, uses.templates,
-        population, requests, config, template_signals(vectors, templates),
-        Recogniser(known, requests, templates, config, store),
-        # Where nothing alerts: what would alert whatever the others are.
-        alert_p=max_p or config.false_discovery_rate / max(len(groups), 1),
-        counts={
-            "candidates": len(groups),
-            "explained_by_groups": len(alerting) - len(lasting),
-            "explained_by_others": len(explained),
-        },
-    )  # fmt: skip
+    return _Round(
+        [(place[int(f.templates[0])], f) for f in findings],
+        watched,
+        below,
+        max_p,
+        len(alerting) - len(lasting),
+        len(explained),
+    )
+
+
+def _without_members(
+    groups: list[Ints],
+    state: _State,
+    found: _Round,
+    taken: Ints,
+    uses: TemplateUses,
+    shared: Setting,
+    instruments: Instruments,
+    config: ScoreConfig,
+) -> _State:
+    """The candidates, those with one family's evidence tested again without the members of findings.
+
+    Members are no controls any more: where one account in ten is hostile, the busiest owners of a log are mostly
+    members of other campaigns, and among these a pool looks ordinary. Given who was taken for other templates' sake,
+    who uses this one is a choice among the owners that are left.
+    """
+    population = shared.population
+    done = state.done | {place for place, _ in found.findings}
+    gone = np.zeros(population.owners, bool)
+    gone[taken] = True
+    assessed = list(state.assessed)
+    for number, item in enumerate(state.assessed):
+        if item is None or number in done or min(item[1].families.values(), default=1) > config.false_discovery_rate:
+            continue
+        rows = uses.of_all(groups[number])
+        own = candidate(rows[~gone[population.request_owner[rows]]], population)
+        if len(own.owners) < config.min_owners:
+            assessed[number] = None
+        else:
+            assessed[number] = own, assess(own, shared, instruments, system=bool(uses.system[groups[number][0]]))
+    return _State(assessed, done)
 
 
 def _matched_by_benign_groups(shared: Setting, watched: list[Suspect], config: ScoreConfig) -> Setting:
@@ -149,14 +238,22 @@ def _read_uses(templates: Path) -> TemplateUses:
 
 
 def _instruments(
-    population: Population, strata: Strata, uses: TemplateUses, pairs: TemplateOwners, config: ScoreConfig
+    population: Population,
+    strata: Strata,
+    uses: TemplateUses,
+    pairs: TemplateOwners,
+    config: ScoreConfig,
+    without: Ints | None = None,
 ) -> Instruments:
+    """The instruments, their reference of use without some owners."""
     width = population.owners
     keys = uses.templates * max(width, 1) + population.request_owner[uses.requests]
     _, counts = np.unique(keys, return_counts=True)
     recurrent = (np.diff(pairs.bounds) >= config.min_owners)[pairs.templates] & (uses.words >= config.min_words)[
         pairs.templates
     ]
+    if without is not None:
+        recurrent &= ~np.isin(pairs.owners, without)
     reference = use_reference(population, pairs.owners[recurrent], counts[recurrent], config.activity_bins)
     return make_instruments(population, strata, reference, config)
 
@@ -174,10 +271,10 @@ def _assess_all(
     instruments: Instruments,
     config: ScoreConfig,
     progress: Progress,
-) -> list[tuple[Candidate, Assessment]]:
+) -> list[tuple[Candidate, Assessment] | None]:
     """The assessment of every candidate: with few draws first, with all where there is any sign."""
     quick = replace(shared, draws=config.screening_draws)
-    out = []
+    out: list[tuple[Candidate, Assessment] | None] = []
     with progress.task("candidates", len(groups)) as advance:
         for group in groups:
             own = candidate(uses.of_all(group), shared.population)
@@ -190,39 +287,40 @@ def _assess_all(
     return out
 
 
-def _selection(assessed: list[tuple[Candidate, Assessment]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _selection(state: _State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The p-values by which candidates are filtered and selected."""
-    return np.array([a.filter for _, a in assessed]), np.array([a.p_value for _, a in assessed])
+    verdicts = [item[1] for item in state.assessed if item is not None]
+    return np.array([a.filter for a in verdicts]), np.array([a.p_value for a in verdicts])
 
 
 def _suspects(
     groups: list[Ints],
-    assessed: list[tuple[Candidate, Assessment]],
+    state: _State,
     uses: TemplateUses,
     shared: Setting,
     instruments: Instruments,
     config: ScoreConfig,
-) -> list[Suspect]:
-    """Candidates with a signal, those that benign hypotheses explain included, in the order of the candidates.
+) -> dict[int, Suspect]:
+    """Candidates with a signal that are no findings yet, those that benign hypotheses explain included, by place.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
     """
-    if not assessed:
-        return []
-    q_values = adaptive_q_values(*_selection(assessed))
-    strong = [
-        i for i, (_, a) in enumerate(assessed) if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p
-    ]
-    weak = [i for i, (_, a) in enumerate(assessed) if a.p_value <= config.listed_p]
+    places = [i for i, item in enumerate(state.assessed) if item is not None]
+    q_values = dict(zip(places, adaptive_q_values(*_selection(state)).tolist(), strict=True)) if places else {}
+    left = [(i, *item) for i, item in enumerate(state.assessed) if item is not None and i not in state.done]
+    strong = [i for i, _, a in left if q_values[i] <= config.false_discovery_rate or a.raw <= config.watch_p]
+    weak = [i for i, _, a in left if a.p_value <= config.listed_p]
+    chosen = {*strong, *weak}
     most = np.zeros(shared.population.owners, np.int64)
-    for i in strong:
-        np.maximum.at(most, assessed[i][0].owners, assessed[i][0].counts)
-    out = []
-    for i in sorted({*strong, *weak}):
-        own, verdict = assessed[i]
-        membership = _membership(own, verdict, shared, instruments, config)
-        leading = float((own.counts >= most[own.owners]).mean())
-        out.append(Suspect(groups[i], own, verdict, float(q_values[i]), membership, config.member_posterior, leading))
+    for i, own, _ in left:
+        if i in strong:
+            np.maximum.at(most, own.owners, own.counts)
+    out = {}
+    for i, own, verdict in left:
+        if i in chosen:
+            membership = _membership(own, verdict, shared, instruments, config)
+            leading = float((own.counts >= most[own.owners]).mean())
+            out[i] = Suspect(groups[i], own, verdict, q_values[i], membership, config.member_posterior, leading)
     return out
 
 
@@ -277,11 +375,13 @@ def _published(findings: list[Finding], *, alert: bool) -> list[ScoredCampaign]:
 
 
 def _explained(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
-    """Suspects that a benign hypothesis explains, without those whose members are mostly a finding's."""
+    """Suspects that a benign hypothesis explains, clearest first, without those whose members are mostly a finding's or
+    another one's."""
     taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
     out = []
-    for suspect in suspects:
+    for suspect in sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))):
         members = suspect.members
         if len(members) and np.isin(members, taken).mean() * 2 < 1:
             out.append(ScoredCampaign(suspect, suspect.templates, members, alert=False))
+            taken = np.union1d(taken, members)
     return out
