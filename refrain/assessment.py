@@ -66,6 +66,7 @@ def make_instruments(
             config.service_share,
             config.gateway_factor,
             config.silent_p,
+            config.refuting_p,
         ),
         MemberRule(
             (config.prior_bystanders, config.prior_regulars, config.prior_members),

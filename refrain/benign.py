@@ -32,6 +32,7 @@ class BenignRule:
     service_share: float  # of the users that must send nothing else to be one service's keys
     gateway_factor: float  # owners of a network outside the candidate, for each user in it, that make it a gateway
     silent_p: float  # a test does not speak above this
+    refuting_p: float  # a test refutes that a group is people, or one product's or place's, from this down
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ def benign_hypotheses(
     def quiet(*keys: str) -> bool:
         return all(_p(results, key) > rule.silent_p for key in keys)
 
+    def unrefuted(*keys: str) -> bool:
+        # What hardly speaks stays evidence beside the hypothesis; it does not give back all that this explains.
+        return all(_p(results, key) > rule.refuting_p for key in keys)
+
     users = candidate.owners
     population = setting.population
     client = _largest(population.client[users][population.client[users] >= 0], len(users))
@@ -66,9 +71,10 @@ def benign_hypotheses(
     hours = float(concentration(population.hours[candidate.requests])) if len(candidate.requests) > 1 else 0.0
     once = float((candidate.counts == 1).mean())
     busiest = float(np.sort(candidate.counts)[::-1][: rule.few_owners].sum() / candidate.counts.sum())
-    human = quiet("time_rhythm", "time_minutes")
-    product = client >= rule.client_share and human and quiet("identity_card", "identity_network", "identity_addresses")
-    place = network >= rule.place_share and hours >= rule.place_concentration and human and quiet("identity_card")
+    human = unrefuted("time_rhythm", "time_minutes")
+    own = unrefuted("identity_card", "identity_network", "identity_addresses")
+    product = client >= rule.client_share and human and own
+    place = network >= rule.place_share and hours >= rule.place_concentration and human and unrefuted("identity_card")
     alone = float((candidate.counts >= population.activity[users]).mean())
     # With cards and networks, one customer's accounts are one owner; without, nothing else tells its keys from a pool.
     untold = not (population.card.present and population.network.present)

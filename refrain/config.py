@@ -213,6 +213,7 @@ class ScoreConfig:
     screening_draws: int
     screening_p: float
     silent_p: float
+    refuting_p: float
     watch_p: float
     listed_p: float
     ipv4_prefix: int

@@ -1,14 +1,17 @@
 """Benign explanations: each holds on the group that it describes and fails on a pool that only resembles it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from populations import START, NullUse, awkward_setting, instruments, null_candidate, people, population_of, trait
 
+from refrain import assessment
 from refrain.assessment import Assessment, assess
+from refrain.benign import BenignRule, Hypothesis, benign_hypotheses
 from refrain.coordination.combine import cauchy_combination
-from refrain.coordination.results import candidate
+from refrain.coordination.results import Candidate, Setting, TestResult, candidate
 from refrain.population import DAY_US
 
 PEOPLE, SENT = 240, 24
@@ -103,6 +106,25 @@ def test_what_a_hypothesis_explains_is_no_evidence(benign: Group) -> None:
         ]
         assert p == pytest.approx(cauchy_combination(left))
     assert found.p_value > 0.01
+
+
+@pytest.mark.parametrize(("p", "holds"), [(2e-3, True), (1e-6, False)])
+def test_a_test_that_hardly_speaks_refutes_no_place(p: float, holds: bool) -> None:
+    """One of a night's harmless groups shows such a p-value by chance; it stays evidence beside the explanation."""
+    rule: list[BenignRule] = []
+
+    def with_minutes(
+        candidate: Candidate, setting: Setting, results: dict[str, TestResult], *more: Any
+    ) -> list[Hypothesis]:
+        results["time_minutes"] = replace(results["time_minutes"], p_value=p)
+        rule.append(more[-1])
+        return benign_hypotheses(candidate, setting, results, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assessment, "benign_hypotheses", with_minutes)
+        found = Group(network="one", young=True).assess()
+    assert rule[0].refuting_p == 1e-4
+    assert (PLACE in holding(found)) is holds
 
 
 @pytest.mark.parametrize(
