@@ -14,11 +14,14 @@ import pytest
 from conftest import SmallRun
 from tables import START, Log, Request, Template, log_of, write_requests, write_templates
 
+from refrain import campaigns
 from refrain.artifacts import Store
 from refrain.campaigns import score_campaigns
 from refrain.config import ScoreConfig
+from refrain.counting import Ints
 from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.progress import NoProgress
+from refrain.rounds import Round, Scene, State
 from refrain.settings import load_settings
 
 CONFIG = load_settings().config.score
@@ -251,6 +254,21 @@ def test_prompt_account_and_time_alone_are_enough(tmp_path: Path) -> None:
     off = {t["test"]: t["off"] for t in bare.table("tests") if t["campaign_id"] == 0 and t["p_value"] is None}
     assert {"young", "client", "card", "network", "addresses"} <= set(off)
     assert off["card"] == "the log has no payment method"
+
+
+def test_members_of_findings_are_no_controls_of_other_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among a hundred and fifty machines of one pool, six that share no card are as busy and as sleepless as most."""
+    rng = np.random.default_rng(3)
+    log = [r for n in range(300) for r in person(f"person-{n}", rng)]
+    log += [r for n in range(150) for r in member(f"first-{n}", [FIRST], 30, rng)]
+    log += [r for n in range(6) for r in member(f"second-{n}", [SECOND], 10**9, rng)]
+    assert set(scored(tmp_path / "rounds", log).alerts()) == {(FIRST,), (SECOND,)}
+
+    def once(scene: Scene, state: State, found: Round, taken: Ints) -> State:
+        return State([None] * len(state.assessed))
+
+    monkeypatch.setattr(campaigns, "without_members", once)
+    assert set(scored(tmp_path / "once", log).alerts()) == {(FIRST,)}
 
 
 def test_people_alone_raise_no_alert(tmp_path: Path) -> None:

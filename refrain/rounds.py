@@ -1,0 +1,210 @@
+"""Rounds of search: findings among the candidates, then among the others again without the members found.
+
+Members of findings are no controls any more: where one account in ten is hostile, the busiest owners of a log are
+mostly members of other campaigns, and among these a pool looks ordinary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain import traits
+from refrain.assessment import Assessment, Instruments, assess
+from refrain.config import ScoreConfig
+from refrain.coordination.combine import adaptive_q_values, selection_threshold
+from refrain.coordination.controls import with_groups
+from refrain.coordination.results import Candidate, Setting, candidate, setting
+from refrain.counting import Ints
+from refrain.members import Membership, TraitTable, decide_members
+from refrain.peeling import Finding, Suspect, peel
+from refrain.progress import Progress
+from refrain.template_uses import TemplateUses
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all candidates are assessed with: their templates, the uses, the controls, the instruments, the rules."""
+
+    groups: list[Ints]
+    uses: TemplateUses
+    setting: Setting
+    instruments: Instruments
+    config: ScoreConfig
+
+    def system(self, place: int) -> bool:
+        """Whether the candidate's template stands in the system prompt."""
+        return bool(self.uses.system[self.groups[place][0]])
+
+
+Assessed = tuple[Candidate, Assessment]
+
+
+@dataclass(frozen=True)
+class State:
+    """The candidates between rounds: users and assessment of each, None where too few users are left, and the places
+    of those that are findings already."""
+
+    assessed: list[Assessed | None]
+    done: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round left: findings by place, what is listed below them, and the largest p-value that alerts."""
+
+    findings: list[tuple[int, Finding]]
+    watched: list[Finding]
+    below: list[Suspect]
+    max_p: float
+    explained_by_groups: int
+    explained_by_others: int
+
+
+def assess_all(scene: Scene, progress: Progress) -> State:
+    """Every candidate assessed: with few draws first, with all where there is any sign."""
+    quick = replace(scene.setting, draws=scene.config.screening_draws)
+    out: list[Assessed | None] = []
+    with progress.task("candidates", len(scene.groups)) as advance:
+        for place, group in enumerate(scene.groups):
+            own = candidate(scene.uses.of_all(group), scene.setting.population)
+            system = scene.system(place)
+            verdict = assess(own, quick, scene.instruments, system=system, closely=False)
+            if min(verdict.raw, verdict.p_value) <= scene.config.screening_p:
+                verdict = assess(own, scene.setting, scene.instruments, system=system)
+            out.append((own, verdict))
+            advance(1)
+    return State(out)
+
+
+def search(scene: Scene, state: State) -> Round:
+    """The findings among the candidates that are none yet; those that are count among the selected."""
+    config, population = scene.config, scene.setting.population
+    suspects = _suspects(scene, state)
+    place_of = {int(suspect.templates[0]): place for place, suspect in suspects.items()}
+    alerting = [s for s in suspects.values() if s.q_value <= config.false_discovery_rate]
+    max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
+    below = [s for s in suspects.values() if s.q_value > config.false_discovery_rate]
+    matched = _matched_by_benign_groups(scene.setting, below, config)
+
+    def reassess(own: Candidate, templates: Ints) -> float:
+        system = bool(scene.uses.system[templates[0]])
+        return assess(own, matched, scene.instruments, system=system).p_value
+
+    lasting = [s for s in alerting if matched is scene.setting or reassess(s.candidate, s.templates) <= max_p]
+    findings, explained = peel(lasting, population, reassess, max_p, config.min_owners, config.min_members)
+    weak = [s for s in below if s.assessment.p_value <= config.listed_p]
+    weak = [s for s in weak if matched is scene.setting or reassess(s.candidate, s.templates) <= config.listed_p]
+    watched, _ = peel(weak, population, reassess, config.listed_p, config.min_owners, config.min_members, findings)
+    return Round(
+        [(place_of[int(f.templates[0])], f) for f in findings],
+        watched,
+        below,
+        max_p,
+        len(alerting) - len(lasting),
+        len(explained),
+    )
+
+
+def without_members(scene: Scene, state: State, found: Round, taken: Ints) -> State:
+    """The candidates, those that show one family's evidence tested again without the owners `taken`.
+
+    `scene` has controls and instruments without them. Given who was taken for other templates' sake, who uses this one
+    is a choice among the owners that are left.
+    """
+    population = scene.setting.population
+    done = state.done | {place for place, _ in found.findings}
+    gone = np.zeros(population.owners, bool)
+    gone[taken] = True
+    assessed = list(state.assessed)
+    for place, item in enumerate(state.assessed):
+        if item is None or place in done:
+            continue
+        if min(item[1].families.values(), default=1.0) > scene.config.false_discovery_rate:
+            continue
+        rows = scene.uses.of_all(scene.groups[place])
+        own = candidate(rows[~gone[population.request_owner[rows]]], population)
+        if len(own.owners) < scene.config.min_owners:
+            assessed[place] = None
+        else:
+            assessed[place] = own, assess(own, scene.setting, scene.instruments, system=scene.system(place))
+    return State(assessed, done)
+
+
+def _matched_by_benign_groups(shared: Setting, below: list[Suspect], config: ScoreConfig) -> Setting:
+    """The setting whose controls are matched by benign groups too: users of one product or place with one another.
+
+    What everybody there types has the product's client, or the place's network, and means nothing.
+    """
+    groups = [
+        s.candidate.owners
+        for s in below
+        if s.assessment.raw <= config.watch_p and any(h.holds and h.of_group for h in s.assessment.hypotheses)
+    ]
+    if not groups:
+        return shared
+    return setting(shared.population, with_groups(shared.strata, groups), shared.draws, shared.seed)
+
+
+def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The p-values by which candidates are filtered and selected."""
+    verdicts = [item[1] for item in state.assessed if item is not None]
+    return np.array([a.filter for a in verdicts]), np.array([a.p_value for a in verdicts])
+
+
+def _suspects(scene: Scene, state: State) -> dict[int, Suspect]:
+    """Candidates with a signal that are no findings yet, those that benign hypotheses explain included, by place.
+
+    Weak ones do not count where it is asked whether users send something suspect more often.
+    """
+    config = scene.config
+    places = [place for place, item in enumerate(state.assessed) if item is not None]
+    if not places:
+        return {}
+    q_values = dict(zip(places, adaptive_q_values(*_selection(state)).tolist(), strict=True))
+    left = {place: item for place, item in enumerate(state.assessed) if item is not None and place not in state.done}
+    most = np.zeros(scene.setting.population.owners, np.int64)
+    chosen = []
+    for place, (own, verdict) in left.items():
+        strong = q_values[place] <= config.false_discovery_rate or verdict.raw <= config.watch_p
+        if strong:
+            np.maximum.at(most, own.owners, own.counts)
+        if strong or verdict.p_value <= config.listed_p:
+            chosen.append(place)
+    out = {}
+    for place in chosen:
+        own, verdict = left[place]
+        leading = float((own.counts >= most[own.owners]).mean())
+        out[place] = Suspect(
+            scene.groups[place],
+            own,
+            verdict,
+            q_values[place],
+            _membership(scene, own, verdict),
+            config.member_posterior,
+            leading,
+        )
+    return out
+
+
+def _membership(scene: Scene, own: Candidate, verdict: Assessment) -> Membership:
+    """The users' membership by how they use it and by every trait whose test speaks."""
+    shared, instruments = scene.setting, scene.instruments
+    population = shared.population
+    tables = traits.use_traits(own, shared, instruments.reference)
+    makers: dict[str, Callable[[], TraitTable]] = {
+        "identity_young": lambda: traits.age_trait(own, shared),
+        "identity_client": lambda: traits.client_trait(own, shared),
+        "identity_card": lambda: traits.sharing_trait(own, shared, population.card, "card", 11),
+        "identity_network": lambda: traits.sharing_trait(own, shared, population.network, "network", 12),
+        "identity_addresses": lambda: traits.address_trait(own, shared),
+        "time_rhythm": lambda: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
+    }
+    for key, maker in makers.items():
+        p = verdict.results[key].p_value
+        if p is not None and p <= scene.config.member_trait_p:
+            tables.append(maker())
+    return decide_members(tables, len(own.owners), instruments.member)
