@@ -132,38 +132,20 @@ def test_people_of_one_time_zone_have_no_appointments() -> None:
     assert instants.p_value > 0.01
 
 
-def test_people_alone_do_not_agree_on_minutes_beside_a_population_with_jobs() -> None:
-    """Everybody's profile has the jobs' minute in it; two hundred people deviate from it in the same way."""
+@pytest.mark.parametrize(("owners", "one_job_in", "jobs", "many"), [(1600, 4, False, 200), (400, 8, True, 8)])
+def test_neither_people_nor_jobs_on_the_hour_agree_on_minutes(
+    owners: int, one_job_in: int, jobs: bool, many: int
+) -> None:
+    """Everybody's profile has the jobs' minute in it: people all deviate from it in the same way, and so do jobs."""
     rng = np.random.default_rng(6)
-    owner = np.repeat(np.arange(1600), 12)
-    hours = rng.integers(14 * 24, size=len(owner)) * HOUR_US
-    time = (
-        START
-        + hours
-        + np.where(owner % 4 == 0, rng.integers(MINUTE_US, size=len(owner)), rng.integers(HOUR_US, size=len(owner)))
+    owner = np.repeat(np.arange(owners), 12)
+    within = np.where(
+        owner % one_job_in == 0, rng.integers(MINUTE_US, size=len(owner)), rng.integers(HOUR_US, size=len(owner))
     )
-    population = population_of(owner, time, 1600)
-    group = np.flatnonzero(np.arange(1600) % 4)[:200]
-    minutes, _ = both(
-        candidate(np.flatnonzero(np.isin(population.request_owner, group)), population), awkward_setting(population)
-    )
-    assert minutes.p_value is not None
-    assert minutes.p_value > 0.01
-
-
-def test_jobs_on_the_hour_do_not_agree_where_everybodys_are() -> None:
-    rng = np.random.default_rng(7)
-    owner = np.repeat(np.arange(400), 12)
-    hours = rng.integers(14 * 24, size=len(owner)) * HOUR_US
-    jobs = owner % 8 == 0
-    time = (
-        START + hours + np.where(jobs, rng.integers(MINUTE_US, size=len(owner)), rng.integers(HOUR_US, size=len(owner)))
-    )
-    population = population_of(owner, time, 400)
-    group = np.flatnonzero(np.arange(400) % 8 == 0)[:8]
-    minutes, _ = both(
-        candidate(np.flatnonzero(np.isin(population.request_owner, group)), population), awkward_setting(population)
-    )
+    population = population_of(owner, START + rng.integers(14 * 24, size=len(owner)) * HOUR_US + within, owners)
+    group = np.flatnonzero((np.arange(owners) % one_job_in == 0) == jobs)[:many]
+    users = candidate(np.flatnonzero(np.isin(population.request_owner, group)), population)
+    minutes, _ = both(users, awkward_setting(population))
     assert minutes.p_value is not None
     assert minutes.p_value > 0.01
 
