@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from refrain.progress import Progress
 from refrain.recognition import Recogniser
 from refrain.rounds import Scene, assess_all, search, without_members
 from refrain.scored_campaigns import ScoredCampaign
-from refrain.signals import template_signals
+from refrain.signals import Signal, template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
 
@@ -47,19 +48,19 @@ def score_campaigns(
     pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
     strata = stratify(population, config.activity_bins, config.stratum_owners)
     groups = _candidates(uses, pairs, population, config)
-    nobody = np.zeros(0, np.int64)
-    scene = _scene(groups, uses, pairs, population, strata, config, without=nobody)
+    signals = template_signals(vectors, templates)
+    scene = _scene(groups, uses, pairs, population, strata, signals, config, without=np.zeros(0, np.int64))
     state = assess_all(scene, progress)
     rounds = [search(scene, state)]
     findings = [finding for _, finding in rounds[-1].findings]
     while rounds[-1].findings:
         taken = np.unique(np.concatenate([f.members for f in findings]))
-        scene = _scene(groups, uses, pairs, population, with_groups(strata, [taken]), config, without=taken)
+        scene = _scene(groups, uses, pairs, population, with_groups(strata, [taken]), signals, config, without=taken)
         state = without_members(scene, state, rounds[-1], taken)
         rounds.append(search(scene, state))
         findings += [finding for _, finding in rounds[-1].findings]
     last = rounds[-1]
-    findings = [_with_small_templates(f, groups, uses, population, config) for f in findings]
+    findings = [_with_small_templates(f, uses, pairs, population, config) for f in findings]
     explained_away = [s for s in last.below if s.assessment.p_value > config.listed_p]
     # Where nothing alerts: what would alert whatever the others are.
     alert_p = max([last.max_p, *(f.suspect.assessment.p_value for f in findings)])
@@ -71,7 +72,7 @@ def score_campaigns(
             *_explained(explained_away, [*findings, *last.watched]),
         ],
         uses.requests, uses.templates,
-        population, requests, config, template_signals(vectors, templates),
+        population, requests, config, signals,
         Recogniser(known, requests, templates, config, store),
         alert_p=alert_p or config.false_discovery_rate / max(len(groups), 1),
         counts={
@@ -88,6 +89,7 @@ def _scene(
     pairs: TemplateOwners,
     population: Population,
     strata: Strata,
+    signals: Mapping[int, list[Signal]],
     config: ScoreConfig,
     *,
     without: Ints,
@@ -99,7 +101,8 @@ def _scene(
     chosen = widespread[pairs.templates] & ~np.isin(pairs.owners, without)
     reference = use_reference(population, pairs.owners[chosen], counts[chosen], config.activity_bins)
     instruments = make_instruments(population, strata, reference, config)
-    return Scene(groups, uses, setting(population, strata, config.draws, config.seed), instruments, config)
+    shared = setting(population, strata, config.draws, config.seed)
+    return Scene(groups, uses, shared, instruments, frozenset(signals), config)
 
 
 def _candidates(uses: TemplateUses, pairs: TemplateOwners, population: Population, config: ScoreConfig) -> list[Ints]:
@@ -109,23 +112,26 @@ def _candidates(uses: TemplateUses, pairs: TemplateOwners, population: Populatio
 
 
 def _with_small_templates(
-    finding: Finding, groups: list[Ints], uses: TemplateUses, population: Population, config: ScoreConfig
+    finding: Finding, uses: TemplateUses, pairs: TemplateOwners, population: Population, config: ScoreConfig
 ) -> Finding:
-    """The finding with the templates that (nearly) only its members use and that bring requests of their own."""
+    """The finding with the templates that (nearly) only its members use and that bring requests of their own.
+
+    They may have fewer owners than a candidate needs: of a wrapper composed afresh from a grammar, or reworded for
+    every request, some parts come seldom.
+    """
     member = np.zeros(population.owners, bool)
     member[finding.members] = True
     have = np.zeros(len(population.request_owner), bool)
     have[uses.of_all(finding.templates)] = True
+    owners = np.diff(pairs.bounds)
+    own = np.bincount(pairs.templates, member[pairs.owners], len(owners))
+    likely = (own >= config.attach_share * owners) & (owners > 0) & (uses.words >= config.min_words)
     more = []
-    for group in groups:
-        if np.isin(group, finding.templates).any():
-            continue
-        for template in group:
-            used = uses.of(int(template))
-            owners = np.unique(population.request_owner[used])
-            mine = used[member[population.request_owner[used]]]
-            if member[owners].mean() >= config.attach_share and (~have[mine]).mean() >= config.attach_new_share:
-                more.append(int(template))
+    for template in np.setdiff1d(np.flatnonzero(likely), finding.templates):
+        used = uses.of(int(template))
+        mine = used[member[population.request_owner[used]]]
+        if (~have[mine]).mean() >= config.attach_new_share:
+            more.append(int(template))
     return replace(finding, templates=np.unique(np.concatenate([finding.templates, np.array(more, np.int64)])))
 
 
@@ -134,8 +140,8 @@ def _published(findings: list[Finding], *, alert: bool) -> list[ScoredCampaign]:
 
 
 def _explained(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
-    """Suspects that a benign hypothesis explains, clearest first, without those whose members are mostly a finding's or
-    another one's."""
+    """Suspects that a benign hypothesis explains, or of which one family speaks, clearest first, without those whose
+    members are mostly those of a finding or of another one."""
     taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
     out = []
     for suspect in sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))):

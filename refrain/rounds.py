@@ -33,11 +33,18 @@ class Scene:
     uses: TemplateUses
     setting: Setting
     instruments: Instruments
+    tagged: frozenset[int]  # templates with high-signal content
     config: ScoreConfig
 
     def system(self, place: int) -> bool:
         """Whether the candidate's template stands in the system prompt."""
         return bool(self.uses.system[self.groups[place][0]])
+
+    def worth_reading(self, place: int, verdict: Assessment) -> bool:
+        """Whether one family speaks clearly of a candidate with high-signal content: it alerts never, and a person can
+        tell a public template from a wrapper of somebody's."""
+        speaks = min(verdict.families.values(), default=1.0) <= self.config.watch_p
+        return speaks and not self.tagged.isdisjoint(self.groups[place].tolist())
 
 
 Assessed = tuple[Candidate, Assessment]
@@ -156,7 +163,8 @@ def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _suspects(scene: Scene, state: State) -> dict[int, Suspect]:
-    """Candidates with a signal that are no findings yet, those that benign hypotheses explain included, by place.
+    """Candidates with a signal that are no findings yet, by place: those that benign hypotheses explain, and those with
+    one family's evidence and high-signal content, are among them.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
     """
@@ -172,7 +180,7 @@ def _suspects(scene: Scene, state: State) -> dict[int, Suspect]:
         strong = q_values[place] <= config.false_discovery_rate or verdict.raw <= config.watch_p
         if strong:
             np.maximum.at(most, own.owners, own.counts)
-        if strong or verdict.p_value <= config.listed_p:
+        if strong or verdict.p_value <= config.listed_p or scene.worth_reading(place, verdict):
             chosen.append(place)
     out = {}
     for place in chosen:

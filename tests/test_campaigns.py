@@ -256,6 +256,20 @@ def test_prompt_account_and_time_alone_are_enough(tmp_path: Path) -> None:
     assert off["card"] == "the log has no payment method"
 
 
+def test_one_familys_evidence_is_listed_where_the_content_is_worth_a_look(tmp_path: Path) -> None:
+    """Two templates that a dozen people each use a lot, who are people in all else; the first is near a probe."""
+    rng = np.random.default_rng(6)
+    log = [r for n in range(330) for r in person(f"person-{n}", rng)]
+    for name, wrapper in (("one", FIRST), ("two", SECOND)):
+        for n in range(12):
+            log += [replace(r, segments=(*r.segments, ("user", wrapper))) for r in person(f"{name}-{n}", rng)]
+    found = scored(tmp_path, log)
+    listed = [[found.templates[t] for t in row["templates"]] for row in found.table("campaigns")]
+    assert found.alerts() == {}
+    assert [FIRST] in listed
+    assert [SECOND] not in listed
+
+
 def test_members_of_findings_are_no_controls_of_other_pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Among a hundred and fifty machines of one pool, six that share no card are as busy and as sleepless as most."""
     rng = np.random.default_rng(3)
