@@ -72,19 +72,24 @@ class Round:
 
 
 def assess_all(scene: Scene, progress: Progress) -> State:
-    """Every candidate assessed: with few draws first, with all where there is any sign."""
-    quick = replace(scene.setting, draws=scene.config.screening_draws)
+    """Every candidate assessed."""
     out: list[Assessed | None] = []
     with progress.task("candidates", len(scene.groups)) as advance:
         for place, group in enumerate(scene.groups):
             own = candidate(scene.uses.of_all(group), scene.setting.population)
-            system = scene.system(place)
-            verdict = assess(own, quick, scene.instruments, system=system, closely=False)
-            if min(verdict.raw, verdict.p_value) <= scene.config.screening_p:
-                verdict = assess(own, scene.setting, scene.instruments, system=system)
-            out.append((own, verdict))
+            out.append((own, _assess(scene, place, own)))
             advance(1)
     return State(out)
+
+
+def _assess(scene: Scene, place: int, own: Candidate) -> Assessment:
+    """A candidate's assessment: with few draws first, with all where there is any sign."""
+    quick = replace(scene.setting, draws=scene.config.screening_draws)
+    system = scene.system(place)
+    first = assess(own, quick, scene.instruments, system=system, closely=False)
+    if min(first.raw, first.p_value) > scene.config.screening_p:
+        return first
+    return assess(own, scene.setting, scene.instruments, system=system)
 
 
 def search(scene: Scene, state: State) -> Round:
@@ -137,7 +142,7 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints) -> St
         if len(own.owners) < scene.config.min_owners:
             assessed[place] = None
         else:
-            assessed[place] = own, assess(own, scene.setting, scene.instruments, system=scene.system(place))
+            assessed[place] = own, _assess(scene, place, own)
     return State(assessed, done)
 
 
