@@ -56,12 +56,8 @@ def benign_hypotheses(
 ) -> list[Hypothesis]:
     """All hypotheses with their verdicts. `system` says whether the template stands in the system prompt."""
 
-    def quiet(*keys: str) -> bool:
-        return all(_p(results, key) > rule.silent_p for key in keys)
-
-    def unrefuted(*keys: str) -> bool:
-        # What hardly speaks stays evidence beside the hypothesis; it does not give back all that this explains.
-        return all(_p(results, key) > rule.refuting_p for key in keys)
+    def above(level: float, *keys: str) -> bool:
+        return all(_p(results, key) > level for key in keys)
 
     users = candidate.owners
     population = setting.population
@@ -71,10 +67,12 @@ def benign_hypotheses(
     hours = float(concentration(population.hours[candidate.requests])) if len(candidate.requests) > 1 else 0.0
     once = float((candidate.counts == 1).mean())
     busiest = float(np.sort(candidate.counts)[::-1][: rule.few_owners].sum() / candidate.counts.sum())
-    human = unrefuted("time_rhythm", "time_minutes")
-    own = unrefuted("identity_card", "identity_network", "identity_addresses")
-    product = client >= rule.client_share and human and own
-    place = network >= rule.place_share and hours >= rule.place_concentration and human and unrefuted("identity_card")
+    # What hardly speaks stays evidence beside the hypothesis; it does not give back all that this explains.
+    human = above(rule.refuting_p, "time_rhythm", "time_minutes")
+    own_cards = above(rule.refuting_p, "identity_card")
+    own_networks = above(rule.refuting_p, "identity_network", "identity_addresses")
+    product = client >= rule.client_share and human and own_cards and own_networks
+    place = network >= rule.place_share and hours >= rule.place_concentration and human and own_cards
     alone = float((candidate.counts >= population.activity[users]).mean())
     # With cards and networks, one customer's accounts are one owner; without, nothing else tells its keys from a pool.
     untold = not (population.card.present and population.network.present)
@@ -137,7 +135,7 @@ def benign_hypotheses(
         ),
         Hypothesis(
             "popular template",
-            quiet(*(k for k in results if k.startswith(("identity_", "time_")))),
+            above(rule.silent_p, *(k for k in results if k.startswith(("identity_", "time_")))),
             ("use_repetition", "use_dedication"),
             "in who they are and when they send, the users look like anybody",
         ),

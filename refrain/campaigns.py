@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refrain.artifacts import Store
 from refrain.assessment import make_instruments
@@ -22,9 +22,9 @@ from refrain.peeling import Finding, Suspect
 from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
-from refrain.rounds import Scene, assess_all, search, without_members
+from refrain.rounds import Scene, assess_all, search, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign
-from refrain.signals import Signal, template_signals
+from refrain.signals import template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
 
@@ -47,33 +47,45 @@ def score_campaigns(
     uses = read_uses(templates)
     pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
     strata = stratify(population, config.activity_bins, config.stratum_owners)
-    groups = _candidates(uses, pairs, population, config)
+    eligible = (uses.words >= config.min_words) & (np.diff(pairs.bounds) >= config.min_owners)
+    rule = JoinRule(config.join_jaccard, config.join_p, config.join_owners)
+    groups = join_templates(pairs, np.flatnonzero(eligible), population.activity, rule)
     signals = template_signals(vectors, templates)
-    scene = _scene(groups, uses, pairs, population, strata, signals, config, without=np.zeros(0, np.int64))
+    owners, counts = _pairs_of(eligible, uses, pairs, population)
+
+    def scene_in(strata: Strata, kept: NDArray[np.bool_]) -> Scene:
+        """What candidates are assessed with in these strata; the kept pairs are the reference of use."""
+        reference = use_reference(population, owners[kept], counts[kept], config.activity_bins)
+        instruments = make_instruments(population, strata, reference, config)
+        shared = setting(population, strata, config.draws, config.seed)
+        return Scene(groups, uses, shared, instruments, frozenset(signals), config)
+
+    scene = scene_in(strata, np.ones(len(owners), bool))
     state = assess_all(scene, progress)
     rounds = [search(scene, state)]
-    findings = [finding for _, finding in rounds[-1].findings]
+    findings = list(rounds[-1].findings)
     while rounds[-1].findings:
         taken = np.unique(np.concatenate([f.members for f in findings]))
-        scene = _scene(groups, uses, pairs, population, with_groups(strata, [taken]), signals, config, without=taken)
+        scene = scene_in(with_groups(strata, [taken]), ~np.isin(owners, taken))
         state = without_members(scene, state, rounds[-1], taken)
         rounds.append(search(scene, state))
-        findings += [finding for _, finding in rounds[-1].findings]
+        findings += rounds[-1].findings
     last = rounds[-1]
+    watched = weaker_findings(scene, last, findings)
     findings = [_with_small_templates(f, uses, pairs, population, config) for f in findings]
     explained_away = [s for s in last.below if s.assessment.p_value > config.listed_p]
-    # Where nothing alerts: what would alert whatever the others are.
     alert_p = max([last.max_p, *(f.suspect.assessment.p_value for f in findings)])
     return write_campaigns(
         out,
         [
             *_published(findings, alert=True),
-            *_published(last.watched, alert=False),
-            *_explained(explained_away, [*findings, *last.watched]),
+            *_published(watched, alert=False),
+            *_explained(explained_away, [*findings, *watched]),
         ],
         uses.requests, uses.templates,
         population, requests, config, signals,
         Recogniser(known, requests, templates, config, store),
+        # Where nothing alerts: what would alert whatever the others are.
         alert_p=alert_p or config.false_discovery_rate / max(len(groups), 1),
         counts={
             "candidates": len(groups),
@@ -83,32 +95,14 @@ def score_campaigns(
     )  # fmt: skip
 
 
-def _scene(
-    groups: list[Ints],
-    uses: TemplateUses,
-    pairs: TemplateOwners,
-    population: Population,
-    strata: Strata,
-    signals: Mapping[int, list[Signal]],
-    config: ScoreConfig,
-    *,
-    without: Ints,
-) -> Scene:
-    """What candidates are assessed with; some owners are left out of the reference of use."""
+def _pairs_of(
+    chosen: NDArray[np.bool_], uses: TemplateUses, pairs: TemplateOwners, population: Population
+) -> tuple[Ints, Ints]:
+    """Of all pairs (template, owner) of the chosen templates, the owner and its number of requests."""
     keys = uses.templates * max(population.owners, 1) + population.request_owner[uses.requests]
     _, counts = np.unique(keys, return_counts=True)
-    widespread = (np.diff(pairs.bounds) >= config.min_owners) & (uses.words >= config.min_words)
-    chosen = widespread[pairs.templates] & ~np.isin(pairs.owners, without)
-    reference = use_reference(population, pairs.owners[chosen], counts[chosen], config.activity_bins)
-    instruments = make_instruments(population, strata, reference, config)
-    shared = setting(population, strata, config.draws, config.seed)
-    return Scene(groups, uses, shared, instruments, frozenset(signals), config)
-
-
-def _candidates(uses: TemplateUses, pairs: TemplateOwners, population: Population, config: ScoreConfig) -> list[Ints]:
-    eligible = np.flatnonzero((uses.words >= config.min_words) & (np.diff(pairs.bounds) >= config.min_owners))
-    rule = JoinRule(config.join_jaccard, config.join_p, config.join_owners)
-    return join_templates(pairs, eligible, population.activity, rule)
+    of_chosen = chosen[pairs.templates]
+    return pairs.owners[of_chosen], counts[of_chosen]
 
 
 def _with_small_templates(

@@ -6,7 +6,7 @@ mostly members of other campaigns, and among these a pool looks ordinary.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,20 +52,27 @@ Assessed = tuple[Candidate, Assessment]
 
 @dataclass(frozen=True)
 class State:
-    """The candidates between rounds: users and assessment of each, None where too few users are left, and the places
-    of those that are findings already."""
+    """The candidates between rounds: users and assessment of each, None where too few users are left, and the first
+    templates of those that are findings already."""
 
     assessed: list[Assessed | None]
     done: frozenset[int] = frozenset()
 
+    def open(self, scene: Scene) -> Iterator[tuple[int, Candidate, Assessment]]:
+        """Place, users and assessment of the candidates that are no findings yet."""
+        for place, item in enumerate(self.assessed):
+            if item is not None and int(scene.groups[place][0]) not in self.done:
+                yield place, *item
+
 
 @dataclass(frozen=True)
 class Round:
-    """What a round left: findings by place, what is listed below them, and the largest p-value that alerts."""
+    """What a round left: findings, suspects below the alert, the setting in which the users of benign groups are
+    matched with one another, and the largest p-value that alerts."""
 
-    findings: list[tuple[int, Finding]]
-    watched: list[Finding]
+    findings: list[Finding]
     below: list[Suspect]
+    matched: Setting
     max_p: float
     explained_by_groups: int
     explained_by_others: int
@@ -94,31 +101,37 @@ def _assess(scene: Scene, place: int, own: Candidate) -> Assessment:
 
 def search(scene: Scene, state: State) -> Round:
     """The findings among the candidates that are none yet; those that are count among the selected."""
-    config, population = scene.config, scene.setting.population
+    config = scene.config
     suspects = _suspects(scene, state)
-    place_of = {int(suspect.templates[0]): place for place, suspect in suspects.items()}
-    alerting = [s for s in suspects.values() if s.q_value <= config.false_discovery_rate]
-    max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
-    below = [s for s in suspects.values() if s.q_value > config.false_discovery_rate]
+    alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
+    below = [s for s in suspects if s.q_value > config.false_discovery_rate]
     matched = _matched_by_benign_groups(scene.setting, below, config)
+    max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
+    findings, explained, by_groups = _peeled(scene, alerting, matched, max_p)
+    return Round(findings, below, matched, max_p, by_groups, len(explained))
+
+
+def weaker_findings(scene: Scene, last: Round, findings: list[Finding]) -> list[Finding]:
+    """What falls short of an alert in the last round, as findings are: beside those of all rounds."""
+    weak = [s for s in last.below if s.assessment.p_value <= scene.config.listed_p]
+    return _peeled(scene, weak, last.matched, scene.config.listed_p, findings)[0]
+
+
+def _peeled(
+    scene: Scene, suspects: list[Suspect], matched: Setting, max_p: float, before: Sequence[Finding] = ()
+) -> tuple[list[Finding], list[Suspect], int]:
+    """Findings, the suspects that others' members explain, and how many it is that benign groups explain."""
+    config = scene.config
 
     def reassess(own: Candidate, templates: Ints) -> float:
         system = bool(scene.uses.system[templates[0]])
         return assess(own, matched, scene.instruments, system=system).p_value
 
-    lasting = [s for s in alerting if matched is scene.setting or reassess(s.candidate, s.templates) <= max_p]
-    findings, explained = peel(lasting, population, reassess, max_p, config.min_owners, config.min_members)
-    weak = [s for s in below if s.assessment.p_value <= config.listed_p]
-    weak = [s for s in weak if matched is scene.setting or reassess(s.candidate, s.templates) <= config.listed_p]
-    watched, _ = peel(weak, population, reassess, config.listed_p, config.min_owners, config.min_members, findings)
-    return Round(
-        [(place_of[int(f.templates[0])], f) for f in findings],
-        watched,
-        below,
-        max_p,
-        len(alerting) - len(lasting),
-        len(explained),
+    lasting = [s for s in suspects if matched is scene.setting or reassess(s.candidate, s.templates) <= max_p]
+    findings, explained = peel(
+        lasting, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before
     )
+    return findings, explained, len(suspects) - len(lasting)
 
 
 def without_members(scene: Scene, state: State, found: Round, taken: Ints) -> State:
@@ -128,22 +141,17 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints) -> St
     is a choice among the owners that are left.
     """
     population = scene.setting.population
-    done = state.done | {place for place, _ in found.findings}
+    left = State(list(state.assessed), state.done | {int(f.templates[0]) for f in found.findings})
     gone = np.zeros(population.owners, bool)
     gone[taken] = True
-    assessed = list(state.assessed)
-    for place, item in enumerate(state.assessed):
-        if item is None or place in done:
-            continue
-        if min(item[1].families.values(), default=1.0) > scene.config.false_discovery_rate:
+    for place, _, verdict in left.open(scene):
+        if min(verdict.families.values(), default=1.0) > scene.config.false_discovery_rate:
             continue
         rows = scene.uses.of_all(scene.groups[place])
         own = candidate(rows[~gone[population.request_owner[rows]]], population)
-        if len(own.owners) < scene.config.min_owners:
-            assessed[place] = None
-        else:
-            assessed[place] = own, _assess(scene, place, own)
-    return State(assessed, done)
+        enough = len(own.owners) >= scene.config.min_owners
+        left.assessed[place] = (own, _assess(scene, place, own)) if enough else None
+    return left
 
 
 def _matched_by_benign_groups(shared: Setting, below: list[Suspect], config: ScoreConfig) -> Setting:
@@ -167,40 +175,37 @@ def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([a.filter for a in verdicts]), np.array([a.p_value for a in verdicts])
 
 
-def _suspects(scene: Scene, state: State) -> dict[int, Suspect]:
-    """Candidates with a signal that are no findings yet, by place: those that benign hypotheses explain, and those with
-    one family's evidence and high-signal content, are among them.
+def _suspects(scene: Scene, state: State) -> list[Suspect]:
+    """Candidates with a signal that are no findings yet, in their order: those that benign hypotheses explain, and
+    those with one family's evidence and high-signal content, are among them.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
     """
     config = scene.config
     places = [place for place, item in enumerate(state.assessed) if item is not None]
     if not places:
-        return {}
+        return []
     q_values = dict(zip(places, adaptive_q_values(*_selection(state)).tolist(), strict=True))
-    left = {place: item for place, item in enumerate(state.assessed) if item is not None and place not in state.done}
     most = np.zeros(scene.setting.population.owners, np.int64)
     chosen = []
-    for place, (own, verdict) in left.items():
+    for place, own, verdict in state.open(scene):
         strong = q_values[place] <= config.false_discovery_rate or verdict.raw <= config.watch_p
         if strong:
             np.maximum.at(most, own.owners, own.counts)
         if strong or verdict.p_value <= config.listed_p or scene.worth_reading(place, verdict):
-            chosen.append(place)
-    out = {}
-    for place in chosen:
-        own, verdict = left[place]
-        leading = float((own.counts >= most[own.owners]).mean())
-        out[place] = Suspect(
+            chosen.append((place, own, verdict))
+    return [
+        Suspect(
             scene.groups[place],
             own,
             verdict,
             q_values[place],
             _membership(scene, own, verdict),
             config.member_posterior,
-            leading,
+            leading=float((own.counts >= most[own.owners]).mean()),
         )
-    return out
+        for place, own, verdict in chosen
+    ]
 
 
 def _membership(scene: Scene, own: Candidate, verdict: Assessment) -> Membership:

@@ -24,8 +24,8 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
     """How often the users send it, and as what share of their traffic."""
     bins = reference.bin_of_owner[candidate.owners]
     share = candidate.counts / setting.population.activity[candidate.owners]
-    counts = [_law_of_sorted(pool, COUNT_EDGES) for pool in reference.counts]
-    shares = [_law_of_sorted(pool, SHARE_EDGES) for pool in reference.shares]
+    counts = [_law(pool, COUNT_EDGES) for pool in reference.counts.values]
+    shares = [_law(pool, SHARE_EDGES) for pool in reference.shares.values]
     return [
         TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), np.array(counts)[bins], of_use=True),
         TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), np.array(shares)[bins], of_use=True),
@@ -33,16 +33,8 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
 
 
 def _law(values: Floats, edges: Floats) -> Floats:
-    """Shares of the bins, with one pseudo-count spread evenly."""
-    return _law_of_counts(np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1))
-
-
-def _law_of_sorted(values: Floats, edges: Floats) -> Floats:
-    """The same of sorted values, without a look at each."""
-    return _law_of_counts(np.diff(np.searchsorted(values, edges, "right"), prepend=0, append=len(values)))
-
-
-def _law_of_counts(seen: Ints) -> Floats:
+    """Shares of the bins of sorted values, with one pseudo-count spread evenly."""
+    seen = np.diff(np.searchsorted(values, edges, "right"), prepend=0, append=len(values))
     return np.asarray((seen + 1 / len(seen)) / (seen.sum() + 1))
 
 
@@ -79,7 +71,7 @@ def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: st
     own = _partners(trait, candidate.owners)
     sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
     drawn = np.concatenate([_partners(trait, row) for row in sets])
-    law = _law(drawn.astype(float), _PARTNER_EDGES)
+    law = _law(np.sort(drawn.astype(float)), _PARTNER_EDGES)
     has = np.diff(trait.bounds)[candidate.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
     return TraitTable(name, bins, np.tile(law, (len(bins), 1)), of_use=False)

@@ -47,22 +47,23 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
         reason = f"fewer than {2 * rule.min_owners} users have {rule.min_requests} requests"
         return switched_off(TIME, "succession", reason)
 
+    def windows(moment: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Where a last request is an end just before the moment, and where a first one is a beginning just after."""
+        return (moment - window, min(moment, end - window)), (max(moment, start + window), moment + window)
+
     def kinds(owners: Ints | slice, moment: int) -> list[NDArray[np.bool_]]:
         """Which owners ended just before the moment, and which began just after it."""
-        ended = (last[owners] >= moment - window) & (last[owners] < min(moment, end - window))
-        begun = (first[owners] >= max(moment, start + window)) & (first[owners] < moment + window)
-        return [ended, begun]
+        return [
+            (t[owners] >= low) & (t[owners] < high)
+            for t, (low, high) in zip((last, first), windows(moment), strict=True)
+        ]
 
     def moved(moment: int) -> list[Floats]:
         """(users,) the chance of either for traffic that is moved by whole days."""
-        return [
-            _chance_by_days(
-                last[users], first[users], last[users], (moment - window, min(moment, end - window)), start, end
-            ),
-            _chance_by_days(
-                first[users], first[users], last[users], (max(moment, start + window), moment + window), start, end
-            ),
-        ]
+        own_first, own_last = first[users], last[users]
+        lowest, highest = start // DAY_US - own_first // DAY_US, end // DAY_US - own_last // DAY_US
+        times = zip((own_last, own_first), windows(moment), strict=True)
+        return [_chance_by_days(t, window, lowest, highest) for t, window in times]
 
     best = (np.inf, 0, 0.0, 0)
     for moment in moments.tolist():
@@ -73,7 +74,8 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
                 for kind, by_days in zip(kinds(slice(None), moment), moved(moment), strict=True)
                 for rates in (_matched(kind, able, users, setting.strata), by_days)
             ]
-            best = min(best, (max(p for p, _ in tails), fewest, min(mean for _, mean in tails), moment))
+            largest, mean = max(tails)
+            best = min(best, (largest, fewest, mean, moment))
     p, fewest, expected, moment = best
     if not fewest:
         return TestResult(TIME, "succession", 0.0, 0.0, 1.0, "no users begin where others fall silent")
@@ -81,7 +83,7 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
     return TestResult(
         TIME, "succession", float(fewest), expected, min(1.0, p * len(moments)),
         f"at least {fewest} users fell silent in the {rule.hours} hours before {when} UTC and as many began in those "
-        f"after it, of matched owners {expected:.1f}",
+        f"after it, where {expected:.1f} would do so by chance",
     )  # fmt: skip
 
 
@@ -92,10 +94,9 @@ def _matched(kind: NDArray[np.bool_], able: NDArray[np.bool_], users: Ints, stra
     return np.asarray((np.bincount(of[able & kind], minlength=strata.count) / np.maximum(many, 1))[of[users]])
 
 
-def _chance_by_days(times: Ints, first: Ints, last: Ints, window: tuple[int, int], start: int, end: int) -> Floats:
-    """(users,) the chance that a time of each user's traffic falls into the window [from, to), if the traffic, which
-    lasts from `first` to `last`, is moved by a number of days that leaves it on the log's days, each as likely."""
-    lowest, highest = start // DAY_US - first // DAY_US, end // DAY_US - last // DAY_US
+def _chance_by_days(times: Ints, window: tuple[int, int], lowest: Ints, highest: Ints) -> Floats:
+    """(users,) the chance that a time of each falls into the window [from, to) when it is moved by a number of days
+    from `lowest` to `highest`, each as likely."""
     smallest = np.maximum(-((times - window[0]) // DAY_US), lowest)  # the division rounds up: -(x // d) of negatives
     largest = np.minimum(-((times - window[1]) // DAY_US) - 1, highest)
     return np.asarray(np.maximum(largest - smallest + 1, 0) / (highest - lowest + 1))

@@ -20,22 +20,24 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Pools:
+    """What the pairs (owner, template) of the log show in one respect: sorted values by activity bin."""
+
+    values: tuple[Floats, ...]
+
+    @cached_property
+    def means(self) -> Floats:
+        """(bins,) the mean of each, 0 where the bin has none."""
+        return np.array([pool.mean() if len(pool) else 0.0 for pool in self.values])
+
+
+@dataclass(frozen=True)
 class UseReference:
-    """All pairs (owner, template) of the log: requests and share of the owner's traffic, sorted, by activity bin."""
+    """All pairs (owner, template) of the log: requests and share of the owner's traffic."""
 
     bin_of_owner: Ints
-    counts: tuple[Floats, ...]
-    shares: tuple[Floats, ...]
-
-    @cached_property
-    def mean_counts(self) -> Floats:
-        """(bins,) requests a pair, 0 where the bin has none."""
-        return np.array([pool.mean() if len(pool) else 0.0 for pool in self.counts])
-
-    @cached_property
-    def mean_shares(self) -> Floats:
-        """(bins,) share of the owner's traffic, likewise."""
-        return np.array([pool.mean() if len(pool) else 0.0 for pool in self.shares])
+    counts: Pools
+    shares: Pools
 
 
 def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bins: int) -> UseReference:
@@ -49,40 +51,37 @@ def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bi
         own = bin_of_owner[pair_owner] == number
         counts.append(np.sort(pair_count[own].astype(float)))
         shares.append(np.sort(share[own]))
-    return UseReference(bin_of_owner, tuple(counts), tuple(shares))
+    return UseReference(bin_of_owner, Pools(tuple(counts)), Pools(tuple(shares)))
 
 
 def repetition(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
     """Do the users send it more often than matched owners send other recurrent templates?"""
     values = candidate.counts.astype(float)
-    pools = reference.counts, reference.mean_counts
-    return _against(candidate, reference, pools, values, "repetition", "requests a user (mean)")
+    return _against(candidate, reference, reference.counts, values, "repetition", "requests a user (mean)")
 
 
 def dedication(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
     """Is it a larger share of the users' traffic than other recurrent templates are of matched owners' traffic?"""
     values = candidate.counts / setting.population.activity[candidate.owners]
-    pools = reference.shares, reference.mean_shares
-    return _against(candidate, reference, pools, values, "dedication", "share of a user's requests (mean)")
+    return _against(candidate, reference, reference.shares, values, "dedication", "share of a user's requests (mean)")
 
 
 def _against(
     candidate: Candidate,
     reference: UseReference,
-    pools_and_means: tuple[tuple[Floats, ...], Floats],
+    pools: Pools,
     values: Floats,
     name: str,
     noun: str,
 ) -> TestResult:
-    pools, means = pools_and_means
     bins = reference.bin_of_owner[candidate.owners]
-    known = np.array([len(pools[b]) > 0 for b in bins], bool)
+    known = np.array([len(pools.values[b]) > 0 for b in bins], bool)
     if not known.any():
         return switched_off(USE, name, "no other template recurs among owners this active")
-    ranked = [(pools[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
+    ranked = [(pools.values[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
     beyond = sum(middle_rank(pool, v) - 0.5 for pool, v in ranked)
     upper = np.array([upper_share(pool, v) for pool, v in ranked])
-    expected = float(means[bins[known]].mean())
+    expected = float(pools.means[bins[known]].mean())
     observed = float(values[known].mean())
     # Mid-ranks vary no more than uniforms.
     p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, len(ranked))), top_tail(upper)])
