@@ -15,7 +15,7 @@ from refrain.config import ScoreConfig
 from refrain.counting import Ints, slices
 from refrain.population import Population
 from refrain.recognition import KNOWN, Facts, Recogniser
-from refrain.scored_campaigns import Labels, ScoredCampaign, label_requests
+from refrain.scored_campaigns import Labels, ScoredCampaign
 from refrain.signals import Signal, campaign_signals
 from refrain.tables import column, write_columns
 from refrain.thresholds import write_decision
@@ -23,9 +23,8 @@ from refrain.thresholds import write_decision
 
 def write_campaigns(
     out: Path,
-    scored: list[ScoredCampaign],
-    use_requests: Ints,
-    use_templates: Ints,
+    ranked: list[ScoredCampaign],
+    labels: Labels,
     population: Population,
     requests: Path,
     config: ScoreConfig,
@@ -34,12 +33,11 @@ def write_campaigns(
     alert_p: float,
     counts: Mapping[str, int],
 ) -> dict[str, int]:
-    """The stage's counts; `out` then holds all tables. `alert_p` is the largest p-value that alerts."""
-    ranked = sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
+    """The stage's counts; `out` then holds all tables. `ranked` has the most evidence first, as the labels number it;
+    `alert_p` is the largest p-value that alerts."""
     request_account = _request_accounts(requests)
     account_owner = column(requests / "accounts.parquet", "owner_row")
-    labels = label_requests(ranked, use_requests, use_templates, population.request_owner)
-    # Labels go by evidence alone, so that what is known moves a campaign's number and no request.
+    # Labels went by evidence alone, so that what is known moves a campaign's number and no request.
     recognised = [recogniser.recognise(f) for f in _facts(ranked, labels, request_account, config)]
     scores = [item.score * found.factor for item, found in zip(ranked, recognised, strict=True)]
     order = sorted(range(len(ranked)), key=lambda n: (not ranked[n].alert, -scores[n], n))

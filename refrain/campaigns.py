@@ -22,8 +22,9 @@ from refrain.peeling import Finding, Suspect
 from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
+from refrain.rewordings import label_rewordings
 from refrain.rounds import Scene, assess_all, search, weaker_findings, without_members
-from refrain.scored_campaigns import ScoredCampaign
+from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
 from refrain.signals import template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
@@ -31,6 +32,7 @@ from refrain.template_uses import TemplateUses, read_uses
 def score_campaigns(
     requests: Path,
     vectors: Path,
+    neighbours: Path,
     templates: Path,
     out: Path,
     config: ScoreConfig,
@@ -75,15 +77,17 @@ def score_campaigns(
     findings = [_with_small_templates(f, uses, pairs, population, config) for f in findings]
     explained_away = [s for s in last.below if s.assessment.p_value > config.listed_p]
     alert_p = max([last.max_p, *(f.suspect.assessment.p_value for f in findings)])
-    return write_campaigns(
-        out,
+    ranked = ranking(
         [
             *_published(findings, alert=True),
             *_published(watched, alert=False),
             *_explained(explained_away, [*findings, *watched]),
-        ],
-        uses.requests, uses.templates,
-        population, requests, config, signals,
+        ]
+    )
+    labels = label_requests(ranked, uses.requests, uses.templates, population.request_owner)
+    labels = label_rewordings(labels, ranked, requests, neighbours, templates, population.request_owner, config)
+    return write_campaigns(
+        out, ranked, labels, population, requests, config, signals,
         Recogniser(known, requests, templates, config, store),
         # Where nothing alerts: what would alert whatever the others are.
         alert_p=alert_p or config.false_discovery_rate / max(len(groups), 1),

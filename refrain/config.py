@@ -248,6 +248,7 @@ class ScoreConfig:
     reason_weight: float
     attach_share: float
     attach_new_share: float
+    reworded_share: float
     known: ContentFolder
     known_shingle_words: int
     known_similarity: float

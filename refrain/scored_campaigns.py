@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,11 @@ class ScoredCampaign:
     def families(self, silent_p: float) -> list[str]:
         """The families that speak after what benign hypotheses explain, sorted."""
         return sorted(f for f, p in self.suspect.assessment.unexplained.items() if p <= silent_p)
+
+
+def ranking(scored: Iterable[ScoredCampaign]) -> list[ScoredCampaign]:
+    """The campaigns with the most evidence first, alerts before what is none."""
+    return sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
 
 
 _TIE_WEIGHT = 1e-2  # of the sum of family evidence beside the conjunction's: it orders equals and no more

@@ -41,7 +41,7 @@ INPUTS = {
     "index": ("requests", "vectors"),
     "cluster": ("requests", "neighbours"),
     "mine": ("requests", "clusters"),
-    "score": ("requests", "vectors", "templates"),
+    "score": ("requests", "vectors", "neighbours", "templates"),
     "export": ("requests", "clusters", "templates", "campaigns"),
 }
 """Verb to the nouns of the folders that it reads, in the order of its function's arguments."""
@@ -155,7 +155,14 @@ def mine(requests: Path, clusters: Path, config: Config, *, store: Store, progre
 
 
 def score(
-    requests: Path, vectors: Path, templates: Path, config: Config, *, store: Store, progress: Progress
+    requests: Path,
+    vectors: Path,
+    neighbours: Path,
+    templates: Path,
+    config: Config,
+    *,
+    store: Store,
+    progress: Progress,
 ) -> Result:
     """The folder of campaigns, their members and the evidence."""
     from refrain.known import own_lists, read_lists
@@ -167,10 +174,10 @@ def score(
         from refrain.campaigns import score_campaigns
 
         return score_campaigns(
-            requests, vectors, templates, out, config.score, store=store, progress=progress, known=known
+            requests, vectors, neighbours, templates, out, config.score, store=store, progress=progress, known=known
         )
 
-    inputs = _contents(requests, vectors, templates)
+    inputs = _contents(requests, vectors, neighbours, templates)
     return complete_stage("score", inputs, config.score, "refrain.campaigns", compute, store, known=known.digest)
 
 

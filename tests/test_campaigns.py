@@ -126,10 +126,13 @@ def scored(
         "measure": ["vector"],
     }
     pq.write_table(pa.table(near, schema=pa.schema(probes)), root / "vectors" / "probes.parquet")
+    (root / "neighbours").mkdir()
+    np.save(root / "neighbours" / "segment_rows.npy", np.zeros(0, np.int64))
+    np.save(root / "neighbours" / "indices.npy", np.zeros((0, 15), np.int64))
     out = root / "campaigns"
     out.mkdir()
     score_campaigns(
-        root / "requests", root / "vectors", root / "templates", out, config,
+        root / "requests", root / "vectors", root / "neighbours", root / "templates", out, config,
         store=Store(root / "store"), progress=NoProgress(), known=known,
     )  # fmt: skip
     return Scored(log, templates, out)
@@ -193,7 +196,9 @@ def test_every_campaign_shows_every_test_and_every_hypothesis(found: Scored) -> 
         assert holding == campaign["benign"]
 
 
-def check_labels(log_requests: int, uses: list[dict[str, Any]], owners: Sequence[int], folder: Path) -> None:
+def check_labels(
+    log_requests: int, uses: list[dict[str, Any]], owners: Sequence[int], folder: Path, *, reworded: bool = False
+) -> None:
     """The rule of docs/architecture.md, request by request: the best frame, which has the smallest number, among those
     of the highest-ranked campaign whose member the owner is, else among all."""
     read = {
@@ -214,7 +219,11 @@ def check_labels(log_requests: int, uses: list[dict[str, Any]], owners: Sequence
             if own and (campaign["campaign_id"], owners[row]) in members:
                 expected = (min(own), campaign["campaign_id"])
                 break
-        assert (label["template_id"], label["campaign_id"]) == expected
+        found = (label["template_id"], label["campaign_id"])
+        if expected[1] is None and found[1] is not None:
+            assert reworded  # tests/test_rewordings.py holds which
+            continue
+        assert found == expected
 
 
 def test_every_request_is_labelled_by_the_rule(found: Scored) -> None:
@@ -309,7 +318,13 @@ def test_the_campaigns_of_the_sample_are_found_and_labelled_by_the_rule(small_ru
     ]
     accounts = pq.read_table(run / "requests" / "accounts.parquet").to_pylist()
     uses = pq.read_table(run / "templates" / "request_templates.parquet").to_pylist()
-    check_labels(len(requests), uses, [accounts[r["account_row"]]["owner_row"] for r in requests], run / "campaigns")
+    check_labels(
+        len(requests),
+        uses,
+        [accounts[r["account_row"]]["owner_row"] for r in requests],
+        run / "campaigns",
+        reworded=True,
+    )
     truth = {t["request_id"]: t for t in pq.read_table(small_run.truth).to_pylist()}
     alerts = {
         c["campaign_id"] for c in pq.read_table(run / "campaigns" / "campaigns.parquet").to_pylist() if c["alert"]
