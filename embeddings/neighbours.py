@@ -1,4 +1,4 @@
-"""The stage `index`: each segment's nearest neighbours by cosine, exact for few segments, by an inverted file for many.
+"""The stage `index`: each segment's nearest neighbours by cosine, exact for few segments, guessed for many.
 
 Equal vectors enter the index once, as one vector with several members: left in, they would fill each other's places
 and leave it to chance which of them are found. Similarities are computed again for the pairs found, each from its two
@@ -8,14 +8,14 @@ vectors alone, so that a similarity is the same bits in both directions and ties
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embeddings.guessing import guess_neighbours, row_blocks
 from embeddings.shards import DIGEST_BYTES, Rows, as_digests
 from embeddings.vectors import open_vectors
 from refrain.artifacts import Store
@@ -37,7 +37,7 @@ class Neighbours:
 
     indices: Rows
     similarities: Floats
-    kind: str  # flat or ivf
+    kind: str  # flat or quantised
     parameters: dict[str, int]
 
 
@@ -63,7 +63,7 @@ def find_neighbours(
     opened = open_vectors(vectors, store)
     n = len(opened.segment_rows)
     with progress.task("finding neighbours", n) as advance:
-        found = nearest(opened.gather(np.arange(n)), config, advance)
+        found = nearest_of(n, opened.gather, config, advance)
     np.save(out / "segment_rows.npy", opened.segment_rows, allow_pickle=False)
     np.save(out / "indices.npy", found.indices, allow_pickle=False)
     np.save(out / "similarities.npy", found.similarities, allow_pickle=False)
@@ -77,40 +77,58 @@ def find_neighbours(
     }
 
 
-def nearest(vectors: Floats, config: IndexConfig, advance: Callable[[int], None] = lambda units: None) -> Neighbours:
-    """The `config.neighbours` nearest of each of the unit vectors (n, d), itself left out by its position.
+def nearest(vectors: Floats, config: IndexConfig) -> Neighbours:
+    """The `config.neighbours` nearest of each of the unit vectors (n, d); see `nearest_of`."""
+    return nearest_of(len(vectors), lambda rows: vectors[rows], config)
 
-    Exact below `config.exact_below` distinct vectors. StoreError where a vector is not of length 1 (zero, not finite):
-    it has no direction, so no cosine.
+
+def nearest_of(
+    n: int, gather: Callable[[Rows], Floats], config: IndexConfig, advance: Callable[[int], None] = lambda units: None
+) -> Neighbours:
+    """The `config.neighbours` nearest of each of n unit vectors, itself left out by its position.
+
+    `gather` gives the vectors (m, d) at some positions; in memory lie the distinct ones only. Exact below
+    `config.exact_below` of them. StoreError where a vector is not of length 1 (zero, not finite): it has no direction,
+    so no cosine.
     """
-    n, k = len(vectors), config.neighbours
+    k = config.neighbours
     if not n:
         return Neighbours(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "flat", {"distinct_vectors": 0})
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    bad = int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
-    if bad:
-        raise StoreError(f"{bad} vectors are not of length 1", hint="embed again: the vectors' store is damaged")
-    groups = group_equal(vectors)
-    distinct = np.ascontiguousarray(vectors[groups.first])
-    index, kind, parameters = _build(distinct, config)
+    groups = group_equal(_checked_blocks(n, gather, config.block_rows))
+    distinct = np.ascontiguousarray(gather(groups.first))
+    kind = "flat" if len(distinct) < config.exact_below else "quantised"
+    search = _exact if kind == "flat" else guess_neighbours
+    near, parameters = search(distinct, k + config.spare_neighbours, config, advance)
     wanted = k + 1  # the group that a vector belongs to is among its own candidates
     candidates = np.full((len(distinct), wanted), -1, dtype=np.int64)
     similarities = np.full((len(distinct), wanted), NO_SIMILARITY, dtype=np.float32)
-    fetched = min(len(distinct), wanted + config.spare_neighbours)
-    for start in range(0, len(distinct), config.block_rows):
-        block = np.arange(start, min(start + config.block_rows, len(distinct)))
-        near = index.search(distinct[block], fetched)[1].astype(np.int64)
-        near[near == block[:, None]] = -1
-        near = np.concatenate([block[:, None], near], axis=1)
-        values = np.einsum("id,ijd->ij", distinct[block], distinct[near])
-        candidates[block], similarities[block] = _expand(near, values, groups, wanted)
-        advance(int(groups.counts[block].sum()))
-    return Neighbours(*_without_self(candidates[groups.group], similarities[groups.group], k), kind, parameters)
+    for block in row_blocks(len(distinct), config.block_rows):
+        near_groups = np.concatenate([block[:, None], near[block]], axis=1)
+        values = np.einsum("id,ijd->ij", distinct[block], distinct[near_groups])
+        candidates[block], similarities[block] = _expand(near_groups, values, groups, wanted)
+    del distinct, near
+    advance(n - len(groups.starts))
+    found = _without_self(candidates[groups.group], similarities[groups.group], k)
+    return Neighbours(*found, kind, {"distinct_vectors": len(groups.starts), **parameters})
 
 
-def group_equal(vectors: Floats) -> Groups:
+def _checked_blocks(n: int, gather: Callable[[Rows], Floats], rows: int) -> Iterator[Floats]:
+    """The vectors in blocks; StoreError after the last where any is not of length 1."""
+    bad = 0
+    for block in row_blocks(n, rows):
+        vectors = gather(block)
+        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        bad += int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
+        yield vectors
+    if bad:
+        raise StoreError(f"{bad} vectors are not of length 1", hint="embed again: the vectors' store is damaged")
+
+
+def group_equal(blocks: Iterable[Floats]) -> Groups:
     """The groups of bitwise equal vectors, in the order of their smallest members."""
-    digests = as_digests([hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest() for row in vectors])
+    digests = as_digests(
+        [hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest() for block in blocks for row in block]
+    )
     _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -119,28 +137,23 @@ def group_equal(vectors: Floats) -> Groups:
     return Groups(np.argsort(group, kind="stable"), np.cumsum(counts) - counts, counts, group)
 
 
-def _build(distinct: Floats, config: IndexConfig) -> tuple[Any, str, dict[str, int]]:
+def _exact(
+    distinct: Floats, k: int, config: IndexConfig, advance: Callable[[int], None]
+) -> tuple[NDArray[np.int32], dict[str, int]]:
+    """What `guess_neighbours` gives, of an exhaustive search."""
     import faiss
 
-    n, dimension = distinct.shape
-    if n < config.exact_below:
-        flat = faiss.IndexFlatIP(dimension)
-        flat.add(distinct)
-        return flat, "flat", {"distinct_vectors": n}
-    cells = min(n, max(1, round(config.cells_per_root * n**0.5)))
-    # Half precision decides only which candidates are fetched; it halves the memory and takes 0.4 of the time.
-    index = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(dimension), dimension, cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    )
-    index.cp.seed = config.seed
-    index.cp.spherical = True
-    index.cp.min_points_per_centroid = 1  # faiss would warn on stderr; the sample's size is ours to choose
-    index.cp.max_points_per_centroid = config.training_rows_per_cell
-    sample = np.random.default_rng(config.seed).permutation(n)[: cells * config.training_rows_per_cell]
-    index.train(distinct[np.sort(sample)])
+    index = faiss.IndexFlatIP(distinct.shape[1])
     index.add(distinct)
-    index.nprobe = min(cells, config.probes)
-    return index, "ivf", {"distinct_vectors": n, "cells": cells, "probes": int(index.nprobe)}
+    out = np.full((len(distinct), k), -1, np.int32)
+    for block in row_blocks(len(distinct), config.block_rows):
+        found = index.search(distinct[block], min(k + 1, len(distinct)))[1]
+        found[found == block[:, None]] = -1
+        # Itself goes to the end, and out where it was among them.
+        found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)[:, :k]
+        out[block, : found.shape[1]] = found
+        advance(len(block))
+    return out, {}
 
 
 def _expand(near: Rows, values: Floats, groups: Groups, wanted: int) -> tuple[Rows, Floats]:

@@ -143,15 +143,18 @@ class IndexConfig:
     cells_per_root: float
     training_rows_per_cell: int
     probes: int
+    fetched: int
+    rounds: int
     spare_neighbours: int
     block_rows: int
     seed: int
 
     def __post_init__(self) -> None:
-        if min(self.neighbours, self.training_rows_per_cell, self.probes, self.block_rows) < 1:
-            raise ValueError("neighbours, training_rows_per_cell, probes and block_rows must be at least 1")
-        if self.cells_per_root <= 0 or self.spare_neighbours < 0:
-            raise ValueError("cells_per_root must be above 0 and spare_neighbours at least 0")
+        for name in ("neighbours", "training_rows_per_cell", "probes", "fetched", "block_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.cells_per_root <= 0 or min(self.spare_neighbours, self.rounds) < 0:
+            raise ValueError("cells_per_root must be above 0, spare_neighbours and rounds at least 0")
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,10 @@ def clumps() -> Floats:
     return unit(vectors)
 
 
-def test_the_inverted_file_finds_nearly_all(config: IndexConfig, clumps: Floats) -> None:
+def test_the_quantised_index_finds_nearly_all(config: IndexConfig, clumps: Floats) -> None:
     exact = nearest(clumps, config)
     found = nearest(clumps, replace(config, exact_below=1))
-    assert (exact.kind, found.kind) == ("flat", "ivf")
+    assert (exact.kind, found.kind) == ("flat", "quantised")
     shared = [len(set(a) & set(b)) for a, b in zip(exact.indices.tolist(), found.indices.tolist(), strict=True)]
     assert np.mean(shared) / config.neighbours >= 0.95
     assert not (found.indices == np.arange(len(clumps))[:, None]).any()
