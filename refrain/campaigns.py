@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.artifacts import Store
+from refrain.assessing import Scene
 from refrain.assessment import make_instruments
 from refrain.campaign_tables import write_campaigns
 from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
@@ -23,7 +24,7 @@ from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
 from refrain.rewordings import label_rewordings
-from refrain.rounds import Scene, assess_all, search, weaker_findings, without_members
+from refrain.rounds import assess_all, search, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
 from refrain.signals import template_signals
 from refrain.template_uses import TemplateUses, read_uses
@@ -69,7 +70,7 @@ def score_campaigns(
     while rounds[-1].findings:
         taken = np.unique(np.concatenate([f.members for f in findings]))
         scene = scene_in(with_groups(strata, [taken]), ~np.isin(owners, taken))
-        state = without_members(scene, state, rounds[-1], taken)
+        state = without_members(scene, state, rounds[-1], taken, progress)
         rounds.append(search(scene, state))
         findings += rounds[-1].findings
     last = rounds[-1]

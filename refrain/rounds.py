@@ -7,47 +7,22 @@ mostly members of other campaigns, and among these a pool looks ordinary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refrain import traits
-from refrain.assessment import Assessment, Instruments, assess
+from refrain.assessing import Assessed, Scene, assess_places
+from refrain.assessment import Assessment, assess
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
 from refrain.coordination.controls import with_groups
-from refrain.coordination.results import Candidate, Setting, candidate, setting
+from refrain.coordination.results import Candidate, Setting, setting
 from refrain.counting import Ints
 from refrain.members import Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
-from refrain.template_uses import TemplateUses
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What all candidates are assessed with: their templates, the uses, the controls, the instruments, the rules."""
-
-    groups: list[Ints]
-    uses: TemplateUses
-    setting: Setting
-    instruments: Instruments
-    tagged: frozenset[int]  # templates with high-signal content
-    config: ScoreConfig
-
-    def system(self, place: int) -> bool:
-        """Whether the candidate's template stands in the system prompt."""
-        return bool(self.uses.system[self.groups[place][0]])
-
-    def worth_reading(self, place: int, verdict: Assessment) -> bool:
-        """Whether one family speaks clearly of a candidate with high-signal content: it alerts never, and a person can
-        tell a public template from a wrapper of somebody's."""
-        speaks = min(verdict.families.values(), default=1.0) <= self.config.watch_p
-        return speaks and not self.tagged.isdisjoint(self.groups[place].tolist())
-
-
-Assessed = tuple[Candidate, Assessment]
 
 
 @dataclass(frozen=True)
@@ -80,23 +55,8 @@ class Round:
 
 def assess_all(scene: Scene, progress: Progress) -> State:
     """Every candidate assessed."""
-    out: list[Assessed | None] = []
-    with progress.task("candidates", len(scene.groups)) as advance:
-        for place, group in enumerate(scene.groups):
-            own = candidate(scene.uses.of_all(group), scene.setting.population)
-            out.append((own, _assess(scene, place, own)))
-            advance(1)
-    return State(out)
-
-
-def _assess(scene: Scene, place: int, own: Candidate) -> Assessment:
-    """A candidate's assessment: with few draws first, with all where there is any sign."""
-    quick = replace(scene.setting, draws=scene.config.screening_draws)
-    system = scene.system(place)
-    first = assess(own, quick, scene.instruments, system=system, closely=False)
-    if min(first.raw, first.p_value) > scene.config.screening_p:
-        return first
-    return assess(own, scene.setting, scene.instruments, system=system)
+    nobody = np.zeros(scene.setting.population.owners, bool)
+    return State([item for _, item in assess_places(scene, range(len(scene.groups)), nobody, progress)])
 
 
 def search(scene: Scene, state: State) -> Round:
@@ -134,23 +94,22 @@ def _peeled(
     return findings, explained, len(suspects) - len(lasting)
 
 
-def without_members(scene: Scene, state: State, found: Round, taken: Ints) -> State:
-    """The candidates, those that show one family's evidence tested again without the owners `taken`.
+def without_members(scene: Scene, state: State, found: Round, taken: Ints, progress: Progress) -> State:
+    """The candidates without the taken owners, members of findings.
 
-    `scene` has controls and instruments without them. Given who was taken for other templates' sake, who uses this one
-    is a choice among the owners that are left.
+    Those without one family's evidence keep what they have. Given who was taken for other templates' sake, a template's
+    use is a choice among the owners that are left.
     """
-    population = scene.setting.population
     left = State(list(state.assessed), state.done | {int(f.templates[0]) for f in found.findings})
-    gone = np.zeros(population.owners, bool)
+    gone = np.zeros(scene.setting.population.owners, bool)
     gone[taken] = True
-    for place, _, verdict in left.open(scene):
-        if min(verdict.families.values(), default=1.0) > scene.config.false_discovery_rate:
-            continue
-        rows = scene.uses.of_all(scene.groups[place])
-        own = candidate(rows[~gone[population.request_owner[rows]]], population)
-        enough = len(own.owners) >= scene.config.min_owners
-        left.assessed[place] = (own, _assess(scene, place, own)) if enough else None
+    speaking = [
+        place
+        for place, _, verdict in left.open(scene)
+        if min(verdict.families.values(), default=1.0) <= scene.config.false_discovery_rate
+    ]
+    for place, item in assess_places(scene, speaking, gone, progress):
+        left.assessed[place] = item
     return left
 
 

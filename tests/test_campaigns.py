@@ -14,14 +14,15 @@ import pytest
 from conftest import SmallRun
 from tables import START, Log, Request, Template, log_of, write_requests, write_templates
 
-from refrain import campaigns
+from refrain import assessing, campaigns
 from refrain.artifacts import Store
+from refrain.assessing import Scene
 from refrain.campaigns import score_campaigns
 from refrain.config import ScoreConfig
 from refrain.counting import Ints
 from refrain.known import NOTHING_KNOWN, KnownLists
-from refrain.progress import NoProgress
-from refrain.rounds import Round, Scene, State
+from refrain.progress import NoProgress, Progress
+from refrain.rounds import Round, State
 from refrain.settings import load_settings
 
 CONFIG = load_settings().config.score
@@ -240,6 +241,13 @@ def test_the_same_log_gives_the_same_bytes(found: Scored, tmp_path: Path) -> Non
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
 
 
+def test_further_cores_give_the_same_bytes(found: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assessing, "_ALONE_BELOW", 1)
+    again = scored(tmp_path, planted())
+    for path in sorted(found.folder.iterdir()):
+        assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
+
+
 def test_other_names_for_the_accounts_give_the_same_campaigns(found: Scored, tmp_path: Path) -> None:
     """Rows are numbered by names, so that other names are a permutation of all rows of accounts and owners."""
     names = sorted({r.account_id for r in planted()})
@@ -287,7 +295,7 @@ def test_members_of_findings_are_no_controls_of_other_pools(tmp_path: Path, monk
     log += [r for n in range(6) for r in member(f"second-{n}", [SECOND], 10**9, rng)]
     assert set(scored(tmp_path / "rounds", log).alerts()) == {(FIRST,), (SECOND,)}
 
-    def once(scene: Scene, state: State, found: Round, taken: Ints) -> State:
+    def once(scene: Scene, state: State, found: Round, taken: Ints, progress: Progress) -> State:
         return State([None] * len(state.assessed))
 
     monkeypatch.setattr(campaigns, "without_members", once)

@@ -20,7 +20,8 @@ def vectors() -> NDArray[np.float32]:
     """3,000 vectors near a surface of few dimensions, as texts' are."""
     rng = np.random.default_rng(4)
     flat = rng.normal(size=(3000, 6)) @ rng.normal(size=(6, 48)) + rng.normal(scale=0.2, size=(3000, 48))
-    return (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
+    found: NDArray[np.float32] = (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 def recall(found: NDArray[np.int32], vectors: NDArray[np.float32]) -> float:

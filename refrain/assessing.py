@@ -1,0 +1,107 @@
+"""Assessing many candidates, on all cores where they are many.
+
+Every candidate's assessment follows from the candidate and what all share, so who computes it changes no bit. Workers
+are joblib's (loky): they are started without a second look at the caller's main module, and read the arrays that all
+share from one memory map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refrain.assessment import Assessment, Instruments, assess
+from refrain.config import ScoreConfig
+from refrain.coordination.results import Candidate, Setting, candidate
+from refrain.counting import Ints
+from refrain.progress import Progress
+from refrain.template_uses import TemplateUses
+
+_ALONE_BELOW = 4000  # candidates that one core assesses sooner than further ones are started
+_PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all candidates are assessed with: their templates, the uses, the controls, the instruments, the rules."""
+
+    groups: list[Ints]
+    uses: TemplateUses
+    setting: Setting
+    instruments: Instruments
+    tagged: frozenset[int]  # templates with high-signal content
+    config: ScoreConfig
+
+    def system(self, place: int) -> bool:
+        """Whether the candidate's template stands in the system prompt."""
+        return bool(self.uses.system[self.groups[place][0]])
+
+    def worth_reading(self, place: int, verdict: Assessment) -> bool:
+        """Whether one family speaks clearly of a candidate with high-signal content: it alerts never, and a person can
+        tell a public template from a wrapper of somebody's."""
+        speaks = min(verdict.families.values(), default=1.0) <= self.config.watch_p
+        return speaks and not self.tagged.isdisjoint(self.groups[place].tolist())
+
+
+Assessed = tuple[Candidate, Assessment]
+
+
+def assess_places(
+    scene: Scene, places: Sequence[int], gone: NDArray[np.bool_], progress: Progress
+) -> Iterator[tuple[int, Assessed | None]]:
+    """The candidates at some places without the owners that are gone (owners,), in their order; None where fewer than
+    `score.min_owners` are left."""
+    with progress.task("candidates", len(places)) as advance:
+        for part, found in _parts(scene, places, gone):
+            for place, item in zip(part, found, strict=True):
+                yield place, item
+                advance(1)
+
+
+def _parts(
+    scene: Scene, places: Sequence[int], gone: NDArray[np.bool_]
+) -> Iterator[tuple[Sequence[int], list[Assessed | None]]]:
+    if len(places) < _ALONE_BELOW:
+        for place in places:
+            yield [place], _assess_some(scene, [place], gone)
+        return
+    import joblib
+
+    workers = joblib.cpu_count()
+    size = -(-len(places) // (workers * _PARTS))
+    parts = [places[start : start + size] for start in range(0, len(places), size)]
+    work = (joblib.delayed(_assess_some)(_only(scene, part), range(len(part)), gone) for part in parts)
+    yield from zip(parts, _run(joblib.Parallel(workers, return_as="generator"), work), strict=True)
+
+
+def _run(pool: Any, work: Iterator[Any]) -> Iterator[list[Assessed | None]]:
+    yield from pool(work)
+
+
+def _only(scene: Scene, places: Sequence[int]) -> Scene:
+    """The scene with some of its candidates."""
+    return replace(scene, groups=[scene.groups[place] for place in places])
+
+
+def _assess_some(scene: Scene, places: Sequence[int], gone: NDArray[np.bool_]) -> list[Assessed | None]:
+    out: list[Assessed | None] = []
+    for place in places:
+        rows = scene.uses.of_all(scene.groups[place])
+        own = candidate(rows[~gone[scene.setting.population.request_owner[rows]]], scene.setting.population)
+        enough = len(own.owners) >= scene.config.min_owners
+        out.append((own, _assess(scene, place, own)) if enough else None)
+    return out
+
+
+def _assess(scene: Scene, place: int, own: Candidate) -> Assessment:
+    """A candidate's assessment: with few draws first, with all where there is any sign."""
+    quick = replace(scene.setting, draws=scene.config.screening_draws)
+    system = scene.system(place)
+    first = assess(own, quick, scene.instruments, system=system, closely=False)
+    if min(first.raw, first.p_value) > scene.config.screening_p:
+        return first
+    return assess(own, scene.setting, scene.instruments, system=system)
