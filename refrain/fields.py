@@ -7,17 +7,16 @@ some form and flagged, so that odd values are never a way out of the log.
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from refrain.records import Missing
+from refrain.batches import Missing
 from refrain.text import repair
 
 _EXACT = 2**53  # floats from here on no longer tell neighbouring integers apart
 _LARGEST_COUNT = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A text of bounded length (None where there is none), and what was done to get it."""
 
     text: str | None
@@ -42,6 +41,8 @@ def read_id(value: object, limit: int, key: bytes) -> Field:
     types and for floats too large to be exact.
     """
     if isinstance(value, str):
+        if len(value) <= limit and value.isascii() and value.isprintable() and value and not value.isspace():
+            return Field(value)
         text, mended = repair(value)
     elif value is None or isinstance(value, Missing):
         return NOTHING
