@@ -76,28 +76,24 @@ def cut(text: str, rules: SegmentRules) -> list[tuple[str, str]]:
 def pieces(text: str, rules: SegmentRules) -> Iterator[str]:
     """The readable forms of a text's segments in order, with the pieces that have no letter or digit."""
     text = fold(text)
+    plain = text.isascii()
+    ends = [match.end() for match in (_ASCII_ENDS if plain else _ENDS).finditer(text)]
+    # So few characters hold no more than max_words words: of ASCII text, at most every other is a letter of its own word.
+    short = 2 * rules.max_words if plain else rules.max_words
     start = 0
-    for end in [match.end() for match in (_ASCII_ENDS if text.isascii() else _ENDS).finditer(text)]:
-        yield from _lines(text[start:end], rules)
+    for end in [*ends, len(text)]:
+        for line in text[start:end].splitlines():
+            piece = line.strip()
+            if len(piece) > short:
+                yield from map(str.strip, _chunks(piece, rules))
+            elif piece:
+                yield piece
         start = end
-    yield from _lines(text[start:], rules)
 
 
 def says_something(normalised: str) -> bool:
     """Whether there is a letter or a digit in a text."""
     return normalised[:1].isalnum() or any(map(str.isalnum, normalised))
-
-
-def _lines(sentences: str, rules: SegmentRules) -> Iterator[str]:
-    for line in sentences.splitlines():
-        piece = line.strip()
-        if not piece:
-            continue
-        # So few characters hold no more than max_words words, whatever the script.
-        if len(piece) <= rules.max_words:
-            yield piece
-        else:
-            yield from map(str.strip, _chunks(piece, rules))
 
 
 def _chunks(piece: str, rules: SegmentRules) -> list[str]:

@@ -4,6 +4,7 @@ A task is a few consecutive portions and leaves files of its own, so workers sha
 shows in no result: the tables are joined by `seq` and by digests.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -27,6 +28,7 @@ from refrain.slices import Sieve
 
 _PORTIONS = 8  # of a task, fewer where they are large: a task is some tenths of a second
 _LABELS = ["file", *LABELS]  # of the staged columns, those whose values repeat
+_GARBAGE = 500_000  # new objects between two searches for cycles, of which hardly any are made
 _WAITING = 2  # tasks for each worker that are read ahead: one in its hands, one at the door
 
 
@@ -135,6 +137,7 @@ _stagers: list[Stager] = []  # a worker process has one
 
 
 def _start(rules: Rules) -> None:
+    gc.set_threshold(_GARBAGE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     threading.Thread(target=_follow_parent, daemon=True).start()
     _stagers.append(Stager(rules))

@@ -14,7 +14,8 @@ import pytest
 from refrain.errors import InputError
 from refrain.lines import TornFileError
 from refrain.logs import discover
-from refrain.records import MISSING, Batch, Reading, read_batches
+from refrain.batches import MISSING, Batch, Reading
+from refrain.records import read_batches
 from refrain.times import clock
 
 READING = Reading(
