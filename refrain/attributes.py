@@ -6,11 +6,11 @@ All of it may be missing or odd without costing the record.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from refrain.batches import MISSING, Batch
 from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
 from refrain.fields import Field, read_count, read_label
 from refrain.owners import exit_network
-from refrain.batches import MISSING, Batch
 from refrain.times import Clock, read_time
 
 _REMEMBERED = 100_000  # labels whose coercion is remembered; only speed depends on it

@@ -32,9 +32,10 @@ _WRONG = Field(None, wrong=True)
 
 def keyed(data: bytes, key: bytes) -> bytes:
     """The 16 bytes that stand for `data`: BLAKE2b under the store's key, so that nobody can confirm a guess."""
-    digest = _seeded(key).copy()
-    digest.update(data)
-    return digest.digest()
+    state = _seeded(key).copy()
+    state.update(data)
+    digest: bytes = state.digest()
+    return digest
 
 
 @lru_cache(maxsize=4)

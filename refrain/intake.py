@@ -8,60 +8,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from refrain import passages, quarantine
 from refrain.attributes import Attributes
 from refrain.batches import MISSING, Batch
-from refrain.columns import COUNTS, LABELS
+from refrain.columns import LABELS
 from refrain.config import IngestConfig
-from refrain.counting import ranges
 from refrain.fields import Field, keyed, read_id, read_text
-from refrain.passages import DIGEST, Passage, Passages
+from refrain.passages import Passage, Passages
 from refrain.quarantine import Quarantine
 from refrain.segments import SegmentRules
 from refrain.slices import Sieve
+from refrain.staged_tables import OCCURRENCES, ROWS, occurrences
 from refrain.times import Clock, read_time
 from refrain.turns import ROLES, Conversation, Turn, WrongTypeError, read_conversation
 
-ROWS = pa.schema(
-    [
-        ("seq", pa.int64()),  # order of reading: file by name, then record
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("request_id", pa.string()),
-        ("account_id", pa.string()),
-        ("time", pa.int64()),  # microseconds since 1970
-        *((name, pa.string()) for name in LABELS),
-        ("network", pa.string()),
-        *((name, pa.int64()) for name in COUNTS),
-        ("created", pa.int64()),
-        ("closed", pa.int64()),
-        ("prompt", DIGEST),
-        ("system", DIGEST),
-        ("cut", pa.bool_()),
-        ("repaired", pa.bool_()),
-        ("content", DIGEST),  # of everything but the request_id: equal content is the same request
-    ]
-)
-OCCURRENCES = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("position", pa.int32()),
-        ("role", pa.int8()),
-        ("turn", pa.int32()),
-        ("digest", DIGEST),
-        ("form", DIGEST),
-    ]
-)
-TABLES = {
-    "rows": ROWS,
-    "occurrences": OCCURRENCES,
-    "forms": passages.FORMS,
-    "texts": passages.TEXTS,
-    "refused": quarantine.SCHEMA,
-}
 _MODEL = LABELS.index("model")  # its place among the attributes
 _ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
 
@@ -102,7 +63,7 @@ class Tally:
 
 
 class Intake:
-    """Takes batches and holds the tables of TABLES until they are drained; remembers texts and labels."""
+    """Takes batches and holds their tables (refrain.staged_tables) until they are drained; remembers texts."""
 
     def __init__(self, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None) -> None:
         self._config, self._clock, self._key, self._sieve = config, by, key, sieve
@@ -173,7 +134,7 @@ class Intake:
         if rows:
             self._hold("rows", pa.table([list(column) for column in zip(*rows, strict=True)], schema=ROWS))
         if turns:
-            self._hold("occurrences", pa.table(_occurrences(turns, sizes), schema=OCCURRENCES))
+            self._hold("occurrences", pa.table(occurrences(turns, sizes), schema=OCCURRENCES))
         forms, stored = self._passages.drain()
         self._hold("forms", forms)
         self._hold("texts", stored)
@@ -265,22 +226,3 @@ class Intake:
 def _value(batch: Batch, name: str, at: int) -> Any:
     column = batch.columns.get(name)
     return MISSING if column is None else column[at]
-
-
-def _occurrences(turns: list[tuple[int, int, int, int, bytes, bytes]], sizes: list[int]) -> list[Any]:
-    """The columns of OCCURRENCES: one row a segment, positions counted through each request."""
-    seqs, roles, numbers, segments, digests, forms = zip(*turns, strict=True)
-    counts = np.asarray(segments, np.int64)
-    return [
-        np.repeat(np.asarray(seqs, np.int64), counts),
-        ranges(np.asarray(sizes, np.int64)).astype(np.int32),
-        np.repeat(np.asarray(roles, np.int8), counts),
-        np.repeat(np.asarray(numbers, np.int32), counts),
-        _digest_column(digests),
-        _digest_column(forms),
-    ]
-
-
-def _digest_column(parts: tuple[bytes, ...]) -> Any:
-    joined = b"".join(parts)
-    return pa.FixedSizeBinaryArray.from_buffers(DIGEST, len(joined) // DIGEST.byte_width, [None, pa.py_buffer(joined)])

@@ -1,6 +1,6 @@
 """Logs as tables: requests, the segments in them, accounts, owners, distinct texts, and what could not be used.
 
-`ingest_logs` reads once (refrain.intake) and then numbers, merges and counts over the whole log in SQL that spills to
+`ingest_logs` reads once (refrain.staging) and then numbers, merges and counts over the whole log in SQL that spills to
 disk, so that memory grows with accounts and not with requests.
 
 Duplicates. Two records with one request_id and equal content are one request, counted once (`merged`). With different
@@ -18,7 +18,7 @@ from refrain.artifacts import Store
 from refrain.batches import Reading
 from refrain.config import IngestConfig
 from refrain.errors import InputError
-from refrain.intake import TABLES, Tally
+from refrain.intake import Tally
 from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile, discover
 from refrain.numbering import write_tables
@@ -27,6 +27,7 @@ from refrain.quarantine import TORN, Quarantine
 from refrain.queries import database
 from refrain.records import Portion, read_portions
 from refrain.slices import Sieve, Slice, choose_files
+from refrain.staged_tables import TABLES
 from refrain.staging import Rules, cut_tasks, stage_all, worker_count, write_staged
 from refrain.times import Clock, clock
 
@@ -59,7 +60,8 @@ def ingest_logs(
         with database(config.memory_limit_mib, work) as connection:
             for name, schema in TABLES.items():
                 write_staged(work, name, 0, schema.empty_table())  # so that there is one
-                files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in work.glob(f"{name}-*.parquet"))
+                paths = [str(path).replace("'", "''") for path in work.glob(f"{name}-*.parquet")]
+                files = ", ".join(f"'{path}'" for path in paths)
                 connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
             counts |= write_tables(connection, out, config, counts, progress)
     finally:
@@ -78,7 +80,7 @@ def _read(
     progress: Progress,
     part: Slice | None,
 ) -> dict[str, int]:
-    """What the intake counted; the tables of `intake.TABLES` then lie in `work`."""
+    """What the intake counted; the tables of `staged_tables.TABLES` then lie in `work`."""
     reading = Reading(
         names=config.columns,
         clock=by,
@@ -137,8 +139,9 @@ class _Portions:
                     rows = portion.before + portion.records
             except TornFileError:
                 if self._stop:
+                    told = f"it is torn or damaged (whole records before: {rows:,})"
                     raise InputError(
-                        f"{file.name} cannot be read to its end: it is torn or damaged (whole records before: {rows:,})",
+                        f"{file.name} cannot be read to its end: {told}",
                         hint='send the file again, or keep what came before with --set ingest.torn_files="keep"',
                     ) from None
                 self.torn += 1

@@ -26,9 +26,9 @@ _MARKS = "".join(
     for char in map(chr, range(0x0E00, 0x3100))
     if unicodedata.category(char)[0] == "M" and re.match(f"[{_WITH_MARKS}]", char)
 )
-# Ends of sentences, with the white space behind them: . ! ? ; or a colon before white space; a full stop of a script that
-# puts no space there; and the former before a letter of such a script (after NFKC its colon and question mark are the
-# ASCII ones). One set of characters at the front, so that the search skips to the next of them.
+# Ends of sentences, with the white space behind them: . ! ? ; or a colon before white space; a full stop of a script
+# that puts no space there; and the former before a letter of such a script (after NFKC its colon and question mark are
+# the ASCII ones). One set of characters at the front, so that the search skips to the next of them.
 _ENDS = re.compile(
     rf"""[.!?:;\u061b\u061f\u3002\u0964\u0965\u06d4\u0589\u104b\u1362\u17d4](?:
     (?<=[.!?:;\u061b\u061f])["')\]]?\s+
@@ -78,7 +78,7 @@ def pieces(text: str, rules: SegmentRules) -> Iterator[str]:
     text = fold(text)
     plain = text.isascii()
     ends = [match.end() for match in (_ASCII_ENDS if plain else _ENDS).finditer(text)]
-    # So few characters hold no more than max_words words: of ASCII text, at most every other is a letter of its own word.
+    # So few characters hold no more than max_words words; in ASCII there is white space between any two.
     short = 2 * rules.max_words if plain else rules.max_words
     start = 0
     for end in [*ends, len(text)]:

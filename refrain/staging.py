@@ -72,7 +72,9 @@ def write_staged(work: Path, name: str, number: int, table: object) -> None:
     """Nothing; one file more of the table `name` then lies in `work`."""
     path = work / f"{name}-{number:08d}.parquet"
     # Read once, by the next step.
-    pq.write_table(table, path, compression="lz4", use_dictionary=_LABELS if name == "rows" else False, write_statistics=False)
+    pq.write_table(
+        table, path, compression="lz4", use_dictionary=_LABELS if name == "rows" else False, write_statistics=False
+    )
 
 
 def cut_tasks(portions: Iterable[Portion], reading: Reading) -> Iterator[Task]:
@@ -93,7 +95,9 @@ def cut_tasks(portions: Iterable[Portion], reading: Reading) -> Iterator[Task]:
 
 def worker_count(config: IngestConfig, size: int) -> int:
     """How many processes beside this one stage a log of `size` bytes; 0 where this one does it alone."""
-    wanted = config.workers or len(os.sched_getaffinity(0))
+    wanted = config.workers or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     if wanted == 1 or size < config.worker_mib << 20 or multiprocessing.current_process().daemon:
         return 0
     return wanted
@@ -108,27 +112,26 @@ def stage_all(tasks: Iterator[Task], rules: Rules, workers: int) -> Iterator[Tal
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(rules,))
     try:
-        waiting: deque[Future[Tally | WorkerError]] = deque()
+        waiting: deque[Future[Tally | Exception]] = deque()
         for task in tasks:
             waiting.append(pool.submit(_stage, task))
             if len(waiting) >= workers * _WAITING:
                 yield _tally(waiting.popleft())
         while waiting:
             yield _tally(waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _tally(future: "Future[Tally | WorkerError]") -> Tally:
-    try:
-        found = future.result()
     except BrokenProcessPool:
         raise RefrainError(
             "a worker process of ingest ended without a word",
             hint="it may have run out of memory, or the script that calls it lacks its main guard; "
-            '--set ingest.workers=1 reads without workers',
+            "--set ingest.workers=1 reads without workers",
         ) from None
-    if isinstance(found, WorkerError):
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _tally(future: "Future[Tally | Exception]") -> Tally:
+    found = future.result()
+    if isinstance(found, Exception):
         raise found
     return found
 
@@ -150,10 +153,17 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _stage(task: Task) -> Tally | WorkerError:
+def _stage(task: Task) -> Tally | Exception:
     try:
         return _stagers[0].stage(task)
-    except RefrainError:
-        raise
-    except Exception as error:
-        return WorkerError(fault_place(error))  # its text could quote the log
+    except Exception as error:  # noqa: BLE001 (whatever it is, the parent raises it)
+        return _told(error)
+
+
+def _told(error: Exception) -> Exception:
+    """The error as the parent may raise it: without a text that could quote the log."""
+    if isinstance(error, RefrainError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno), error.filename)  # a full disk, as it is told elsewhere
+    return WorkerError(fault_place(error))

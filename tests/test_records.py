@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from refrain.batches import MISSING, Batch, Reading
 from refrain.errors import InputError
 from refrain.lines import TornFileError
 from refrain.logs import discover
-from refrain.batches import MISSING, Batch, Reading
 from refrain.records import read_batches
 from refrain.times import clock
 
