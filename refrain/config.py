@@ -2,7 +2,8 @@
 
 No field has a default here, so that default.toml is the only place to look. A section may refuse a value by raising
 ValueError in `__post_init__`. A field of the type ContentFile names a file, one of the type ContentFolder a folder of
-lists, whose bytes, not whose name, are part of the identity of what is computed with it.
+lists, whose bytes, not whose name, are part of the identity of what is computed with it; one of the type Speed has no
+part in it.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ _FOLDER = "content of a folder"
 ContentFolder = Annotated[str, _FOLDER]
 """The name of a folder in configs/, or a path, whose `*.toml` count as the setting; "" stands for none."""
 
+_SPEED = "speed alone"
+Speed = Annotated[int, _SPEED]
+"""A number on which no byte of a result depends; no part of its identity."""
+
 
 def content_fields(section: object) -> tuple[str, ...]:
     """The names of a section's fields of the type ContentFile."""
@@ -28,6 +33,11 @@ def content_fields(section: object) -> tuple[str, ...]:
 def content_folders(section: object) -> tuple[str, ...]:
     """The names of a section's fields of the type ContentFolder."""
     return _marked(section, _FOLDER)
+
+
+def speed_fields(section: object) -> tuple[str, ...]:
+    """The names of a section's fields of the type Speed."""
+    return _marked(section, _SPEED)
 
 
 def _marked(section: object, mark: str) -> tuple[str, ...]:
@@ -70,6 +80,8 @@ class IngestConfig:
     ipv4_prefix: int
     ipv6_prefix: int
     cache_mib: int
+    workers: Speed
+    worker_mib: Speed
     memory_limit_mib: int
 
     def __post_init__(self) -> None:
@@ -85,6 +97,8 @@ class IngestConfig:
         if not 1971 <= self.earliest_year <= self.latest_year <= 2200:  # noqa: PLR2004
             # Outside, a number of seconds could as well be one of milliseconds.
             raise ValueError("earliest_year and latest_year must lie in order between 1971 and 2200")
+        if min(self.workers, self.worker_mib) < 0:
+            raise ValueError("workers and worker_mib must be at least 0")
         if len(self.csv_delimiter) != 1:
             raise ValueError("csv_delimiter must be one character")
         if not 0 < self.segment_window_words < self.segment_max_words:

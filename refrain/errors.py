@@ -40,8 +40,14 @@ class LockHeldError(StoreError):
     """Another process is writing to the outputs folder: the one failure of a job that waiting mends."""
 
 
+class WorkerError(Exception):
+    """An unexpected error in a worker process: its `fault_place`, and nothing else of it."""
+
+
 def fault_place(error: BaseException) -> str:
     """The kind of an unexpected error and where it rose. Its text stays out: libraries quote the data in theirs."""
+    if isinstance(error, WorkerError):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     # The last three of ours say more than those of the library that raised it.
     ours = [frame for frame in frames if f"{os.sep}site-packages{os.sep}" not in frame.filename] or frames

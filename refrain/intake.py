@@ -1,68 +1,28 @@
-"""Records of a log as rows on disk: coerced, cut into segments, digested; not yet numbered, merged or sorted.
+"""Records of a log as rows: coerced, cut into segments, digested; not yet numbered, merged or sorted.
 
-One pass, one batch in memory. The tables that it leaves hold what the whole-log steps need and nothing twice that can
-be recognised in passing.
+The tables hold what the whole-log steps need and nothing twice that can be recognised in passing. Neither their order
+nor how they are spread over files matters: `seq` says where a record stood.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from refrain import passages, quarantine
 from refrain.attributes import Attributes
-from refrain.columns import COUNTS, LABELS
+from refrain.batches import MISSING, Batch
+from refrain.columns import LABELS
 from refrain.config import IngestConfig
-from refrain.counting import ranges
 from refrain.fields import Field, keyed, read_id, read_text
-from refrain.passages import DIGEST, Passage, Passages
+from refrain.passages import Passage, Passages
 from refrain.quarantine import Quarantine
-from refrain.records import MISSING, Batch
 from refrain.segments import SegmentRules
 from refrain.slices import Sieve
+from refrain.staged_tables import OCCURRENCES, ROWS, occurrences
 from refrain.times import Clock, read_time
 from refrain.turns import ROLES, Conversation, Turn, WrongTypeError, read_conversation
 
-ROWS = pa.schema(
-    [
-        ("seq", pa.int64()),  # order of reading: file by name, then record
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("request_id", pa.string()),
-        ("account_id", pa.string()),
-        ("time", pa.int64()),  # microseconds since 1970
-        *((name, pa.string()) for name in LABELS),
-        ("network", pa.string()),
-        *((name, pa.int64()) for name in COUNTS),
-        ("created", pa.int64()),
-        ("closed", pa.int64()),
-        ("prompt", DIGEST),
-        ("system", DIGEST),
-        ("cut", pa.bool_()),
-        ("repaired", pa.bool_()),
-        ("content", DIGEST),  # of everything but the request_id: equal content is the same request
-    ]
-)
-OCCURRENCES = pa.schema(
-    [
-        ("seq", pa.int64()),
-        ("position", pa.int32()),
-        ("role", pa.int8()),
-        ("turn", pa.int32()),
-        ("digest", DIGEST),
-        ("form", DIGEST),
-    ]
-)
-TABLES = {
-    "rows": ROWS,
-    "occurrences": OCCURRENCES,
-    "forms": passages.FORMS,
-    "texts": passages.TEXTS,
-    "refused": quarantine.SCHEMA,
-}
 _MODEL = LABELS.index("model")  # its place among the attributes
 _ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
 
@@ -75,21 +35,37 @@ class _RefusedError(Exception):
         self.field, self.reason = field, reason
 
 
-@dataclass(frozen=True)
-class _Person:
+class _Person(NamedTuple):
     """Who asked, when, under what id."""
 
-    request_id: Field
+    request_id: str | None
     account_id: str
     micros: int
     mended: bool
     cut: bool
 
 
-class Intake:
-    """Writes the tables of TABLES into a folder, batch by batch; a context that closes them."""
+@dataclass
+class Tally:
+    """What became of records: staged, usable but outside the slice, refused (by reason and field)."""
 
-    def __init__(self, work: Path, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None) -> None:
+    staged: int = 0
+    outside: int = 0
+    naive_times: int = 0
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, other: "Tally") -> None:
+        """Counts what `other` counts."""
+        self.staged += other.staged
+        self.outside += other.outside
+        self.naive_times += other.naive_times
+        self.refused.update(other.refused)
+
+
+class Intake:
+    """Takes batches and holds their tables (refrain.staged_tables) until they are drained; remembers texts."""
+
+    def __init__(self, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None) -> None:
         self._config, self._clock, self._key, self._sieve = config, by, key, sieve
         rules = SegmentRules(
             max_words=config.segment_max_words,
@@ -98,91 +74,75 @@ class Intake:
         )
         self._passages = Passages(rules, config.max_text_characters, config.cache_mib << 20, key)
         self._attributes = Attributes(config, by, key)
-        # zstd's fastest level: read once, by the next step.
-        self._writers = {
-            name: pq.ParquetWriter(work / f"{name}.parquet", schema, compression="zstd", compression_level=1)
-            for name, schema in TABLES.items()
-        }
-        self.quarantine = Quarantine(config.quarantine_content_characters)
-        self.staged = 0  # records written to `rows`
-        self.outside = 0  # usable records that the sieve left out
-        self.naive_times = 0
+        self._quarantine = Quarantine(config.quarantine_content_characters)
+        self._tables: dict[str, list[pa.Table]] = {}
+        self._tally = Tally()
 
-    @property
-    def read(self) -> int:
-        """Records seen so far, usable or not, but for those outside."""
-        return self.staged + self.quarantine.total
+    def drain(self) -> tuple[dict[str, pa.Table], Tally]:
+        """What was taken since the last call: the tables that have rows, and the counts."""
+        tables, tally = self._tables, self._tally
+        tally.refused = self._quarantine.reasons
+        self._hold("refused", self._quarantine.drain())
+        self._quarantine = Quarantine(self._config.quarantine_content_characters)
+        self._tables, self._tally = {}, Tally()
+        return {name: pa.concat_tables(held) for name, held in tables.items()}, tally
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for writer in self._writers.values():
-            writer.close()
-
-    def take(self, file: str, batch: Batch) -> None:
-        """Stages one batch of a file."""
+    def take(self, file: str, batch: Batch, seq: int) -> None:
+        """Takes one batch of a file; its records are numbered from `seq` on."""
         for fault in batch.faults:
-            self.quarantine.add(file, fault.row, "", fault.reason, None, fault.content)
-        attributes = self._attributes.read(batch)
+            self._quarantine.add(file, fault.row, "", fault.reason, None, fault.content)
+        columns = batch.columns
+        absent = [MISSING] * len(batch.rows)
+        given = [columns.get(name, absent) for name in ("prompt", "system_prompt", "messages")]
         rows: list[tuple[Any, ...]] = []
         turns: list[tuple[int, int, int, int, bytes, bytes]] = []  # seq, role, turn, segments, digests, forms
         sizes: list[int] = []
-        for at, row in enumerate(batch.rows):
+        records = zip(batch.rows, self._attributes.read(batch), *given, strict=True)
+        for at, (row, more, prompt, system, messages) in enumerate(records):
             try:
                 person = self._person(batch, at)
-                conversation, mended = self._conversation(batch, at)
+                conversation, mended = self._conversation(prompt, system, messages)
             except _RefusedError as refusal:
-                given = {name: column[at] for name, column in batch.columns.items()}
-                request_id = read_id(given.get("request_id"), self._config.max_field_characters, self._key).text
-                self.quarantine.add(file, row, refusal.field, refusal.reason, request_id, given)
+                shown = {name: column[at] for name, column in columns.items()}
+                request_id = read_id(shown.get("request_id"), self._config.max_field_characters, self._key).text
+                self._quarantine.add(file, row, refusal.field, refusal.reason, request_id, shown)
                 continue
-            more = attributes[at]
             if self._sieve is not None:
-                messages = [turn.text for turn in conversation.turns]
-                if not self._sieve.keeps(person.account_id, person.micros, more.values[_MODEL], messages):
-                    self.outside += 1
+                said = [turn.text for turn in conversation.turns]
+                if not self._sieve.keeps(person.account_id, person.micros, more.values[_MODEL], said):
+                    self._tally.outside += 1
                     continue
-            seq = self.staged + len(rows)
             spoken, cut = self._spoken(conversation)
-            sizes.append(sum(passage.segments for _, passage in spoken))
-            turns.extend(
-                (seq, _ROLE_CODES[turn.role], turn.turn, passage.segments, passage.digests, passage.forms)
-                for turn, passage in spoken
-            )
-            texts = [self._stored(text) for text in (conversation.prompt, conversation.system)]
-            cut |= conversation.cut or person.cut or more.cut or any(p.cut for _, p in spoken)
-            mended |= conversation.mended or person.mended or more.mended or any(p.mended for _, p in spoken)
+            cut |= conversation.cut or person.cut or more.cut
+            mended |= conversation.mended or person.mended or more.mended
+            size, heard = 0, []
+            for turn, passage in spoken:
+                role = _ROLE_CODES[turn.role]
+                cut |= passage.cut
+                mended |= passage.mended
+                size += passage.segments
+                heard.append(b"%d %d %b" % (role, turn.turn, passage.whole))
+                turns.append((seq + at, role, turn.turn, passage.segments, passage.digests, passage.forms))
+            sizes.append(size)
+            texts = self._stored(conversation.prompt), self._stored(conversation.system)
             facts = (person.account_id, person.micros, *more.values, cut, mended)
-            said = b"".join(b"%d %d %b" % (_ROLE_CODES[turn.role], turn.turn, text.whole) for turn, text in spoken)
-            content = keyed(repr(facts).encode() + said + b"".join(text or b"-" for text in texts), self._key)
-            request_id = self._named(person.request_id.text or content.hex())
-            rows.append(
-                (
-                    seq,
-                    file,
-                    row,
-                    request_id,
-                    person.account_id,
-                    person.micros,
-                    *more.values,
-                    *texts,
-                    cut,
-                    mended,
-                    content,
-                )
-            )
-        self._write("rows", [list(column) for column in zip(*rows, strict=True)])
-        self._write("occurrences", _occurrences(turns, sizes))
-        self.staged += len(rows)
-        self.finish()
+            heard += [text or b"-" for text in texts]
+            content = keyed(repr(facts).encode() + b"".join(heard), self._key)
+            request_id = self._named(person.request_id or content.hex())
+            times = person.account_id, person.micros
+            rows.append((seq + at, file, row, request_id, *times, *more.values, *texts, cut, mended, content))
+        if rows:
+            self._hold("rows", pa.table([list(column) for column in zip(*rows, strict=True)], schema=ROWS))
+        if turns:
+            self._hold("occurrences", pa.table(occurrences(turns, sizes), schema=OCCURRENCES))
+        forms, stored = self._passages.drain()
+        self._hold("forms", forms)
+        self._hold("texts", stored)
+        self._tally.staged += len(rows)
 
-    def finish(self) -> None:
-        """Stages what is new since the last batch: segment forms, texts, refused records."""
-        forms, texts = self._passages.drain()
-        for name, table in (("forms", forms), ("texts", texts), ("refused", self.quarantine.drain())):
-            if table.num_rows:
-                self._writers[name].write_table(table)
+    def _hold(self, name: str, table: pa.Table) -> None:
+        if table.num_rows:
+            self._tables.setdefault(name, []).append(table)
 
     def _named(self, name: str) -> str:
         return f"{self._config.source}:{name}" if self._config.source else name
@@ -208,9 +168,11 @@ class Intake:
         # "/" joins the parts, so where there may be several it is escaped inside them.
         several = len(self._config.account) > 1
         names = [(p.text or "").replace("%", "%25").replace("/", "%2F") if several else p.text or "" for p in parts]
-        account = self._named("/".join(names))
-        fields = (*parts, request_id)
-        return _Person(request_id, account, moment, any(f.mended for f in fields), any(f.cut for f in fields))
+        mended, cut = request_id.mended, request_id.cut
+        for part in parts:
+            mended |= part.mended
+            cut |= part.cut
+        return _Person(request_id.text, self._named("/".join(names)), moment, mended, cut)
 
     def _moment(self, batch: Batch, at: int) -> int:
         when = _value(batch, "timestamp", at)
@@ -219,14 +181,13 @@ class Intake:
         moment = read_time(when, self._clock)
         if moment is None:
             raise _RefusedError("timestamp", "unreadable time")
-        self.naive_times += moment.naive or "timestamp" in batch.naive
+        self._tally.naive_times += moment.naive or "timestamp" in batch.naive
         return moment.micros
 
-    def _conversation(self, batch: Batch, at: int) -> tuple[Conversation, bool]:
-        given, messages = _value(batch, "prompt", at), _value(batch, "messages", at)
+    def _conversation(self, given: object, above: object, messages: object) -> tuple[Conversation, bool]:
         if given is MISSING and messages is MISSING:
             raise _RefusedError("prompt", "missing column")
-        prompt, system = read_text(given), read_text(_value(batch, "system_prompt", at))
+        prompt, system = read_text(given), read_text(above)
         if prompt.wrong:
             raise _RefusedError("prompt", "wrong type")
         if system.wrong:
@@ -236,7 +197,7 @@ class Intake:
             conversation = read_conversation(prompt.text, system.text, said, self._config.max_turns)
         except WrongTypeError:
             raise _RefusedError("messages", "wrong type") from None
-        if not any(turn.role != "system" for turn in conversation.turns):
+        if all(turn.role == "system" for turn in conversation.turns):
             raise _RefusedError("prompt", "no prompt")
         return conversation, prompt.mended or system.mended
 
@@ -261,32 +222,7 @@ class Intake:
         self._passages.store(text, passage)
         return passage.digest
 
-    def _write(self, name: str, columns: list[Any]) -> None:
-        if columns:
-            self._writers[name].write_table(pa.table(columns, schema=TABLES[name]))
-
 
 def _value(batch: Batch, name: str, at: int) -> Any:
     column = batch.columns.get(name)
     return MISSING if column is None else column[at]
-
-
-def _occurrences(turns: list[tuple[int, int, int, int, bytes, bytes]], sizes: list[int]) -> list[Any]:
-    """The columns of OCCURRENCES: one row a segment, positions counted through each request."""
-    if not turns:
-        return []
-    seqs, roles, numbers, segments, digests, forms = zip(*turns, strict=True)
-    counts = np.asarray(segments, np.int64)
-    return [
-        np.repeat(np.asarray(seqs, np.int64), counts),
-        ranges(np.asarray(sizes, np.int64)).astype(np.int32),
-        np.repeat(np.asarray(roles, np.int8), counts),
-        np.repeat(np.asarray(numbers, np.int32), counts),
-        _digest_column(digests),
-        _digest_column(forms),
-    ]
-
-
-def _digest_column(parts: tuple[bytes, ...]) -> Any:
-    joined = b"".join(parts)
-    return pa.FixedSizeBinaryArray.from_buffers(DIGEST, len(joined) // DIGEST.byte_width, [None, pa.py_buffer(joined)])

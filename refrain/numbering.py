@@ -40,12 +40,15 @@ CREATE TABLE kept AS
     FROM rows JOIN numbered USING (seq) JOIN accounts USING (account_id);
 """
 _TEXTS = """
-CREATE TABLE text_rows AS
-    SELECT digest, row_number() OVER (ORDER BY text) - 1 AS text_row
-    FROM (SELECT digest, any_value(text) AS text FROM texts GROUP BY digest) SEMI JOIN (
+CREATE TABLE said AS
+    SELECT digest, any_value(text) AS text FROM texts SEMI JOIN (
         SELECT prompt AS digest FROM rows JOIN numbered USING (seq)
-        UNION SELECT system FROM rows JOIN numbered USING (seq)
-    ) USING (digest);
+        UNION ALL SELECT system FROM rows JOIN numbered USING (seq)
+    ) USING (digest) GROUP BY digest;
+"""
+_TEXT_ROWS = """
+CREATE TABLE text_rows AS SELECT digest, row_number() OVER (ORDER BY text) - 1 AS text_row FROM said;
+DROP TABLE said;
 """
 # A segment counts once in a conversation and role: agents resend the whole history with every request.
 _SEGMENTS = """
@@ -54,11 +57,12 @@ CREATE TABLE segment_rows AS
     FROM (SELECT digest, any_value(text) AS text FROM forms GROUP BY digest)
     SEMI JOIN (SELECT digest FROM occurrences JOIN kept USING (seq)) USING (digest);
 CREATE TABLE spoken AS
+    SELECT request_row, position, role, turn, segment_row, account_row, time, form, true AS counted
+    FROM occurrences JOIN (FROM kept WHERE conversation_id IS NULL) USING (seq) JOIN segment_rows USING (digest)
+    UNION ALL
     SELECT request_row, position, role, turn, segment_row, account_row, time, form,
-        conversation_id IS NULL OR request_row = min(request_row) OVER (
-            PARTITION BY account_row, conversation_id, role, segment_row
-        ) AS counted
-    FROM occurrences JOIN kept USING (seq) JOIN segment_rows USING (digest);
+        request_row = min(request_row) OVER (PARTITION BY account_row, conversation_id, role, segment_row)
+    FROM occurrences JOIN (FROM kept WHERE conversation_id IS NOT NULL) USING (seq) JOIN segment_rows USING (digest);
 """
 # Distinct counts as nested groups, which spill where sets of distinct values would not.
 _STATISTICS = """
@@ -94,6 +98,7 @@ def write_tables(
         advance(1)
         connection.execute(_TEXTS)
         texts = _write(connection, out / "texts.parquet", TEXTS, _TEXTS_QUERY)
+        connection.execute(_TEXT_ROWS)
         advance(1)
         kept = _write_days(connection, out / "requests", REQUESTS, _REQUESTS_QUERY)
         conflicts = _write_quarantine(connection, out / "quarantine.parquet", config)
@@ -123,8 +128,7 @@ def write_tables(
 
 
 _TEXTS_QUERY = """
-SELECT text_row, digest, any_value(text) AS text FROM texts JOIN text_rows USING (digest)
-GROUP BY text_row, digest ORDER BY text_row
+SELECT row_number() OVER (ORDER BY text) - 1 AS text_row, digest, text FROM said ORDER BY text_row
 """
 _REQUESTS_QUERY = f"""
 SELECT request_row, rows.request_id, account_row, time AS timestamp, {", ".join(f"rows.{name}" for name in LABELS)},

@@ -15,6 +15,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 Rows = npt.NDArray[np.int64]
+_OCTET_VALUES = {str(value): value for value in range(256)}
+_OCTETS = 4
 KINDS = ("single", "organisation", "payment_network")
 
 
@@ -47,6 +49,11 @@ def exit_network(address: str | None, ipv4_prefix: int, ipv6_prefix: int) -> str
     """
     if address is None:
         return None
+    octets = address.split(".")
+    if len(octets) == _OCTETS and all(octet in _OCTET_VALUES for octet in octets):
+        high, middle, low, last = (_OCTET_VALUES[octet] for octet in octets)
+        kept = (high << 24 | middle << 16 | low << 8 | last) >> (32 - ipv4_prefix) << (32 - ipv4_prefix)
+        return f"{kept >> 24}.{kept >> 16 & 255}.{kept >> 8 & 255}.{kept & 255}/{ipv4_prefix}"
     try:
         parsed = ip_address(address.strip())
     except ValueError:

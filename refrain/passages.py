@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from refrain.fields import keyed
-from refrain.segments import SegmentRules, cut, tokens
-from refrain.text import repair
+from refrain.segments import SegmentRules, pieces, says_something, tokens
+from refrain.text import normalise_folded, repair
 
 DIGEST = pa.binary(16)
 FORMS = pa.schema(
@@ -40,7 +40,7 @@ class Passages:
     def __init__(self, rules: SegmentRules, max_characters: int, cache_bytes: int, key: bytes) -> None:
         self._rules, self._limit, self._budget, self._key = rules, max_characters, cache_bytes, key
         self._passages: dict[str, Passage] = {}
-        self._forms: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+        self._forms: dict[str, tuple[bytes, bytes] | None] = {}  # by readable form; None where it says nothing
         self._stored: set[bytes] = set()
         self._used = 0
         self._new_forms: list[tuple[bytes, bytes, str, str, int]] = []
@@ -72,7 +72,15 @@ class Passages:
     def _cut(self, text: str) -> Passage:
         whole, mended = repair(text)
         kept = whole[: self._limit]
-        pairs = [self._forms.get(piece) or self._form(*piece) for piece in cut(kept, self._rules)]
+        digests: list[bytes] = []
+        forms: list[bytes] = []
+        for raw in pieces(kept, self._rules):
+            found = self._forms[raw] if raw in self._forms else self._form(raw)
+            if found is not None:
+                digests.append(found[0])
+                forms.append(found[1])
+                if len(digests) >= self._rules.max_segments:
+                    break
         identity = keyed(whole.encode(), self._key)
         short = len(kept) < len(whole)
         return Passage(
@@ -80,19 +88,24 @@ class Passages:
             digest=keyed(kept.encode(), self._key) if short else identity,
             mended=mended,
             cut=short,
-            segments=len(pairs),
-            digests=b"".join(digest for digest, _ in pairs),
-            forms=b"".join(form for _, form in pairs),
+            segments=len(digests),
+            digests=b"".join(digests),
+            forms=b"".join(forms),
         )
 
-    def _form(self, text: str, raw: str) -> tuple[bytes, bytes]:
-        digest = keyed(text.encode(), self._key)
-        # NUL stands in no text, so it keeps the two apart.
-        form = digest if text == raw else keyed(f"{text}\0{raw}".encode(), self._key)
-        self._new_forms.append((form, digest, text, raw, len(tokens(text))))
-        self._forms[text, raw] = digest, form
+    def _form(self, raw: str) -> tuple[bytes, bytes] | None:
+        text = normalise_folded(raw)
         self._used += len(text) + len(raw) + _OVERHEAD
-        return digest, form
+        if not says_something(text):
+            self._forms[raw] = None
+            return None
+        digest = keyed(text.encode(), self._key)
+        # The readable form decides on the normalised one.
+        form = digest if text == raw else keyed(raw.encode(), self._key)
+        words = text.count(" ") + 1 if text.isascii() else len(tokens(text))
+        self._new_forms.append((form, digest, text, raw, words))
+        self._forms[raw] = found = digest, form
+        return found
 
 
 def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

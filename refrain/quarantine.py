@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from refrain.batches import MISSING
 from refrain.errors import InputError
-from refrain.records import MISSING
 from refrain.text import repair
 
 CONFLICT = "duplicate id, different content"

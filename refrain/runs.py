@@ -26,7 +26,7 @@ from refrain.artifacts import (
     sweep,
     write_text,
 )
-from refrain.config import Config
+from refrain.config import Config, speed_fields
 from refrain.errors import InputError, StoreError
 from refrain.locks import writer_lock
 from refrain.progress import Progress
@@ -222,8 +222,12 @@ def _trusted(folder: Path) -> Manifest | None:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The settings that shape results: all but where these lie."""
-    return {section: values for section, values in plain(config).items() if section != "outputs"}
+    """The settings that shape results: all but where these lie and what shapes speed alone."""
+    settings = {section: values for section, values in plain(config).items() if section != "outputs"}
+    for section, values in settings.items():
+        for name in speed_fields(getattr(config, section)):
+            del values[name]
+    return settings
 
 
 def _write_manifest(run: Run) -> None:

@@ -10,16 +10,12 @@ compression, the local maximum approach", 2010).
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
-
-from refrain.squeezing import squeeze_all
-from refrain.text import fold, normalise_folded
+from refrain.text import fold, normalise_folded, squeezed
 
 # Chinese, Japanese kana, Thai, Lao, Tibetan, Myanmar, Khmer: words are not separated by spaces.
 _WITH_MARKS = "\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff"
@@ -30,16 +26,19 @@ _MARKS = "".join(
     for char in map(chr, range(0x0E00, 0x3100))
     if unicodedata.category(char)[0] == "M" and re.match(f"[{_WITH_MARKS}]", char)
 )
-_LINES = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
-# After . ! ? ; or a colon and white space; at once after a full stop of a script that puts no space there, and before a
-# letter of one (after NFKC its colon and question mark are the ASCII ones).
-_SENTENCES = re.compile(
-    rf"""(?<=[.!?:;\u061b\u061f]["')\]])\s+|(?<=[.!?:;\u061b\u061f])\s+
-    |(?<=[\u3002\u0964\u0965\u06d4\u0589\u104b\u1362\u17d4])\s*|(?<=[.!?:;])(?=[{_UNSPACED}])""",
+# Ends of sentences, with the white space behind them: . ! ? ; or a colon before white space; a full stop of a script
+# that puts no space there; and the former before a letter of such a script (after NFKC its colon and question mark are
+# the ASCII ones). One set of characters at the front, so that the search skips to the next of them.
+_ENDS = re.compile(
+    rf"""[.!?:;\u061b\u061f\u3002\u0964\u0965\u06d4\u0589\u104b\u1362\u17d4](?:
+    (?<=[.!?:;\u061b\u061f])["')\]]?\s+
+    |(?<=[\u3002\u0964\u0965\u06d4\u0589\u104b\u1362\u17d4])\s*|(?<=[.!?:;])(?=[{_UNSPACED}]))""",
     re.VERBOSE,
 )
+_ASCII_ENDS = re.compile(r"""[.!?:;]["')\]]?\s+""")
 _TOKEN = re.compile(rf"[{_UNSPACED}][{_MARKS}]*|[^\s{_UNSPACED}]+")
 _HAS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
+_SHORT_WORD = 32  # characters up to which a squeezed word is remembered: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -65,18 +64,36 @@ def cut(text: str, rules: SegmentRules) -> list[tuple[str, str]]:
     """The segments of a text in order, as (normalised, readable): equal segments have equal normalised forms, the
     readable form keeps case and digits. Pieces without a letter or digit are left out."""
     out: list[tuple[str, str]] = []
-    for line in _LINES.split(fold(text)):
-        for sentence in _SENTENCES.split(line):
-            if not sentence or sentence.isspace():
-                continue
-            for piece in _chunks(sentence, rules):
-                readable = piece.strip()
-                normalised = normalise_folded(readable)
-                if any(map(str.isalnum, normalised)):
-                    out.append((normalised, readable))
-                if len(out) >= rules.max_segments:
-                    return out
+    for readable in pieces(text, rules):
+        normalised = normalise_folded(readable)
+        if says_something(normalised):
+            out.append((normalised, readable))
+        if len(out) >= rules.max_segments:
+            break
     return out
+
+
+def pieces(text: str, rules: SegmentRules) -> Iterator[str]:
+    """The readable forms of a text's segments in order, with the pieces that have no letter or digit."""
+    text = fold(text)
+    plain = text.isascii()
+    ends = [match.end() for match in (_ASCII_ENDS if plain else _ENDS).finditer(text)]
+    # So few characters hold no more than max_words words; in ASCII there is white space between any two.
+    short = 2 * rules.max_words if plain else rules.max_words
+    start = 0
+    for end in [*ends, len(text)]:
+        for line in text[start:end].splitlines():
+            piece = line.strip()
+            if len(piece) > short:
+                yield from map(str.strip, _chunks(piece, rules))
+            elif piece:
+                yield piece
+        start = end
+
+
+def says_something(normalised: str) -> bool:
+    """Whether there is a letter or a digit in a text."""
+    return normalised[:1].isalnum() or any(map(str.isalnum, normalised))
 
 
 def _chunks(piece: str, rules: SegmentRules) -> list[str]:
@@ -87,15 +104,26 @@ def _chunks(piece: str, rules: SegmentRules) -> list[str]:
     spans = token_spans(piece)
     if len(spans) <= rules.max_words:
         return [piece]
-    words = [normalise_folded(piece[low:high]) for low, high in spans]
-    # Squeezed, so that digits and doubled letters move no boundary. hashes[i] belongs to the gap before word i + 1.
-    pairs = squeeze_all([f"{before} {after}" for before, after in pairwise(words)])
-    hashes = np.fromiter((zlib.crc32(pair.encode("utf-8", "replace")) for pair in pairs), np.int64, len(words) - 1)
-    edges = [0, *(spans[word][0] for word in _cuts(hashes, rules)), len(piece)]
+    # Neither lower case nor digits written as 0 move a space.
+    words = normalise_folded(piece).split() if spaced else [normalise_folded(piece[low:high]) for low, high in spans]
+    edges = [0, *(spans[word][0] for word in _cuts(_gaps(words), rules)), len(piece)]
     return [piece[low:high] for low, high in pairwise(edges)]
 
 
-def _cuts(hashes: NDArray[np.int64], rules: SegmentRules) -> Iterator[int]:
+def _gaps(words: Sequence[str]) -> list[int]:
+    """A hash of the words on both sides of every gap; the one at i belongs to the gap before word i + 1.
+
+    They are squeezed, so that digits and doubled letters move no boundary.
+    """
+    plain = [(_squeezed_word(word) if len(word) <= _SHORT_WORD else squeezed(word)) for word in words]
+    pairs = (f"{before} {after}".strip() for before, after in pairwise(plain))
+    return [zlib.crc32(pair.encode("utf-8", "replace")) for pair in pairs]
+
+
+_squeezed_word = lru_cache(maxsize=1 << 16)(squeezed)
+
+
+def _cuts(hashes: Sequence[int], rules: SegmentRules) -> Iterator[int]:
     """The words before which a run of len(hashes) + 1 words is cut.
 
     A gap whose hash is the smallest within `reach` gaps on either side is a cut: neighbouring words alone decide on it.
@@ -103,14 +131,24 @@ def _cuts(hashes: NDArray[np.int64], rules: SegmentRules) -> Iterator[int]:
     that leaves more than `reach` words on either side, as every part has.
     """
     reach = min(rules.window_words, rules.max_words - 1) // 2
-    around = sliding_window_view(hashes, 2 * reach + 1)
-    smallest = np.argmin(around, axis=1) == reach  # the first of equals
     start = 0
-    for end in [*(np.flatnonzero(smallest) + reach + 1).tolist(), len(hashes) + 1]:
+    for end in [*(gap + 1 for gap in _minima(hashes, reach)), len(hashes) + 1]:
         while end - start > rules.max_words:
             low, high = start + reach, min(start + rules.max_words, end - reach - 1)
-            start = low + int(np.argmin(hashes[low:high])) + 1
+            start = min(range(low, high), key=hashes.__getitem__) + 1
             yield start
         if end <= len(hashes):
             yield end
         start = end
+
+
+def _minima(hashes: Sequence[int], reach: int) -> Iterator[int]:
+    """The gaps with `reach` gaps on either side among which theirs is the first of the smallest hashes."""
+    at = reach
+    while at < len(hashes) - reach:
+        around = hashes[at - reach : at + reach + 1]
+        first = around.index(min(around)) + at - reach
+        if first == at:
+            yield at
+        # To the right of `at` the next that can be one is the smallest itself; to its left, the first beyond its reach.
+        at = first if first > at else first + reach + 1

@@ -13,7 +13,7 @@ from typing import Any
 
 from refrain.artifacts import Manifest, Store, digest_file, digest_json, read_manifest, seal, staged, sweep
 from refrain.code import code_digest
-from refrain.config import Config, content_fields, content_folders
+from refrain.config import Config, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
@@ -205,7 +205,8 @@ def export(
 
 
 def identity(section: object) -> dict[str, Any]:
-    """A section's settings as they enter an address: one that names a file or a folder counts by what is in there."""
+    """A section's settings as they enter an address: one that names a file or a folder counts by what is in there,
+    one that shapes speed alone not at all."""
     values = plain(section)
     for name in content_fields(section):
         values[name] = digest_file(config_file(values[name]))
@@ -213,6 +214,8 @@ def identity(section: object) -> dict[str, Any]:
         folder = config_folder(values[name])
         files = sorted(folder.glob("*.toml")) if folder else []
         values[name] = digest_json([[path.name, digest_file(path)] for path in files])
+    for name in speed_fields(section):
+        del values[name]
     return values
 
 

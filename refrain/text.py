@@ -8,6 +8,7 @@ the form by which templates are counted.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from refrain.lookalikes import fold_lookalikes
 
@@ -19,23 +20,25 @@ _IGNORABLE = re.compile(
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # All but what separates words or lines: tab to carriage return, the four separators, next line.
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
-_DIGITS = re.compile(r"\d+(?:[.,:]\d+)*")
+_CONTROL_BYTES = bytes(code for code in range(128) if _CONTROLS.match(chr(code)))
+# One digit at the front, not \d+: the search for a first character from a set is the fast one.
+_DIGITS = re.compile(r"\d\d*(?:[.,:]\d+)*")
+_ASCII_DIGITS = re.compile(r"[0-9][0-9]*(?:[.,:][0-9]+)*")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # What well-typeset English has; a text with nothing else needs no normalisation.
 _COMMON = frozenset("\u2018\u2019\u201c\u201d\u2013\u2014\u2022\u2026\u00a0")
-_PLAIN = str.maketrans(
-    {
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        "\u2013": "-",
-        "\u2014": "-",
-        "\u2212": "-",
-        "\u2026": "...",
-        "\u00a0": " ",
-    }
-)
+_PLAIN = {
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u2212": "-",
+    "\u2026": "...",
+    "\u00a0": " ",
+}
+_FEW = 16  # characters up to which one replacement each is faster than a translation
 
 
 def repair(value: str | bytes) -> tuple[str, bool]:
@@ -61,18 +64,33 @@ def fold(text: str) -> str:
     """The text as a reader sees it: NFKC, no invisible or control characters, plain quotes and dashes, look-alike
     letters replaced by the Latin letter that they imitate. Case, digits and line breaks stay. Folding twice changes
     nothing."""
-    text = _CONTROLS.sub("", text)
     if text.isascii():
-        return text
+        data = text.encode("ascii")
+        kept = data.translate(None, _CONTROL_BYTES)
+        return text if len(kept) == len(data) else kept.decode("ascii")
+    text = _CONTROLS.sub("", text)
     odd = set(_NOT_ASCII.findall(text))
     if not odd <= _COMMON:
-        invisible = [char for char in odd if unicodedata.category(char) == "Cf" or _IGNORABLE.match(char)]
-        if invisible:
-            text = text.translate(dict.fromkeys(map(ord, invisible)))
+        text = _without(text, [char for char in odd if _invisible(char)])
         text = unicodedata.normalize("NFKC", text)
         # A letter that became Latin may compose with the mark behind it.
         text = unicodedata.normalize("NFC", fold_lookalikes(text))
-    return text.translate(_PLAIN)
+    for char, plain in _PLAIN.items():
+        text = text.replace(char, plain)
+    return text
+
+
+@lru_cache(maxsize=1 << 14)
+def _invisible(char: str) -> bool:
+    return unicodedata.category(char) == "Cf" or _IGNORABLE.match(char) is not None
+
+
+def _without(text: str, chars: list[str]) -> str:
+    if len(chars) > _FEW:
+        return text.translate(dict.fromkeys(map(ord, chars)))
+    for char in chars:
+        text = text.replace(char, "")
+    return text
 
 
 def normalise(text: str) -> str:
@@ -87,8 +105,9 @@ def normalise(text: str) -> str:
 
 def normalise_folded(text: str) -> str:
     """`normalise` for text that `fold` has seen."""
-    lowered = text.lower() if text.isascii() else text.casefold()
-    return " ".join(_DIGITS.sub("0", lowered).split())
+    if text.isascii():
+        return " ".join(_ASCII_DIGITS.sub("0", text.lower()).split())
+    return " ".join(_DIGITS.sub("0", text.casefold()).split())
 
 
 _REPEATED = re.compile(r"([^\W\d_])\1+")

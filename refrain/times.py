@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -31,8 +31,7 @@ class Clock:
     latest: int
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """Microseconds since 1970 (UTC), and whether the zone had to be assumed."""
 
     micros: int
@@ -66,6 +65,8 @@ def read_time(value: object, by: Clock) -> Moment | None:
 
 
 def _epoch(number: Decimal | int, by: Clock) -> Moment | None:
+    if by.earliest <= number < by.latest and isinstance(number, int):
+        return Moment(number, naive=False)  # in the other units it lies outside the span
     if not 0 <= number <= by.latest * 10**3:  # beyond the smallest unit; also keeps giant exponents out
         return None
     for multiply, divide in _UNITS:

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 ROLES = ("system", "user", "assistant", "tool")
 # What other interfaces call the same roles. An unknown role counts as the user's: nobody hides behind a new word.
@@ -11,8 +10,7 @@ _SYNONYMS = {"developer": "system", "human": "user", "model": "assistant", "ai":
 _DEEPEST = 4  # lists of parts inside parts, as tool results have them; deeper nesting carries no prompt
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """One text of a request. Turn 0 is the system prompt that stands outside the messages."""
 
     role: str
@@ -20,8 +18,7 @@ class Turn:
     text: str
 
 
-@dataclass(frozen=True)
-class Conversation:
+class Conversation(NamedTuple):
     """The texts of a request in order, its prompt and system prompt (None where it has none), and what was odd."""
 
     turns: tuple[Turn, ...]
@@ -35,8 +32,7 @@ class WrongTypeError(Exception):
     """A value that no text can be taken from."""
 
 
-@dataclass(frozen=True)
-class _Message:
+class _Message(NamedTuple):
     role: str
     turn: int
     parts: tuple[str, ...]
@@ -54,6 +50,11 @@ def read_conversation(prompt: str | None, system: str | None, messages: object, 
     a leading system message. Blank texts are left out and keep their turn's number. Of more than `max_turns` messages
     the last stay. WrongTypeError where messages are unusable and there is no prompt without them.
     """
+    if messages is None and prompt is not None:
+        turns = [Turn("user", 1, prompt)]
+        if system is not None:
+            turns.insert(0, Turn("system", 0, system))
+        return Conversation(tuple(turns), prompt, system, mended=False, cut=False)
     try:
         said, mended = _messages(messages)
     except WrongTypeError:

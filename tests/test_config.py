@@ -7,7 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from refrain.config import Config, ContentFile, content_fields
+from refrain.config import Config, ContentFile, content_fields, speed_fields
 from refrain.errors import ConfigError
 from refrain.settings import _typed, config_file, load_settings, plain
 
@@ -115,6 +115,12 @@ def test_content_fields_are_those_that_were_marked() -> None:
         seed: int
 
     assert content_fields(Section("probes.toml", 0)) == ("probes",)
+
+
+def test_speed_fields_are_those_that_were_marked() -> None:
+    config = load_settings().config
+    assert speed_fields(config.ingest) == ("workers", "worker_mib")
+    assert all(speed_fields(section) == () for name, section in vars(config).items() if name != "ingest")
 
 
 def test_default_toml_sets_nothing_that_does_not_exist() -> None:

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from refrain.batches import MISSING, Batch, Reading
 from refrain.errors import InputError
 from refrain.lines import TornFileError
 from refrain.logs import discover
-from refrain.records import MISSING, Batch, Reading, read_batches
+from refrain.records import read_batches
 from refrain.times import clock
 
 READING = Reading(

@@ -1,6 +1,6 @@
 """A stage computes once for each address, and again only where what it left cannot be trusted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from refrain.artifacts import Store, read_manifest
 from refrain.config import ContentFile
 from refrain.errors import StoreError
 from refrain.progress import NoProgress
-from refrain.settings import load_settings
+from refrain.settings import load_settings, plain
 from refrain.stages import INPUTS, NOUNS, Result, complete_stage, embed, identity
 
 
@@ -66,6 +66,14 @@ def test_a_named_file_counts_by_content_wherever_it_lies(tmp_path: Path) -> None
     for name in ("one", "two"):
         (tmp_path / name).write_text("same")
     assert identity(Section(1, str(tmp_path / "one"))) == identity(Section(1, str(tmp_path / "two")))
+
+
+def test_a_setting_of_speed_alone_is_no_part_of_the_identity() -> None:
+    section = load_settings().config.ingest
+    names = ("workers", "worker_mib")
+    assert identity(section) == {name: value for name, value in plain(section).items() if name not in names}
+    assert identity(section) == identity(replace(section, workers=7, worker_mib=3))
+    assert identity(section) != identity(replace(section, batch_rows=7))
 
 
 @pytest.mark.parametrize("harm", ["missing", "short"])

@@ -1,0 +1,58 @@
+"""Records as columns, and how they are read: what the readers of files give and what the intake takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from refrain.columns import COLUMNS
+from refrain.times import Clock
+
+
+class Missing:
+    """The value of a column that a record does not have at all; a null is None."""
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # one in every process
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read: our name -> theirs, the clock, and the limits of a batch and of a line."""
+
+    names: Mapping[str, str]
+    clock: Clock
+    batch_rows: int
+    batch_bytes: int
+    record_bytes: int
+    csv_delimiter: str
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Our name and the log's for every column that the log may have."""
+        pairs = ((name, self.names.get(name, name)) for name in COLUMNS)
+        return tuple((name, theirs) for name, theirs in pairs if theirs)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A record that cannot be read: its 1-based number in the file, why, and what could be seen of it."""
+
+    row: int
+    reason: str
+    content: Any
+
+
+@dataclass
+class Batch:
+    """Records as columns of equal length, under our names. `rows` are 1-based record numbers in the file."""
+
+    rows: list[int] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    naive: frozenset[str] = frozenset()  # columns of times whose zone was assumed for the whole batch
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.faults)

@@ -1,0 +1,169 @@
+"""Portions of a log as tables on disk, staged here or in worker processes.
+
+A task is a few consecutive portions and leaves files of its own, so workers share nothing. Which process staged a task
+shows in no result: the tables are joined by `seq` and by digests.
+"""
+
+import gc
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from refrain.batches import Reading
+from refrain.columns import LABELS
+from refrain.config import IngestConfig
+from refrain.errors import RefrainError, WorkerError, fault_place
+from refrain.intake import Intake, Tally
+from refrain.records import Portion
+from refrain.slices import Sieve
+
+_PORTIONS = 8  # of a task, fewer where they are large: a task is some tenths of a second
+_LABELS = ["file", *LABELS]  # of the staged columns, those whose values repeat
+_GARBAGE = 500_000  # new objects between two searches for cycles, of which hardly any are made
+_WAITING = 2  # tasks for each worker that are read ahead: one in its hands, one at the door
+
+
+@dataclass(frozen=True)
+class Task:
+    """Consecutive portions, numbered in the order of the log, each with the `seq` of its first record."""
+
+    number: int
+    portions: tuple[tuple[int, Portion], ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What staging needs beside the records: where to, and how records are read."""
+
+    work: Path
+    config: IngestConfig
+    reading: Reading
+    key: bytes
+    sieve: Sieve | None
+
+
+class Stager:
+    """Stages tasks and remembers texts and labels from one to the next."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._intake = Intake(rules.config, rules.reading.clock, rules.key, rules.sieve)
+
+    def stage(self, task: Task) -> Tally:
+        """What became of the records; the tables that have rows then lie in the folder as `<name>-<number>.parquet`."""
+        for seq, portion in task.portions:
+            self._intake.take(portion.file, portion.batch(self._rules.reading), seq)
+        tables, tally = self._intake.drain()
+        for name, table in tables.items():
+            write_staged(self._rules.work, name, task.number, table)
+        return tally
+
+
+def write_staged(work: Path, name: str, number: int, table: object) -> None:
+    """Nothing; one file more of the table `name` then lies in `work`."""
+    path = work / f"{name}-{number:08d}.parquet"
+    # Read once, by the next step.
+    pq.write_table(
+        table, path, compression="lz4", use_dictionary=_LABELS if name == "rows" else False, write_statistics=False
+    )
+
+
+def cut_tasks(portions: Iterable[Portion], reading: Reading) -> Iterator[Task]:
+    """The portions in tasks of `_PORTIONS`, fewer where these hold more bytes than a batch may."""
+    held: list[tuple[int, Portion]] = []
+    seq = size = number = 0
+    for portion in portions:
+        held.append((seq, portion))
+        seq += portion.records
+        size += portion.size
+        if len(held) == _PORTIONS or size >= reading.batch_bytes:
+            number += 1
+            yield Task(number, tuple(held))
+            held, size = [], 0
+    if held:
+        yield Task(number + 1, tuple(held))
+
+
+def worker_count(config: IngestConfig, size: int) -> int:
+    """How many processes beside this one stage a log of `size` bytes; 0 where this one does it alone."""
+    wanted = config.workers or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    if wanted == 1 or size < config.worker_mib << 20 or multiprocessing.current_process().daemon:
+        return 0
+    return wanted
+
+
+def stage_all(tasks: Iterator[Task], rules: Rules, workers: int) -> Iterator[Tally]:
+    """What became of each task, in order; at most `_WAITING` tasks a worker are held."""
+    if not workers:
+        yield from map(Stager(rules).stage, tasks)
+        return
+    # Spawned: a fork would copy locks that other threads hold.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(rules,))
+    try:
+        waiting: deque[Future[Tally | Exception]] = deque()
+        for task in tasks:
+            waiting.append(pool.submit(_stage, task))
+            if len(waiting) >= workers * _WAITING:
+                yield _tally(waiting.popleft())
+        while waiting:
+            yield _tally(waiting.popleft())
+    except BrokenProcessPool:
+        raise RefrainError(
+            "a worker process of ingest ended without a word",
+            hint="it may have run out of memory, or the script that calls it lacks its main guard; "
+            "--set ingest.workers=1 reads without workers",
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _tally(future: "Future[Tally | Exception]") -> Tally:
+    found = future.result()
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+_stagers: list[Stager] = []  # a worker process has one
+
+
+def _start(rules: Rules) -> None:
+    gc.set_threshold(_GARBAGE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _stagers.append(Stager(rules))
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _stage(task: Task) -> Tally | Exception:
+    try:
+        return _stagers[0].stage(task)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the parent raises it)
+        return _told(error)
+
+
+def _told(error: Exception) -> Exception:
+    """The error as the parent may raise it: without a text that could quote the log."""
+    if isinstance(error, RefrainError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno), error.filename)  # a full disk, as it is told elsewhere
+    return WorkerError(fault_place(error))
