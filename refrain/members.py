@@ -110,8 +110,11 @@ def _fit(
         use, being = weights[:, of_use].sum(axis=1), weights[:, ~of_use].sum(axis=1)
         with np.errstate(divide="ignore"):
             logs = np.log(share) + np.stack([np.zeros(users), use, use + being], axis=1)
-        total = np.logaddexp.reduce(logs, axis=1)
-        updated = np.exp(logs - total[:, None])
+        most = logs.max(axis=1)
+        updated = np.exp(logs - most[:, None])
+        sums = updated.sum(axis=1)
+        updated /= sums[:, None]
+        total = most + np.log(sums)
         likelihood = float(total.sum())
         if np.abs(updated - posteriors).max(initial=0) < np.finfo(np.float32).eps:
             break
@@ -147,5 +150,5 @@ def _weight_of_evidence(trait: _Prepared, part: Floats, rule: MemberRule) -> Flo
     seen = np.bincount(trait.bins, weight, len(trait.background))
     law = (seen + rule.shrink_users * trait.background) / (weight.sum() + rule.shrink_users)
     ratio = np.log(np.maximum(law, _TINY))[trait.bins] - trait.own_log
-    out[trait.known] = np.clip(ratio, -rule.max_weight, rule.max_weight)
+    out[trait.known] = np.minimum(np.maximum(ratio, -rule.max_weight), rule.max_weight)
     return out

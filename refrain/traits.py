@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from refrain.coordination.controls import Strata, draw
 from refrain.coordination.results import Candidate, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
-from refrain.coordination.use import UseReference
+from refrain.coordination.use import UseReference, binned_law
 from refrain.counting import Ints
 from refrain.members import TraitTable
 from refrain.population import Trait
@@ -24,18 +24,11 @@ def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) 
     """How often the users send it, and as what share of their traffic."""
     bins = reference.bin_of_owner[candidate.owners]
     share = candidate.counts / setting.population.activity[candidate.owners]
-    counts = [_law(pool, COUNT_EDGES) for pool in reference.counts.values]
-    shares = [_law(pool, SHARE_EDGES) for pool in reference.shares.values]
+    counts, shares = reference.counts.laws(COUNT_EDGES)[bins], reference.shares.laws(SHARE_EDGES)[bins]
     return [
-        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), np.array(counts)[bins], of_use=True),
-        TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), np.array(shares)[bins], of_use=True),
+        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), counts, of_use=True),
+        TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), shares, of_use=True),
     ]
-
-
-def _law(values: Floats, edges: Floats) -> Floats:
-    """Shares of the bins of sorted values, with one pseudo-count spread evenly."""
-    seen = np.diff(np.searchsorted(values, edges, "right"), prepend=0, append=len(values))
-    return np.asarray((seen + 1 / len(seen)) / (seen.sum() + 1))
 
 
 def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:
@@ -71,7 +64,7 @@ def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: st
     own = _partners(trait, candidate.owners)
     sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
     drawn = np.concatenate([_partners(trait, row) for row in sets])
-    law = _law(np.sort(drawn.astype(float)), _PARTNER_EDGES)
+    law = binned_law(np.sort(drawn.astype(float)), _PARTNER_EDGES)
     has = np.diff(trait.bounds)[candidate.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
     return TraitTable(name, bins, np.tile(law, (len(bins), 1)), of_use=False)

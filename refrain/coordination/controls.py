@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from refrain.coordination.combine import cauchy_combination
+from refrain.coordination.distributions import (
+    negative_binomial_upper,
+    normal_upper,
+    pearson_upper,
+    poisson_upper,
+)
 from refrain.coordination.tails import drawn_cumulants, sum_tail, top_tail
 from refrain.counting import Ints
 from refrain.population import Population
@@ -163,7 +169,7 @@ def score_sum_p(scores: Floats, strata: Strata, owners: Ints) -> float:
     if variance <= 0:
         return 1.0
     beyond = (scores[owners].sum() - mean) / np.sqrt(variance)
-    plain = float(stats.norm.sf(beyond))
+    plain = normal_upper(beyond)
     if plain > _NORMAL_FROM:
         return plain
     return sum_tail(beyond * np.sqrt(spread), partial(drawn_cumulants, pools))
@@ -182,9 +188,9 @@ def count_tail(observed: float, drawn: NDArray[np.float64]) -> float:
     variance = float(drawn.var(ddof=1)) if len(drawn) > 1 else mean
     if variance > mean * (1 + 1e-9):
         size = mean**2 / (variance - mean)
-        tail = float(stats.nbinom.sf(observed - 1, size, size / (size + mean)))
+        tail = negative_binomial_upper(observed, size, mean)
     else:
-        tail = float(stats.poisson.sf(observed - 1, mean))
+        tail = poisson_upper(observed, mean)
     seen = float((drawn >= observed).sum())
     return min(1.0, max(tail, seen / (len(drawn) + 1)))
 
@@ -197,6 +203,6 @@ def skewed_tail(observed: float, drawn: NDArray[np.float64]) -> float:
         return 1.0 if observed <= drawn.mean() else 1 / (len(drawn) + 1)
     centred = drawn - drawn.mean()
     skew = max(float((centred**3).mean() / (centred**2).mean() ** 1.5), 0.0)
-    tail = float(stats.pearson3.sf((observed - drawn.mean()) / deviation, skew))
+    tail = pearson_upper((observed - drawn.mean()) / deviation, skew)
     seen = float((drawn >= observed).sum())
     return min(1.0, max(tail, seen / (len(drawn) + 1)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from refrain.coordination.controls import count_tail, permutation_p
+from refrain.coordination.distributions import binomial_upper
 from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, networks_per_request, switched_off
 from refrain.counting import Ints, ranges
 from refrain.population import Trait
@@ -61,7 +61,7 @@ def one_client(candidate: Candidate, setting: Setting) -> TestResult:
     weight = wanted / np.maximum(np.bincount(strata.of_owner[known], minlength=strata.count), 1) / len(owners)
     rates = np.bincount(client[known], weight[strata.of_owner[known]])[clients]
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
-    tails = stats.binom.sf(counts - 1, len(owners), np.minimum(rates, 1)) / rates
+    tails = binomial_upper(counts, len(owners), np.minimum(rates, 1)) / rates
     best = int(tails.argmin())
     p, count, expected = min(1.0, float(tails[best])), int(counts[best]), float(rates[best]) * len(owners)
     return TestResult(
@@ -118,7 +118,7 @@ def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
     held = np.isin(trait.values, values)
     rates = np.bincount(trait.values[held], weight[strata.of_owner[owner_of_pair[held]]], trait.count)[values]
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
-    tails = stats.binom.sf(counts - 1, len(owners), np.minimum(rates, 1))
+    tails = binomial_upper(counts, len(owners), np.minimum(rates, 1))
     return float(min(1.0, tails.min() * (everybody > 1).sum()))
 
 

@@ -154,7 +154,7 @@ def _turned(shares: Floats, profile: Profile, draws: int, rng: np.random.Generat
     total, own = np.zeros((draws, parts)), np.zeros(draws)
     for start in range(0, len(shares), _AT_ONCE):
         part = shares[start : start + _AT_ONCE]
-        every = np.stack([np.roll(part, turn, axis=1) for turn in range(parts)], axis=1)
+        every = part[:, (np.arange(parts) - np.arange(parts)[:, None]) % parts]
         scaled = (every - profile.expected) * profile.scale
         turns = rng.integers(parts, size=(draws, len(part)))
         taken = scaled[np.arange(len(part)), turns]

@@ -13,15 +13,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize
+
+from refrain.coordination.distributions import binomial_upper, normal_density, normal_upper
 
 Floats = NDArray[np.float64]
 Cumulants = Callable[[float], tuple[float, float, float]]
 
 SMALLEST = 1e-300
-_PARTS = 2.0 ** -np.arange(1, 7)  # tops that are looked at; below a 64th, an owner of a stratum of forty counts for all
+_PARTS: Floats = 0.5 ** np.arange(
+    1.0, 7.0
+)  # tops that are looked at; below a 64th, an owner of a stratum of forty counts for all
 _STEEPEST = 2.0**12  # tilt beyond which a sum is as good as the largest possible
 _FLAT = 1e-3  # tilt below which a series is used
+_LAST_BITS = 1e-9  # by which a sum as large as it can be may fall short of that
 
 
 def sum_tail(observed: float, cumulants: Cumulants) -> float:
@@ -33,11 +38,11 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
     _, _, variance = cumulants(0.0)
     if variance <= 0:
         return 1.0
-    plain = float(stats.norm.sf(observed / np.sqrt(variance)))
+    plain = normal_upper(observed / np.sqrt(variance))
     if observed <= np.sqrt(variance) / 2:
         return plain
     steep = 1.0
-    while cumulants(steep)[1] < observed:
+    while cumulants(steep)[1] < observed * (1 + _LAST_BITS):
         steep *= 2
         if steep > _STEEPEST:
             return float(np.exp(min(0.0, cumulants(steep)[0] - steep * observed)))
@@ -46,7 +51,7 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
     if curvature <= 0:
         return float(np.exp(min(0.0, value - tilt * observed)))
     w, u = np.sqrt(2 * max(tilt * observed - value, 0.0)), tilt * np.sqrt(curvature)
-    p = stats.norm.sf(w) + stats.norm.pdf(w) * (1 / u - 1 / w)
+    p = normal_upper(w) + normal_density(w) * (1 / u - 1 / w)
     return float(np.clip(p, SMALLEST, 1))
 
 
@@ -72,8 +77,12 @@ def drawn_cumulants(pools: Sequence[tuple[Floats, int]], t: float) -> tuple[floa
     value = slope = curvature = 0.0
     for pool, many in pools:
         centred = pool - pool.mean()
-        log_mean = float(special.logsumexp(t * centred)) - np.log(len(pool))
-        tilted = np.exp(t * centred - log_mean) / len(pool)
+        powers = t * centred
+        most = powers.max()
+        tilted = np.exp(powers - most)
+        total = tilted.sum()
+        log_mean = float(most + np.log(total / len(pool)))
+        tilted /= total
         first = float(tilted @ centred)
         value += many * log_mean
         slope += many * first
@@ -85,4 +94,4 @@ def top_tail(shares: Floats) -> float:
     """P-value of so many at the top, (n,) `shares` being each one's upper share: of its controls, those at least as
     high. The smallest binomial tail over the tops, times their number."""
     found = (shares[:, None] <= _PARTS).sum(axis=0)
-    return float(min(1.0, len(_PARTS) * stats.binom.sf(found - 1, len(shares), _PARTS).min()))
+    return float(min(1.0, len(_PARTS) * binomial_upper(found, len(shares), _PARTS).min()))

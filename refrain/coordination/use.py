@@ -3,7 +3,7 @@ that they send."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -24,11 +24,25 @@ class Pools:
     """What the pairs (owner, template) of the log show in one respect: sorted values by activity bin."""
 
     values: tuple[Floats, ...]
+    _laws: dict[bytes, Floats] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def laws(self, edges: Floats) -> Floats:
+        """(bins, edges + 1) the law of each over the intervals that the edges cut; computed once."""
+        key = edges.tobytes()
+        if key not in self._laws:
+            self._laws[key] = np.array([binned_law(pool, edges) for pool in self.values])
+        return self._laws[key]
 
     @cached_property
     def means(self) -> Floats:
         """(bins,) the mean of each, 0 where the bin has none."""
         return np.array([pool.mean() if len(pool) else 0.0 for pool in self.values])
+
+
+def binned_law(values: Floats, edges: Floats) -> Floats:
+    """(edges + 1,) shares of the intervals among sorted values, with one pseudo-count spread evenly."""
+    seen = np.diff(np.searchsorted(values, edges, "right"), prepend=0, append=len(values))
+    return np.asarray((seen + 1 / len(seen)) / (seen.sum() + 1))
 
 
 @dataclass(frozen=True)

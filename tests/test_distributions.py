@@ -1,0 +1,37 @@
+"""The upper tails, against scipy.stats."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from refrain.coordination import distributions as tails
+
+
+@given(st.floats(-6, 30))
+def test_normal(x: float) -> None:
+    assert tails.normal_upper(x) == pytest.approx(float(stats.norm.sf(x)), rel=1e-9)
+    assert tails.normal_density(x) == pytest.approx(float(stats.norm.pdf(x)), rel=1e-9)
+
+
+@given(st.integers(1, 400), st.floats(1e-6, 1), st.data())
+def test_binomial(trials: int, share: float, data: st.DataObject) -> None:
+    counts = np.array(data.draw(st.lists(st.integers(0, trials), min_size=1, max_size=4)))
+    shares = np.full(len(counts), share)
+    expected = stats.binom.sf(counts - 1, trials, shares)
+    assert tails.binomial_upper(counts, trials, shares) == pytest.approx(expected, rel=1e-7, abs=1e-280)
+
+
+@given(st.floats(0, 300), st.floats(1e-4, 300), st.floats(1e-2, 1e3))
+def test_counts(count: float, mean: float, size: float) -> None:
+    at = np.floor(count) - 1
+    assert tails.poisson_upper(count, mean) == pytest.approx(float(stats.poisson.sf(at, mean)), rel=1e-7, abs=1e-280)
+    expected = float(stats.nbinom.sf(at, size, size / (size + mean)))
+    assert tails.negative_binomial_upper(count, size, mean) == pytest.approx(expected, rel=1e-6, abs=1e-280)
+
+
+@given(st.floats(-5, 40), st.one_of(st.just(0.0), st.floats(1e-3, 20)))
+def test_pearson(x: float, skew: float) -> None:
+    expected = float(stats.pearson3.sf(x, skew))
+    assert tails.pearson_upper(x, skew) == pytest.approx(expected, rel=1e-6, abs=1e-280)
