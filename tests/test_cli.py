@@ -235,6 +235,17 @@ def test_findings_are_shown_as_a_table_as_one_and_as_json(small_run: "SmallRun")
 
 
 @pytest.mark.slow
+def test_what_the_stages_took_is_shown(small_run: "SmallRun") -> None:
+    where = ("--outputs", small_run.outputs)
+    rows = json.loads(call("show", "small", "--timings", *where, "--json").stdout)
+    assert [row["stage"] for row in rows] == list(NOUNS)
+    assert all(row["seconds"] >= 0 and row["peak_bytes"] > 0 for row in rows)
+    shown = call("show", "small", "--timings", *where).stdout
+    assert all(stage in shown for stage in (*NOUNS, "all"))
+    call("show", "small", "0", "--timings", *where, code=2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["parquet", "csv", "jsonl"])
 def test_exports_are_written_where_and_as_asked(small_run: "SmallRun", tmp_path: Path, format_: str) -> None:
     arguments = (

@@ -16,7 +16,9 @@ NAME_CHARACTERS = 60  # of a family, on a line with others
 
 def add_to(app: typer.Typer) -> None:
     """Nothing; `app` then has the commands of this module."""
-    app.command("show", epilog="Examples:\n\nrefrain show latest\n\nrefrain show latest 0")(show)
+    app.command(
+        "show", epilog="Examples:\n\nrefrain show latest\n\nrefrain show latest 0\n\nrefrain show latest --timings"
+    )(show)
     app.command("evaluate", epilog="Examples:\n\nrefrain evaluate truth.parquet latest")(evaluate)
     app.command("report", epilog="Example:\n\nrefrain report latest --to findings.html")(report)
     app.command(
@@ -27,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
 def show(
     run: RunName,
     campaign: Annotated[int | None, typer.Argument(metavar="[CAMPAIGN]", help="A campaign's number.", min=0)] = None,
+    timings: Annotated[bool, typer.Option("--timings", help="What its stages took, instead of findings.")] = False,
     outputs: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
@@ -38,8 +41,15 @@ def show(
 
     from refrain.packet_lines import read_packet
     from refrain.show import finding, findings, render_finding, render_findings
+    from refrain.timings import read_timings, render_timings
 
     found = open_run(settings_of(None, None, outputs)[1], run)
+    if timings:
+        if campaign is not None:
+            raise typer.BadParameter("a campaign has no timings of its own")
+        seconds = read_timings(found.folder)
+        typer.echo(json.dumps(seconds)) if as_json else render_timings(seconds, Console())
+        return
     exports = found.result("exports")
     if campaign is None:
         rows = findings(found.folder)
