@@ -159,7 +159,7 @@ def main() -> None:
                     "seed": arguments.seed, "encoders": str(encoders), "out": temporary,
                     "kinds": ["segments"] if encoder == "stage" else list(TABLES),
                 })  # fmt: skip
-                figures[encoder] = outcome.plain()
+                figures[encoder] = outcome.needed(encoder)
                 say(f"round {turn + 1}, {encoder}: {figures[encoder]}")
             rounds.append(figures)
         figures = {kind: {**_table(rounds, kind), **agreement(Path(temporary), kind)} for kind in TABLES}

@@ -87,10 +87,7 @@ def measured(
     }
     environment = {ENCODERS_VARIABLE: str(encoders)} if encoders else None
     outcome = alone("end_to_end", "run_log", asked, environment=environment, memory_gib=np.inf)
-    if outcome.failure:
-        sys.exit(f"the run of {folder.name} {outcome.failure}")
-    told: dict[str, Any] = outcome.value
-    return told
+    return outcome.needed(f"the run of {folder.name}")
 
 
 def plain_way(requests: Path, prompts: int, count: int, seed: int) -> dict[str, Any]:
@@ -99,7 +96,7 @@ def plain_way(requests: Path, prompts: int, count: int, seed: int) -> dict[str, 
         "encoder": PLAIN, "requests": str(requests), "count": count, "seed": seed, "encoders": "", "out": None,
         "kinds": ["prompts"],
     }  # fmt: skip
-    told = [alone("encode", "speeds", asked).plain() for _ in range(PLAIN_RUNS)]
+    told = [alone("encode", "speeds", asked).needed("the plain way") for _ in range(PLAIN_RUNS)]
     rates = [row["prompts"]["texts"] / row["prompts"]["seconds"] for row in told]
     return {
         "prompts_per_second": round(max(rates), 1),

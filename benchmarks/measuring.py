@@ -53,6 +53,12 @@ class Outcome:
     value: Any  # None where it did not end well
     failure: str  # nothing where it did
 
+    def needed(self, what: str) -> dict[str, Any]:
+        """`plain()` of what nothing can be said without; the program ends where it failed."""
+        if self.failure:
+            sys.exit(f"{what} {self.failure}")
+        return self.plain()
+
     def plain(self) -> dict[str, Any]:
         """As JSON knows it: the value's figures with the peak, or the failure."""
         if self.failure:
@@ -193,6 +199,7 @@ def machine() -> dict[str, Any]:
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:
     """A parser with what every benchmark here takes: where its result goes, and the seed of what is drawn."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that `alone` leaves nothing behind
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--name", default=name, help=f"of the result file, default: {name}")
     made.add_argument("--out", type=Path, default=RESULTS, help="folder of the result file, default: the repository's")

@@ -19,9 +19,10 @@ from typing import Any
 
 from detection import BENCH, traffic
 from end_to_end import measured
-from measuring import parser, say, write_result
+from measuring import alone, parser, say, write_result
 
 from refrain.artifacts import READ_BYTES, link_tree
+from refrain.settings import load_settings
 
 SEED = 1  # of the further log; the earlier ones' is 0
 LOCK = "lock"
@@ -38,6 +39,14 @@ def known(outputs: Path, warm: Path) -> None:
 
 
 NIGHTS = {"cold": empty, "warm": known}
+
+
+def distil(encoders: str) -> dict[str, Any]:
+    """Nothing to tell; the folder holds the static encoder."""
+    from embeddings.tiers import open_encoders
+
+    open_encoders(load_settings().config.embed, Path(encoders))
+    return {}
 
 
 def night(name: str, log: Path, warm: Path, encoders: Path, work: Path) -> dict[str, Any]:
@@ -77,23 +86,26 @@ def main() -> None:
         sys.exit(f"{arguments.warm} holds no store with vectors")
     if arguments.log is None and not BENCH.is_dir():
         sys.exit(f"{BENCH} is not there: the labelled traffic is not part of this repository")
-    with tempfile.TemporaryDirectory() as temporary:
-        work = arguments.work or Path(temporary)
-        work.mkdir(parents=True, exist_ok=True)
+    if arguments.work:
+        arguments.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=arguments.work) as temporary:
+        aside = Path(temporary)
+        work = arguments.work or aside
         log = arguments.log or traffic(
             arguments.scenario, work, seed=arguments.seed, days=arguments.days, per_day=arguments.per_day,
             novel=arguments.novel, hostile=arguments.hostile,
         )  # fmt: skip
         read_through(log)
-        encoders = Path(tempfile.mkdtemp(prefix="encoders-", dir=work))
+        encoders = aside / "encoders"
+        encoders.mkdir()
         if (arguments.warm / "store" / "encoders").is_dir():
             shutil.copytree(arguments.warm / "store" / "encoders", encoders, dirs_exist_ok=True)
+        alone("warm_night", "distil", {"encoders": str(encoders)}).needed("distilling the static encoder")
         rounds = []
         for turn in range(arguments.rounds):
             order = sorted(NIGHTS, reverse=turn % 2 == 1)
-            rounds.append({name: night(name, log, arguments.warm, encoders, work) for name in order})
+            rounds.append({name: night(name, log, arguments.warm, encoders, aside) for name in order})
             say(f"round {turn + 1}: {rounds[-1]}")
-        shutil.rmtree(encoders)
     ratios = [turn["cold"]["seconds"] / turn["warm"]["seconds"] for turn in rounds]
     embed = [{name: told["stages"]["embed"]["seconds"] for name, told in turn.items()} for turn in rounds]
     embedding = [turn["cold"] / turn["warm"] for turn in embed]
