@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refrain.cores import core_count
 from refrain.memory import peak_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,7 +191,7 @@ def machine() -> dict[str, Any]:
         "machine": platform.machine(),
         "processor": info.get("model name", platform.processor()),
         "vector_instructions": [flag for flag in FLAGS if flag in flags],
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": core_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "python": platform.python_version(),
         "packages": versions,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from refrain.artifacts import digest_file, digest_json
 from refrain.config import EmbedConfig
+from refrain.cores import core_count
 from refrain.errors import ConfigError, RefrainError
 
 logger = logging.getLogger(__name__)
@@ -140,11 +141,6 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def open_transformer(config: EmbedConfig) -> SentenceEncoder:
     """The transformer that `config` names, loaded.
 
@@ -179,7 +175,7 @@ def open_transformer(config: EmbedConfig) -> SentenceEncoder:
     tokenizer.enable_truncation(longest)
     tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not an instruction to the model
     lengths = (*sorted({length for length in config.padded_tokens if length < longest}), longest)
-    workers = 1 if cuda else _cores()
+    workers = 1 if cuda else core_count()
     probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, config.batch_tokens, workers)
     dimension = probe._batch([], 1, lengths[0]).shape[1]
     fingerprint = digest_json({

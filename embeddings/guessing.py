@@ -10,7 +10,6 @@ Blocks of rows are worked on one by one, each by one thread that sees nothing of
 cores nor their order changes a bit, and a worker can be handed any stretch of rows.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
+from refrain.cores import core_count
 from refrain.counting import ranges
 
 Floats = NDArray[np.float32]
@@ -189,7 +189,7 @@ def _by_block(n: int, k: int, size: int, work: Callable[[Rows], Edges], told: _S
         out[rows] = work(rows)
         return len(rows)
 
-    with ThreadPoolExecutor(os.cpu_count(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(core_count(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
         for done in pool.map(put, row_blocks(n, size)):
             told(done)
     return out

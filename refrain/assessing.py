@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from refrain.assessment import Assessment, Instruments, assess
 from refrain.config import ScoreConfig
 from refrain.coordination.results import Candidate, Setting, candidate
+from refrain.cores import core_count
 from refrain.counting import Ints
 from refrain.progress import Progress
 from refrain.template_uses import TemplateUses
@@ -67,19 +67,17 @@ def _parts(
 ) -> Iterator[tuple[Sequence[int], list[Assessed | None]]]:
     if len(places) < _ALONE_BELOW:
         for place in places:
-            yield [place], _assess_some(scene, [place], gone)
+            yield [place], _assess_some(_only(scene, [place]), gone)
         return
     import joblib
 
-    workers = joblib.cpu_count()
+    workers = core_count()
     size = -(-len(places) // (workers * _PARTS))
     parts = [places[start : start + size] for start in range(0, len(places), size)]
-    work = (joblib.delayed(_assess_some)(_only(scene, part), range(len(part)), gone) for part in parts)
-    yield from zip(parts, _run(joblib.Parallel(workers, return_as="generator"), work), strict=True)
-
-
-def _run(pool: Any, work: Iterator[Any]) -> Iterator[list[Assessed | None]]:
-    yield from pool(work)
+    found: Iterator[list[Assessed | None]] = joblib.Parallel(workers, return_as="generator")(
+        joblib.delayed(_assess_some)(_only(scene, part), gone) for part in parts
+    )
+    yield from zip(parts, found, strict=True)
 
 
 def _only(scene: Scene, places: Sequence[int]) -> Scene:
@@ -87,10 +85,10 @@ def _only(scene: Scene, places: Sequence[int]) -> Scene:
     return replace(scene, groups=[scene.groups[place] for place in places])
 
 
-def _assess_some(scene: Scene, places: Sequence[int], gone: NDArray[np.bool_]) -> list[Assessed | None]:
+def _assess_some(scene: Scene, gone: NDArray[np.bool_]) -> list[Assessed | None]:
     out: list[Assessed | None] = []
-    for place in places:
-        rows = scene.uses.of_all(scene.groups[place])
+    for place, group in enumerate(scene.groups):
+        rows = scene.uses.of_all(group)
         own = candidate(rows[~gone[scene.setting.population.request_owner[rows]]], scene.setting.population)
         enough = len(own.owners) >= scene.config.min_owners
         out.append((own, _assess(scene, place, own)) if enough else None)

@@ -31,6 +31,14 @@ def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     return np.divmod(keys, width)
 
 
+def find_sorted(values: Ints, ordered: Ints) -> Ints:
+    """The place of each value among distinct ascending ones, -1 where it is none of them."""
+    if not len(ordered):
+        return np.full(len(values), -1)
+    at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return np.where(ordered[at] == values, at, -1)
+
+
 def group_sizes(groups: Ints, members: Ints, count: int) -> Ints:
     """How many distinct members each of `count` groups has, given aligned pairs that may repeat."""
     return np.bincount(distinct_pairs(groups, members)[0], minlength=count)

@@ -1,9 +1,8 @@
 """What fills a template's slots: how many different things."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refrain.counting import Ints, group_sizes, mixed_sequences, portions, ranges
+from refrain.counting import Ints, find_sorted, group_sizes, mixed_sequences, portions, ranges
 from refrain.occurrences import Occurrences
 from refrain.units import Units
 from refrain.uses import Uses
@@ -27,17 +26,9 @@ def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_un
         use = np.repeat(np.arange(some.start, some.stop), many[some])
         at = placed.bounds[requests[use]] + ranges(many[some])
         free = ~placed.system[at]
-        free[free] = ~_among(templates[use[free]] * segments + placed.segments[at[free]], fixed)
+        free[free] = find_sorted(templates[use[free]] * segments + placed.segments[at[free]], fixed) < 0
         bounds = np.searchsorted(use[free], np.arange(some.start, some.stop + 1))
         contents[some] = mixed_sequences(placed.segments[at[free]], bounds)
     # Contents by number: a hash of 64 bits is no int64.
     numbers = np.unique(contents, return_inverse=True)[1]
     return group_sizes(templates, numbers, count)
-
-
-def _among(values: Ints, ordered: Ints) -> NDArray[np.bool_]:
-    """Whether each value is one of the ordered ones."""
-    if not len(ordered):
-        return np.zeros(len(values), bool)
-    at = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    return np.asarray(ordered[at] == values)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from refrain.config import ScoreConfig
-from refrain.counting import Ints
+from refrain.counting import Ints, find_sorted
 from refrain.scored_campaigns import Labels, ScoredCampaign
 from refrain.tables import column, parts, read_columns
 
@@ -43,10 +43,7 @@ class Neighbourhood:
 
     def places(self, segments: Ints) -> Ints:
         """The place of each segment, -1 where it has none."""
-        at = np.minimum(np.searchsorted(self.segment_rows, segments), max(len(self.segment_rows) - 1, 0))
-        if not len(self.segment_rows):
-            return np.full(len(segments), -1)
-        return np.where(self.segment_rows[at] == segments, at, -1)
+        return find_sorted(segments, self.segment_rows)
 
     def vote(self, places: Ints, template_of: Ints, majority: float) -> tuple[Ints, Floats]:
         """(n,) the template that most of each one's neighbours have, the best frame among equals, and (n,) the share of

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from refrain.batches import Reading
 from refrain.columns import LABELS
 from refrain.config import IngestConfig
+from refrain.cores import core_count
 from refrain.errors import RefrainError, WorkerError, fault_place
 from refrain.intake import Intake, Tally
 from refrain.records import Portion
@@ -95,9 +96,7 @@ def cut_tasks(portions: Iterable[Portion], reading: Reading) -> Iterator[Task]:
 
 def worker_count(config: IngestConfig, size: int) -> int:
     """How many processes beside this one stage a log of `size` bytes; 0 where this one does it alone."""
-    wanted = config.workers or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    wanted = config.workers or core_count()
     if wanted == 1 or size < config.worker_mib << 20 or multiprocessing.current_process().daemon:
         return 0
     return wanted

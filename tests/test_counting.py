@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from refrain.counting import (
     Ints,
     distinct_pairs,
+    find_sorted,
     group_sizes,
     group_starts,
     mix,
@@ -79,3 +80,10 @@ def test_mixing_is_splitmix64() -> None:
         "6e789e6aa1b965f4",
         "6c45d188009454f",
     ]
+
+
+def test_values_are_found_among_ordered_ones_or_are_nowhere() -> None:
+    ordered = np.array([2, 3, 7])
+    assert find_sorted(np.array([7, 1, 2, 9, 3, 4]), ordered).tolist() == [2, -1, 0, -1, 1, -1]
+    assert find_sorted(np.array([1, 2]), ordered[:0]).tolist() == [-1, -1]
+    assert find_sorted(ordered[:0], ordered).tolist() == []

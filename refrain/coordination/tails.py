@@ -21,9 +21,8 @@ Floats = NDArray[np.float64]
 Cumulants = Callable[[float], tuple[float, float, float]]
 
 SMALLEST = 1e-300
-_PARTS: Floats = 0.5 ** np.arange(
-    1.0, 7.0
-)  # tops that are looked at; below a 64th, an owner of a stratum of forty counts for all
+# Tops that are looked at; below a 64th, an owner of a stratum of forty counts for all.
+_PARTS: Floats = 0.5 ** np.arange(1.0, 7.0)
 _STEEPEST = 2.0**12  # tilt beyond which a sum is as good as the largest possible
 _FLAT = 1e-3  # tilt below which a series is used
 _LAST_BITS = 1e-9  # by which a sum as large as it can be may fall short of that
