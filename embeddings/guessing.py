@@ -12,45 +12,80 @@ cores nor their order changes a bit, and a worker can be handed any stretch of r
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from embeddings.edges import (
+    FRESH,
+    NONE,
+    Edges,
+    Floats,
+    Numbers,
+    best_edges,
+    numbers_of,
+    reversed_edges,
+    settled,
+)
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
 from refrain.cores import core_count
-from refrain.counting import ranges
 
-Floats = NDArray[np.float32]
-Edges = NDArray[np.uint64]
-"""Edges to neighbours, (n, k) ascending: the cosine distance as the bits of a float32, the neighbour's row, whether it
-came in the last round. So packed, the smallest are the nearest, and ties go by row."""
-Numbers = NDArray[np.int32]
 _CODE_BITS = 4  # of a subvector: what one shuffle of a vector register looks up
 _SUBVECTOR = 2  # dimensions
-_NONE = np.uint64(np.iinfo(np.uint64).max)
-_FRESH = np.uint64(1)
 
 
-def guess_neighbours(
-    vectors: Floats, k: int, config: IndexConfig, advance: Callable[[int], None]
-) -> tuple[Numbers, dict[str, int]]:
-    """(n, k) rows of near neighbours of each unit vector (n, d), nearest first, none itself, -1 where fewer, and what
-    the index was built with. `advance` is told the number of vectors, of every pass its part."""
-    told = _Share(advance, 1 + config.rounds)
-    edges, parameters = _first_guess(vectors, k, config, told)
+@dataclass(frozen=True)
+class Graph:
+    """The near neighbours of some unit vectors (n, d): `edges` (n, k), and the index that guessed them, with what it
+    was built with."""
+
+    edges: Edges
+    index: Any  # of faiss; searched for other vectors too
+    parameters: dict[str, int]
+
+
+def guess_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[[int], None]) -> Graph:
+    """The graph of each unit vector's (n, d) k near neighbours, itself left out. `advance` is told the number of
+    vectors, of every pass its part."""
+    told = Share(advance, 1 + config.rounds)
+    index, parameters = _quantised(vectors, config)
+    first = partial(first_guess, index, vectors, vectors, k=k, fetched=config.fetched, probes=config.probes)
+    edges = by_block(len(vectors), k, config.block_rows, first, told)
     for _ in range(config.rounds):
         edges = _round(edges, vectors, config, told)
-    return _numbers(edges), parameters
+    return Graph(settled(edges), index, {**parameters, "rounds": config.rounds})
 
 
-def _first_guess(vectors: Floats, k: int, config: IndexConfig, told: "_Share") -> tuple[Edges, dict[str, int]]:
-    index, parameters = _quantised(vectors, config)
-    edges = _by_block(
-        len(vectors), k, config.block_rows, lambda rows: _search(index, vectors, rows, k, config), told
-    )  # fmt: skip
-    return edges, parameters
+def exact_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[[int], None]) -> Graph:
+    """What `guess_graph` gives, by an exhaustive search."""
+    import faiss
+
+    told = Share(advance, 1)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    first = partial(first_guess, index, vectors, vectors, k=k, fetched=config.fetched, probes=config.probes)
+    edges = by_block(len(vectors), k, config.block_rows, first, told)
+    return Graph(settled(edges), index, {})
+
+
+def first_guess(
+    index: Any, queries: Floats, vectors: Floats, rows: Rows, *, k: int, fetched: int, probes: int
+) -> Edges:
+    """The best k of what the index of `vectors` finds for some queries, at full precision: of the `fetched` first by
+    their codes in `probes` cells, where it has any. Where both arrays are the same a vector is not its own neighbour.
+    """
+    import faiss
+
+    own = rows if queries is vectors else None
+    if hasattr(index, "nlist"):
+        parameters = faiss.SearchParametersIVF(nprobe=min(index.nlist, probes))  # type: ignore[call-arg]
+        found = index.search(queries[rows], fetched, params=parameters)[1]
+    else:
+        found = index.search(queries[rows], min(k + 1, len(vectors)))[1]
+    return best_edges(np.full((len(rows), k), NONE), found.astype(np.int32), queries[rows], vectors, own)
 
 
 def _quantised(vectors: Floats, config: IndexConfig) -> tuple[Any, dict[str, int]]:
@@ -63,102 +98,38 @@ def _quantised(vectors: Floats, config: IndexConfig) -> tuple[Any, dict[str, int
         faiss.IndexFlatIP(dimension), dimension, cells, parts, _CODE_BITS, faiss.METRIC_INNER_PRODUCT
     )
     index.cp.seed = config.seed
+    index.cp.niter = config.training_rounds
     index.cp.spherical = True
     index.cp.min_points_per_centroid = 1  # faiss would warn on stderr; the sample's size is ours to choose
     index.cp.max_points_per_centroid = config.training_rows_per_cell
     sample = np.random.default_rng(config.seed).permutation(n)[: cells * config.training_rows_per_cell]
     index.train(vectors[np.sort(sample)])
     index.add(vectors)
-    index.nprobe = min(cells, config.probes)
-    return index, {"cells": cells, "probes": int(index.nprobe), "rounds": config.rounds}
+    return index, {"cells": cells, "probes": min(cells, config.probes)}
 
 
-def _search(index: Any, vectors: Floats, rows: Rows, k: int, config: IndexConfig) -> Edges:
-    """The best of what the codes find, at full precision."""
-    found = index.search(vectors[rows], config.fetched)[1].astype(np.int32)
-    return _best(np.full((len(rows), k), _NONE), found, vectors, rows)
-
-
-def _round(edges: Edges, vectors: Floats, config: IndexConfig, told: "_Share") -> Edges:
+def _round(edges: Edges, vectors: Floats, config: IndexConfig, told: "Share") -> Edges:
     """The edges after a look at the neighbours of neighbours."""
-    reverse = _reversed(edges, config.spare_neighbours)
+    reverse = reversed_edges(edges, len(edges), config.spare_neighbours)
     n, k = edges.shape
-    return _by_block(n, k, config.block_rows, lambda rows: _join(edges, reverse, vectors, rows), told)
+    return by_block(n, k, config.block_rows, lambda rows: _join(edges, reverse, vectors, rows), told)
 
 
 def _join(edges: Edges, reverse: Edges, vectors: Floats, rows: Rows) -> Edges:
     """The best of the neighbours, of those that have the vector for a neighbour, and of both's neighbours."""
     near = np.concatenate([edges[rows], reverse[rows]], axis=1)
-    others = _numbers(near)
-    hops = edges[others]
-    # What two old edges lead to was looked at before.
-    hops[~((near[:, :, None] | hops) & _FRESH).astype(bool) | (others < 0)[:, :, None]] = _NONE
-    candidates = np.concatenate([_numbers(reverse[rows]), _numbers(hops).reshape(len(rows), -1)], axis=1)
-    return _best(edges[rows] & ~_FRESH, candidates, vectors, rows)
+    candidates = np.concatenate([numbers_of(reverse[rows]), hops(near, edges, of_edges=True)], axis=1)
+    return best_edges(edges[rows] & ~FRESH, candidates, vectors[rows], vectors, rows)
 
 
-def _best(own: Edges, candidates: Numbers, vectors: Floats, rows: Rows) -> Edges:
-    """The nearest of what the rows have and of the candidates (b, c), themselves left out."""
-    known = np.concatenate([_numbers(own), rows[:, None].astype(np.int32)], axis=1)
-    new = _without_known(known, candidates)
-    both = np.concatenate([own, _packed(_distances(vectors, rows, new), new)], axis=1)
-    k = own.shape[1]
-    if both.shape[1] > k:
-        both = np.partition(both, k - 1, axis=1)[:, :k]
-    return np.sort(both, axis=1)
-
-
-def _without_known(known: Numbers, candidates: Numbers) -> Numbers:
-    """The distinct candidates of each row that are not among the known ones, to the left, -1 behind them."""
-    keys = np.concatenate([known.astype(np.int64) * 2, candidates.astype(np.int64) * 2 + 1], axis=1)
-    keys.sort(axis=1)
-    rows = keys >> 1
-    new = (keys & 1).astype(bool) & (rows >= 0)
-    new[:, 1:] &= rows[:, 1:] != rows[:, :-1]
-    many = new.sum(axis=1)
-    out = np.full((len(rows), int(many.max(initial=0))), -1, np.int32)
-    out[np.repeat(np.arange(len(rows)), many), ranges(many)] = rows[new]
-    return out
-
-
-def _distances(vectors: Floats, rows: Rows, others: Numbers) -> Floats:
-    """Cosine distances (b, c) of some vectors from others, infinite where there is none."""
-    import faiss
-
-    queries, columns = np.ascontiguousarray(vectors[rows]), np.ascontiguousarray(others, np.int64)
-    cosines = np.empty(others.shape, np.float32)
-    if others.size:
-        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]
-            faiss.swig_ptr(cosines), faiss.swig_ptr(queries), faiss.swig_ptr(vectors), faiss.swig_ptr(columns),
-            vectors.shape[1], *others.shape,
-        )  # fmt: skip
-    return np.where(others < 0, np.float32(np.inf), np.maximum(1 - cosines, 0))
-
-
-def _packed(distances: Floats, numbers: Numbers) -> Edges:
-    """Fresh edges. The bits of floats that are not negative are in the order of the floats."""
-    high = np.ascontiguousarray(distances, np.float32).view(np.uint32).astype(np.uint64)
-    out = (high << np.uint64(33)) | (numbers.astype(np.uint32).astype(np.uint64) << _FRESH) | _FRESH
-    out[numbers < 0] = _NONE
-    return out
-
-
-def _numbers(edges: Edges) -> Numbers:
-    return (edges >> _FRESH).astype(np.uint32).view(np.int32)
-
-
-def _reversed(edges: Edges, most: int) -> Edges:
-    """For each vector the edges that lead to it, turned round, the first `most` by rank at their start and then row."""
-    n = len(edges)
-    target = _numbers(edges).T.ravel()
-    order = np.argsort(target, kind="stable")[int((target < 0).sum()) :]
-    target = target[order]
-    place = ranges(np.bincount(target, minlength=n))
-    kept = place < most
-    order, target, place = order[kept], target[kept], place[kept]
-    out = np.full((n, most), _NONE)
-    out[target, place] = ((order % n).astype(np.uint64) << _FRESH) | (edges.T.ravel()[order] & _FRESH)
-    return out
+def hops(near: Edges, edges: Edges, *, of_edges: bool = False) -> Numbers:
+    """(b, j * k) the neighbours, by `edges` (n, k), of those that edges (b, j) lead to, by new edges only: what two
+    old edges lead to was looked at before. With `of_edges` an edge of the second step may be the new one."""
+    others = numbers_of(near)
+    found = edges[others]
+    new = near[:, :, None] | found if of_edges else np.broadcast_to(near[:, :, None], found.shape)
+    found[~(new & FRESH).astype(bool) | (others < 0)[:, :, None]] = NONE
+    return numbers_of(found).reshape(len(near), -1)
 
 
 def row_blocks(n: int, size: int) -> Iterator[Rows]:
@@ -166,7 +137,7 @@ def row_blocks(n: int, size: int) -> Iterator[Rows]:
     return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
 
 
-class _Share:
+class Share:
     """Tells of rows done in several passes as of rows done once."""
 
     def __init__(self, advance: Callable[[int], None], passes: int) -> None:
@@ -179,7 +150,7 @@ class _Share:
         self._advance(due)
 
 
-def _by_block(n: int, k: int, size: int, work: Callable[[Rows], Edges], told: _Share) -> Edges:
+def by_block(n: int, k: int, size: int, work: Callable[[Rows], Edges], told: Callable[[int], None]) -> Edges:
     """What `work` makes of each block of rows, together (n, k); as many blocks at a time as there are cores."""
     import faiss
 

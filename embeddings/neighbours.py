@@ -1,34 +1,37 @@
 """The stage `index`: each segment's nearest neighbours by cosine, exact for few segments, guessed for many.
 
 Equal vectors enter the index once, as one vector with several members: left in, they would fill each other's places
-and leave it to chance which of them are found. Similarities are computed again for the pairs found, each from its two
-vectors alone, so that a similarity is the same bits in both directions and ties are ties.
+and leave it to chance which of them are found. A similarity comes from its two vectors alone, so that it is the same
+bits in both directions and ties are ties. Many segments are searched a day at a time (`days`), few all at once.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow.parquet as pq
 
-from embeddings.guessing import guess_neighbours, row_blocks
+from embeddings.days import Day, Kept, Window, search_window
+from embeddings.edges import Floats, cosine_distances, distances_of, numbers_of
+from embeddings.guessing import row_blocks
 from embeddings.shards import DIGEST_BYTES, Rows, as_digests
-from embeddings.vectors import open_vectors
-from refrain.artifacts import Store
+from embeddings.vectors import VECTORS, SegmentVectors, open_vectors
+from refrain.artifacts import Store, digest_json
+from refrain.code import code_digest
 from refrain.config import IndexConfig
 from refrain.errors import StoreError
-from refrain.progress import Progress
+from refrain.progress import NoProgress, Progress
+from refrain.settings import plain
 
 logger = logging.getLogger(__name__)
 
 NORM_TOLERANCE = 1e-3  # how far from 1 a float32 vector's norm may lie by rounding alone, generously
 NO_SIMILARITY = -1.0  # stands where there is no neighbour: the least that a cosine can be
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Neighbours:
     similarities: Floats
     kind: str  # flat or quantised
     parameters: dict[str, int]
+    reused: int = 0  # parts that were kept from earlier runs; no part of the result
 
 
 @dataclass(frozen=True)
@@ -56,63 +60,119 @@ class Groups:
         return self.members[self.starts]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Vectors of one day: their positions among all, ascending, and a name for what they are."""
+
+    positions: Rows
+    name: str
+
+
 def find_neighbours(
     requests: Path, vectors: Path, out: Path, config: IndexConfig, *, store: Store, progress: Progress
 ) -> dict[str, int]:
-    """Counts of segments, distinct vectors and neighbours found; the arrays lie in `out`."""
+    """Counts of segments, distinct vectors and neighbours found, and of the days and pairs of days that were searched
+    before; the arrays lie in `out`."""
     opened = open_vectors(vectors, store)
-    n = len(opened.segment_rows)
-    with progress.task("finding neighbours", n) as advance:
-        found = nearest_of(n, opened.gather, config, advance)
+    code = digest_json([code_digest("embeddings.days"), plain(config), version("faiss-cpu")])
+    kept = Kept(store.graphs, code)
+    parts = _days(requests, vectors, opened)
+    found = _search(len(opened.segment_rows), opened.gather, config, parts, kept, progress)
     np.save(out / "segment_rows.npy", opened.segment_rows, allow_pickle=False)
     np.save(out / "indices.npy", found.indices, allow_pickle=False)
     np.save(out / "similarities.npy", found.similarities, allow_pickle=False)
     description = {"kind": found.kind, "neighbours": config.neighbours, **found.parameters}
     (out / "index.json").write_text(json.dumps(description, sort_keys=True) + "\n", encoding="ascii")
-    logger.info("%d segments searched, kind %s", n, found.kind)
+    logger.info("%d segments searched, kind %s", len(opened.segment_rows), found.kind)
     return {
-        "segments": n,
+        "segments": len(opened.segment_rows),
         "distinct_vectors": found.parameters["distinct_vectors"],
         "neighbours": int((found.indices >= 0).sum()),
+        "reused_parts": found.reused,
     }
 
 
-def nearest(vectors: Floats, config: IndexConfig) -> Neighbours:
-    """The `config.neighbours` nearest of each of the unit vectors (n, d); see `nearest_of`."""
-    return nearest_of(len(vectors), lambda rows: vectors[rows], config)
+def nearest(vectors: Floats, config: IndexConfig, parts: Sequence[Part] = ()) -> Neighbours:
+    """The `config.neighbours` nearest of each of the unit vectors (n, d), itself left out by its position.
 
-
-def nearest_of(
-    n: int, gather: Callable[[Rows], Floats], config: IndexConfig, advance: Callable[[int], None] = lambda units: None
-) -> Neighbours:
-    """The `config.neighbours` nearest of each of n unit vectors, itself left out by its position.
-
-    `gather` gives the vectors (m, d) at some positions; in memory lie the distinct ones only. Exact below
-    `config.exact_below` of them. StoreError where a vector is not of length 1 (zero, not finite): it has no direction,
-    so no cosine.
+    Exact below `config.exact_below` distinct ones; above, part by part where there are `parts`, which cover all.
+    StoreError where a vector is not of length 1 (zero, not finite): it has no direction, so no cosine.
     """
+    return _search(len(vectors), lambda rows: vectors[rows], config, parts, Kept(None, ""), NoProgress())
+
+
+def _days(requests: Path, vectors: Path, opened: SegmentVectors) -> list[Part]:
+    """The vectors of each day of the log, days in order."""
+    digests = as_digests(pq.read_table(vectors / VECTORS, columns=["digest"])["digest"].to_pylist())
+    count = int(opened.segment_rows.max(initial=-1)) + 1
+    parts = []
+    for path in sorted((requests / "request_segments").glob("*/*.parquet")):
+        sent = np.zeros(count, bool)
+        for batch in pq.ParquetFile(path).iter_batches(columns=["segment_row"]):
+            rows = batch.column(0).to_numpy()
+            sent[rows[rows < count]] = True
+        positions = np.flatnonzero(sent[opened.segment_rows])
+        identity = hashlib.blake2b(
+            digests[positions].tobytes(), key=opened.shards.folder.name.encode()[:64], digest_size=16
+        )
+        parts.append(Part(positions, identity.hexdigest()))
+    return [part for part in parts if len(part.positions)]
+
+
+def _search(
+    n: int,
+    gather: Callable[[Rows], Floats],
+    config: IndexConfig,
+    parts: Sequence[Part],
+    kept: Kept,
+    progress: Progress,
+) -> Neighbours:
     k = config.neighbours
     if not n:
         return Neighbours(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "flat", {"distinct_vectors": 0})
-    groups = group_equal(_checked_blocks(n, gather, config.block_rows))
-    distinct = np.ascontiguousarray(gather(groups.first))
-    kind = "flat" if len(distinct) < config.exact_below else "quantised"
-    search = _exact if kind == "flat" else guess_neighbours
-    near, parameters = search(distinct, k + config.spare_neighbours, config, advance)
-    wanted = k + 1  # the group that a vector belongs to is among its own candidates
-    candidates = np.full((len(distinct), wanted), -1, dtype=np.int64)
-    similarities = np.full((len(distinct), wanted), NO_SIMILARITY, dtype=np.float32)
-    for block in row_blocks(len(distinct), config.block_rows):
-        near_groups = np.concatenate([block[:, None], near[block]], axis=1)
-        values = np.einsum("id,ijd->ij", distinct[block], distinct[near_groups])
-        candidates[block], similarities[block] = _expand(near_groups, values, groups, wanted)
-    del distinct, near
-    advance(n - len(groups.starts))
-    found = _without_self(candidates[groups.group], similarities[groups.group], k)
-    return Neighbours(*found, kind, {"distinct_vectors": len(groups.starts), **parameters})
+    with progress.task("comparing vectors", n) as advance:
+        groups = group_equal(_checked_blocks(n, gather, config.block_rows, advance))
+    distinct = len(groups.starts)
+    kind = "flat" if distinct < config.exact_below else "quantised"
+    if kind == "flat" or not parts:
+        days, kept = [Day(np.arange(distinct), "")], Kept(None, "")
+    else:
+        days = [Day(_in_order(groups.group[part.positions]), part.name) for part in parts]
+
+    def distinct_vectors(rows: Rows) -> Floats:
+        return np.ascontiguousarray(gather(groups.first[rows]))
+
+    window = Window(distinct_vectors, distinct, tuple(days), config, kept, lambda units: None)
+    with progress.task("finding neighbours", window.work) as advance:
+        found = search_window(replace(window, advance=advance))
+    candidates = np.full((distinct, k + 1), -1, dtype=np.int64)  # what a vector equals is among its own candidates
+    similarities = np.full((distinct, k + 1), NO_SIMILARITY, dtype=np.float32)
+    for block in row_blocks(distinct, config.block_rows):
+        near = np.concatenate([block[:, None], numbers_of(found.edges[block])], axis=1)
+        values = np.concatenate([_own(block, groups, distinct_vectors), 1 - distances_of(found.edges[block])], axis=1)
+        candidates[block], similarities[block] = _expand(near, values, groups, k + 1)
+    indices, values = _without_self(candidates, similarities, groups, k, config.block_rows)
+    return Neighbours(indices, values, kind, {"distinct_vectors": distinct, **found.parameters}, found.reused)
 
 
-def _checked_blocks(n: int, gather: Callable[[Rows], Floats], rows: int) -> Iterator[Floats]:
+def _in_order(groups: Rows) -> Rows:
+    """The distinct ones in the order in which they first come."""
+    return groups[np.sort(np.unique(groups, return_index=True)[1])]
+
+
+def _own(block: Rows, groups: Groups, distinct_vectors: Callable[[Rows], Floats]) -> Floats:
+    """(b, 1) the similarity of equal vectors to one another: 1 but for rounding; 1 where a vector has no equal."""
+    out = np.ones((len(block), 1), np.float32)
+    several = np.flatnonzero(groups.counts[block] > 1)
+    if len(several):
+        vectors = distinct_vectors(block[several])
+        out[several] = 1 - cosine_distances(vectors, vectors, np.arange(len(several), dtype=np.int32)[:, None])
+    return out
+
+
+def _checked_blocks(
+    n: int, gather: Callable[[Rows], Floats], rows: int, advance: Callable[[int], None]
+) -> Iterator[Floats]:
     """The vectors in blocks; StoreError after the last where any is not of length 1."""
     bad = 0
     for block in row_blocks(n, rows):
@@ -120,6 +180,7 @@ def _checked_blocks(n: int, gather: Callable[[Rows], Floats], rows: int) -> Iter
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         bad += int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
         yield vectors
+        advance(len(block))
     if bad:
         raise StoreError(f"{bad} vectors are not of length 1", hint="embed again: the vectors' store is damaged")
 
@@ -135,25 +196,6 @@ def group_equal(blocks: Iterable[Floats]) -> Groups:
     group = rank[inverse]
     counts = np.bincount(group, minlength=len(first)).astype(np.int64)
     return Groups(np.argsort(group, kind="stable"), np.cumsum(counts) - counts, counts, group)
-
-
-def _exact(
-    distinct: Floats, k: int, config: IndexConfig, advance: Callable[[int], None]
-) -> tuple[NDArray[np.int32], dict[str, int]]:
-    """What `guess_neighbours` gives, of an exhaustive search."""
-    import faiss
-
-    index = faiss.IndexFlatIP(distinct.shape[1])
-    index.add(distinct)
-    out = np.full((len(distinct), k), -1, np.int32)
-    for block in row_blocks(len(distinct), config.block_rows):
-        found = index.search(distinct[block], min(k + 1, len(distinct)))[1]
-        found[found == block[:, None]] = -1
-        # Itself goes to the end, and out where it was among them.
-        found = np.take_along_axis(found, np.argsort(found < 0, axis=1, kind="stable"), axis=1)[:, :k]
-        out[block, : found.shape[1]] = found
-        advance(len(block))
-    return out, {}
 
 
 def _expand(near: Rows, values: Floats, groups: Groups, wanted: int) -> tuple[Rows, Floats]:
@@ -176,8 +218,13 @@ def _expand(near: Rows, values: Floats, groups: Groups, wanted: int) -> tuple[Ro
     return indices, similarities
 
 
-def _without_self(indices: Rows, similarities: Floats, k: int) -> tuple[Rows, Floats]:
-    """The first k of each row (n, k + 1) once the row's own position is taken out."""
-    own = indices == np.arange(len(indices))[:, None]
-    order = np.argsort(own, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(indices, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+def _without_self(candidates: Rows, similarities: Floats, groups: Groups, k: int, size: int) -> tuple[Rows, Floats]:
+    """For each vector (n, k): the candidates (g, k + 1) of its group once its own position is taken out."""
+    n = len(groups.group)
+    indices, values = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    for block in row_blocks(n, size):
+        near, near_values = candidates[groups.group[block]], similarities[groups.group[block]]
+        order = np.argsort(near == block[:, None], axis=1, kind="stable")[:, :k]
+        indices[block] = np.take_along_axis(near, order, axis=1)
+        values[block] = np.take_along_axis(near_values, order, axis=1)
+    return indices, values

@@ -56,6 +56,11 @@ class Store:
         """The folder of vector shards by encoder fingerprint."""
         return self.root / "vectors"
 
+    @property
+    def graphs(self) -> Path:
+        """The folder of days' neighbour graphs and of what lies between two days."""
+        return self.root / "graphs"
+
 
 @dataclass(frozen=True)
 class FileEntry:

@@ -156,18 +156,26 @@ class IndexConfig:
     exact_below: int
     cells_per_root: float
     training_rows_per_cell: int
+    training_rounds: int
     probes: int
     fetched: int
     rounds: int
+    crossing_probes: int
+    crossing_fetched: int
+    crossing_rounds: int
     spare_neighbours: int
     block_rows: int
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("neighbours", "training_rows_per_cell", "probes", "fetched", "block_rows"):
+        at_least_one = (
+            "neighbours", "training_rows_per_cell", "training_rounds", "probes", "fetched", "crossing_probes",
+            "crossing_fetched", "block_rows",
+        )  # fmt: skip
+        for name in at_least_one:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.cells_per_root <= 0 or min(self.spare_neighbours, self.rounds) < 0:
+        if self.cells_per_root <= 0 or min(self.spare_neighbours, self.rounds, self.crossing_rounds) < 0:
             raise ValueError("cells_per_root must be above 0, spare_neighbours and rounds at least 0")
 
 

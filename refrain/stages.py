@@ -127,7 +127,15 @@ def index(requests: Path, vectors: Path, config: Config, *, store: Store, progre
 
         return find_neighbours(requests, vectors, out, config.index, store=store, progress=progress)
 
-    return complete_stage("index", _contents(requests, vectors), config.index, "embeddings.neighbours", compute, store)
+    return complete_stage(
+        "index",
+        _contents(requests, vectors),
+        config.index,
+        "embeddings.neighbours",
+        compute,
+        store,
+        passing=("reused_parts",),
+    )
 
 
 def cluster(requests: Path, neighbours: Path, config: Config, *, store: Store, progress: Progress) -> Result:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from embeddings import guessing
-from embeddings.guessing import guess_neighbours
+from embeddings.edges import numbers_of
+from embeddings.guessing import guess_graph
 from refrain.config import IndexConfig
 from refrain.settings import load_settings
 
@@ -31,23 +31,27 @@ def recall(found: NDArray[np.int32], vectors: NDArray[np.float32]) -> float:
     return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in zip(best.tolist(), found.tolist(), strict=True)]))
 
 
+def near(vectors: NDArray[np.float32], config: IndexConfig) -> NDArray[np.int32]:
+    return numbers_of(guess_graph(vectors, K, config, lambda n: None).edges)
+
+
 def poor(rounds: int) -> IndexConfig:
     """Settings whose first guess is bad: few cells, few codes read."""
     return replace(CONFIG, probes=3, fetched=12, rounds=rounds)
 
 
 def test_rounds_find_what_the_codes_missed(vectors: NDArray[np.float32]) -> None:
-    shares = [recall(guess_neighbours(vectors, K, poor(rounds), lambda n: None)[0], vectors) for rounds in (0, 1, 3)]
+    shares = [recall(near(vectors, poor(rounds)), vectors) for rounds in (0, 1, 3)]
     assert shares[0] < 0.7
     assert shares[0] < shares[1] < shares[2]
     assert shares[2] > 0.95
 
 
 def test_neighbours_are_distinct_others_nearest_first(vectors: NDArray[np.float32]) -> None:
-    found, _ = guess_neighbours(vectors, K, poor(2), lambda n: None)
+    found = near(vectors, poor(2))
     assert found.shape == (len(vectors), K)
-    for row, near in enumerate(found.tolist()):
-        held = [other for other in near if other >= 0]
+    for row, others in enumerate(found.tolist()):
+        held = [other for other in others if other >= 0]
         assert row not in held
         assert len(set(held)) == len(held)
         cosines = vectors[held] @ vectors[row]
@@ -57,26 +61,5 @@ def test_neighbours_are_distinct_others_nearest_first(vectors: NDArray[np.float3
 def test_progress_adds_up_to_the_vectors(vectors: NDArray[np.float32]) -> None:
     for rounds in (0, 2):
         told: list[int] = []
-        guess_neighbours(vectors, K, replace(CONFIG, rounds=rounds, block_rows=700), told.append)
+        guess_graph(vectors, K, replace(CONFIG, rounds=rounds, block_rows=700), told.append)
         assert sum(told) == len(vectors)
-
-
-def test_edges_are_ordered_by_distance_then_row_and_unpack() -> None:
-    distances = np.array([[0.5, 0.25, 0.25, np.inf, 0.0]], np.float32)
-    edges = guessing._packed(distances, np.array([[7, 9, 2, -1, 2**31 - 1]], np.int32))
-    assert guessing._numbers(np.sort(edges, axis=1)).tolist() == [[2**31 - 1, 2, 9, 7, -1]]
-    assert ((edges & guessing._FRESH) == 1).all()
-
-
-def test_known_ones_and_repeats_are_no_news() -> None:
-    known, candidates = (
-        np.array([[3, 1, -1], [4, 5, 6]], np.int32),
-        np.array([[2, 3, 2, -1, 9], [6, 5, 4, -1, 4]], np.int32),
-    )
-    assert guessing._without_known(known, candidates).tolist() == [[2, 9], [-1, -1]]
-
-
-def test_reversed_edges_are_the_first_by_rank_then_row() -> None:
-    rows = np.array([[1, 2], [0, 2], [0, 1], [0, -1]], np.int32)
-    edges = guessing._packed(np.array([[0.1, 0.2]] * 4, np.float32), rows)
-    assert guessing._numbers(guessing._reversed(edges, 2)).tolist() == [[1, 2], [0, 2], [0, 1], [-1, -1]]

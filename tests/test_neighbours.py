@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from embeddings.neighbours import Neighbours, nearest
+from embeddings.neighbours import Neighbours, Part, nearest
 from refrain.config import IndexConfig
 from refrain.errors import StoreError
 from refrain.settings import load_settings
@@ -153,8 +153,24 @@ def test_what_the_stage_leaves_loads_equal(tmp_path: Path, clumps: Floats, confi
     out = tmp_path / "out"
     out.mkdir()
     counts = find_neighbours(tmp_path, tmp_path, out, config, store=store, progress=NoProgress())
-    assert counts == {"segments": 50, "distinct_vectors": 50, "neighbours": 250}
+    assert counts == {"segments": 50, "distinct_vectors": 50, "neighbours": 250, "reused_parts": 0}
     direct = nearest(vectors, config)
     assert np.array_equal(np.load(out / "segment_rows.npy"), rows)
     assert np.array_equal(np.load(out / "indices.npy"), direct.indices)
     assert np.array_equal(np.load(out / "similarities.npy"), direct.similarities)
+
+
+def test_parts_find_what_all_at_once_finds(config: IndexConfig, clumps: Floats) -> None:
+    config = replace(config, exact_below=1, fetched=100, crossing_fetched=100)
+    exact = nearest(clumps, replace(config, exact_below=10**6))
+    rng = np.random.default_rng(5)
+    home = rng.integers(0, 3, len(clumps))
+    parts = [Part(np.flatnonzero((home == part) | (np.arange(len(clumps)) % 7 == 0)), str(part)) for part in range(3)]
+    found = nearest(clumps, config, parts)
+    shared = [len(set(a) & set(b)) for a, b in zip(exact.indices.tolist(), found.indices.tolist(), strict=True)]
+    assert np.mean(shared) / config.neighbours >= 0.95
+    same = exact.indices == found.indices
+    assert np.array_equal(exact.similarities[same].view(np.uint32), found.similarities[same].view(np.uint32))
+    # Equal vectors are one another's nearest, however many, whatever part they came in.
+    assert (found.similarities[500:600] > 1 - 1e-6).all()
+    assert (found.indices[500:600] == exact.indices[500:600]).all()

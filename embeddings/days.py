@@ -1,0 +1,218 @@
+"""Graphs of days and what lies between them, each computed once: a window of days is put together from them.
+
+A day is the distinct vectors of the segments that were sent on it, in the order of the texts, so what it holds depends
+on no other day. Its graph, and the edges between two days, lie in the store under the address of what they are made
+of; a window that was searched yesterday costs the new day and its pairs with the others. Whether they were kept changes
+no byte of a result, and each can be computed on a worker of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embeddings.crossing import Crossing, Side, cross
+from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered
+from embeddings.guessing import Graph, Share, exact_graph, guess_graph, row_blocks
+from embeddings.shards import Rows
+from refrain.artifacts import damaged_files, read_manifest, seal, staged, sweep
+from refrain.config import IndexConfig
+from refrain.errors import StoreError
+
+INDEX, EDGES, PARAMETERS = "index.faiss", "edges.npy", "parameters.json"
+CROSSING = ("left_rows", "left_edges", "right_rows", "right_edges")
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day's distinct vectors, `rows` (m,) among those of the window, in an order of its own, and its name in the
+    store; the same name stands for the same vectors in the same order."""
+
+    rows: Rows
+    name: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where graphs are kept, or None for nowhere, and the digest of the code and the settings that shape them."""
+
+    folder: Path | None
+    code: str
+
+    def get(self, kind: str, names: Sequence[str]) -> Path | None:
+        """The folder of what is kept of these days, whole; None where it has to be computed."""
+        if self.folder is None:
+            return None
+        place = self._place(kind, names)
+        try:
+            manifest = read_manifest(place)
+        except StoreError:
+            return None
+        return place if manifest is not None and not damaged_files(place, manifest) else None
+
+    def put(self, kind: str, names: Sequence[str], write: Callable[[Path], None]) -> None:
+        """Nothing; what `write` leaves in a folder is then kept."""
+        if self.folder is None:
+            return
+        place = self._place(kind, names)
+        sweep(place.parent)
+        with staged(place) as out:
+            write(out)
+            seal(
+                out, stage="index", noun=kind, address=place.name, inputs=tuple(names), config={}, code=self.code,
+                counts={},
+            )  # fmt: skip
+
+    def _place(self, kind: str, names: Sequence[str]) -> Path:
+        address = hashlib.blake2b(json.dumps([kind, list(names), self.code]).encode(), digest_size=16).hexdigest()
+        assert self.folder is not None
+        return self.folder / kind / address
+
+
+@dataclass(frozen=True)
+class Window:
+    """The window's vectors by position, its days, the settings, where graphs are kept, and who hears of progress."""
+
+    gather: Callable[[Rows], Floats]  # (m, d) of distinct vectors at some rows
+    size: int
+    days: tuple[Day, ...]
+    config: IndexConfig
+    kept: Kept
+    advance: Callable[[int], None]
+
+    @property
+    def work(self) -> int:
+        """The units that `advance` is told of in all: the vectors of each day, and of each pair those looked up."""
+        pairs = [(before, day) for b, day in enumerate(self.days) for before in self.days[:b]]
+        return sum(len(day.rows) for day in self.days) + sum(_looked_up(self, *pair) for pair in pairs)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The window's edges (n, k) among its distinct vectors, how many parts were kept, and the index's parameters."""
+
+    edges: Edges
+    reused: int
+    parameters: dict[str, int]
+
+
+def search_window(window: Window) -> Found:
+    """The near neighbours of all of the window's distinct vectors."""
+    k = window.config.neighbours + window.config.spare_neighbours
+    edges = np.full((window.size, k), NONE)
+    reused = 0
+    graphs: list[Graph] = []
+    for b, day in enumerate(window.days):
+        graph, was_kept = _graph(window, day)
+        graphs.append(graph)
+        reused += was_kept
+        _merge(edges, day.rows, graph.edges, day.rows, window.config)
+        held: Floats | None = None
+        for before, earlier in zip(window.days[:b], graphs[:b], strict=True):
+            crossing = _read_crossing(window, before, day)
+            if crossing is None:
+                if held is None:
+                    held = window.gather(day.rows)
+                    graph = _with_index(graph, held)
+                crossing = _cross(window, before, earlier, day, graph, held)
+            else:
+                reused += 1
+                window.advance(_looked_up(window, before, day))
+            _merge(edges, before.rows[crossing.left_rows], crossing.left_edges, day.rows, window.config)
+            _merge(edges, day.rows[crossing.right_rows], crossing.right_edges, before.rows, window.config)
+    names = sorted({name for graph in graphs for name in graph.parameters})
+    most = {name: max(graph.parameters.get(name, 0) for graph in graphs) for name in names}
+    return Found(edges, reused, most)
+
+
+def _graph(window: Window, day: Day) -> tuple[Graph, bool]:
+    place = window.kept.get("days", [day.name])
+    if place is not None:
+        window.advance(len(day.rows))
+        return _read_graph(place), True
+    vectors = window.gather(day.rows)
+    k = window.config.neighbours + window.config.spare_neighbours
+    small = len(vectors) < window.config.exact_below
+    graph = (exact_graph if small else guess_graph)(vectors, k, window.config, window.advance)
+
+    def write(out: Path) -> None:
+        import faiss
+
+        np.save(out / EDGES, graph.edges, allow_pickle=False)
+        (out / PARAMETERS).write_text(json.dumps(graph.parameters, sort_keys=True) + "\n", encoding="ascii")
+        if not small:
+            faiss.write_index(graph.index, str(out / INDEX))
+
+    window.kept.put("days", [day.name], write)
+    place = window.kept.get("days", [day.name])
+    return graph if place is None else _read_graph(place), False
+
+
+def _read_graph(place: Path) -> Graph:
+    """A kept graph, memory-mapped; without its index where that is an exhaustive one, made anew when it is needed."""
+    edges = np.load(place / EDGES, mmap_mode="r", allow_pickle=False)
+    parameters = json.loads((place / PARAMETERS).read_text(encoding="ascii"))
+    return Graph(edges, place / INDEX if (place / INDEX).exists() else None, parameters)
+
+
+def _with_index(graph: Graph, vectors: Floats) -> Graph:
+    """The graph with an index that can be searched."""
+    import faiss
+
+    if graph.index is None:
+        flat = faiss.IndexFlatIP(vectors.shape[1])
+        flat.add(vectors)
+        return replace(graph, index=flat)
+    if isinstance(graph.index, Path):
+        return replace(graph, index=faiss.read_index(str(graph.index), faiss.IO_FLAG_MMAP_IFC))
+    return graph
+
+
+def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, vectors: Floats) -> Crossing:
+    """The edges between two days; kept."""
+    others = window.gather(before.rows)
+    earlier = _with_index(earlier, others)
+    left = Side(others, earlier, _among(before.rows, day.rows, window.size))
+    right = Side(vectors, graph, _among(day.rows, before.rows, window.size))
+    found = cross(left, right, window.config, Share(window.advance, 1 + window.config.crossing_rounds))
+
+    def write(out: Path) -> None:
+        for name in CROSSING:
+            np.save(out / f"{name}.npy", getattr(found, name), allow_pickle=False)
+
+    window.kept.put("pairs", [before.name, day.name], write)
+    return found
+
+
+def _read_crossing(window: Window, before: Day, day: Day) -> Crossing | None:
+    place = window.kept.get("pairs", [before.name, day.name])
+    if place is None:
+        return None
+    return Crossing(*(np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in CROSSING))
+
+
+def _merge(edges: Edges, rows: Rows, more: Edges, numbers: Rows, config: IndexConfig) -> None:
+    """Nothing; the window's edges of `rows` then hold the nearest of what they held and of `more`, whose numbers stand
+    for `numbers` in the window."""
+    for block in row_blocks(len(rows), config.block_rows * _MERGED):
+        edges[rows[block]] = nearest_edges(edges[rows[block]], renumbered(np.asarray(more[block]), numbers))
+
+
+_MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows
+
+
+def _among(rows: Rows, others: Rows, size: int) -> NDArray[np.bool_]:
+    """Whether each of the rows is one of the others; both are below `size`."""
+    held = np.zeros(size, bool)
+    held[others] = True
+    return held[rows]
+
+
+def _looked_up(window: Window, before: Day, day: Day) -> int:
+    """How many vectors of either day are looked up among the other's."""
+    shared = int(_among(day.rows, before.rows, window.size).sum())
+    return len(day.rows) + len(before.rows) - 2 * shared
