@@ -19,9 +19,9 @@ CONFIG = replace(load_settings().config.index, neighbours=6, spare_neighbours=4,
 
 @pytest.fixture(scope="module")
 def vectors() -> Floats:
-    """1,500 vectors near a surface of few dimensions, as texts' are."""
+    """2,400 vectors near a surface of few dimensions, as texts' are."""
     rng = np.random.default_rng(6)
-    flat = rng.normal(size=(1500, 6)) @ rng.normal(size=(6, 32)) + rng.normal(scale=0.2, size=(1500, 32))
+    flat = rng.normal(size=(2400, 6)) @ rng.normal(size=(6, 32)) + rng.normal(scale=0.2, size=(2400, 32))
     found: Floats = (flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
     return found
 
@@ -66,7 +66,7 @@ def test_exact_days_give_the_exact_neighbours_of_the_window(vectors: Floats) -> 
 def test_guessed_days_find_nearly_all(vectors: Floats) -> None:
     config = replace(CONFIG, exact_below=1, fetched=80, crossing_fetched=80, crossing_rounds=2)
     assert recall(search(vectors, days(len(vectors)), config), vectors, config.neighbours) > 0.95
-    poor = replace(config, probes=2, fetched=8, rounds=0, crossing_probes=2, crossing_fetched=8, crossing_rounds=0)
+    poor = replace(config, crossing_probes=1, crossing_fetched=5, crossing_rounds=0)
     worse = recall(search(vectors, days(len(vectors)), poor), vectors, config.neighbours)
     followed = recall(search(vectors, days(len(vectors)), replace(poor, crossing_rounds=2)), vectors, config.neighbours)
     assert worse < followed - 0.05
