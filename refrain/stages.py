@@ -17,7 +17,7 @@ from refrain.config import Config, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
-from refrain.memory import peak_bytes, reset_peak
+from refrain.memory import PeakMeter
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
 from refrain.slices import Slice, choose_files
@@ -248,7 +248,6 @@ def complete_stage(
     noun, config, code = NOUNS[verb], identity(section), code_digest(module)
     address = digest_json({"stage": verb, "inputs": inputs, "config": config, "code": code, **more})
     target = store.stages / noun / address
-    reset_peak()
     start = time.perf_counter()
     note = ""
     told: dict[str, int] = {}
@@ -259,16 +258,18 @@ def complete_stage(
     except StoreError as error:
         manifest, note = None, error.message
     computed = manifest is None
-    if manifest is None:
-        with writer_lock(store.root):
-            sweep(target.parent)
-            with staged(target) as out:
-                counts = compute(out)
-                told = {name: counts.pop(name) for name in passing if name in counts}
-                manifest = seal(
-                    out, stage=verb, noun=noun, address=address, inputs=inputs, config=config, code=code, counts=counts
-                )
-    result = Result(verb, target, manifest, computed, told, note, time.perf_counter() - start, peak_bytes())
+    with PeakMeter() as meter:
+        if manifest is None:
+            with writer_lock(store.root):
+                sweep(target.parent)
+                with staged(target) as out:
+                    counts = compute(out)
+                    told = {name: counts.pop(name) for name in passing if name in counts}
+                    manifest = seal(
+                        out, stage=verb, noun=noun, address=address, inputs=inputs, config=config, code=code,
+                        counts=counts,
+                    )  # fmt: skip
+    result = Result(verb, target, manifest, computed, told, note, time.perf_counter() - start, meter.peak)
     logger.info("%s: %s in %.1f s", verb, "computed" if computed else "unchanged", result.seconds)
     return result
 

@@ -17,8 +17,8 @@ _MIB = 1 << 20
 
 def read_timings(folder: Path) -> list[Row]:
     """A row for each stage of a run's folder in the order in which they run: `stage`, `computed` (else it was there),
-    `seconds`, `peak_bytes` (of the run's own process; its workers are not counted). StoreError where there is no
-    such file."""
+    `seconds`, `peak_bytes` (of the run's own process or, where that is more, of it and its workers together).
+    StoreError where there is no such file."""
     path = folder / TIMINGS
     try:
         timings = json.loads(path.read_text(encoding="utf-8"))
