@@ -20,6 +20,7 @@ count the point itself, so here min_samples is 6: equal core distances. ARI (adj
 points that both put into clusters; `ari_all` over all, a point in no cluster standing alone.
 """
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import MEMORY_GIB, Vectors, alone, open_source, parser, say, write_result, write_subset
+from measuring import MEMORY_GIB, Vectors, alone, open_source, parser, result_file, say, write_result, write_subset
 from numpy.typing import NDArray
 
 from refrain.settings import load_settings
@@ -123,6 +124,7 @@ def main() -> None:
     arguments_parser.add_argument("source", type=Path, help="a run's folder, or a .npy file of unit vectors")
     arguments_parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help=f"default: {SIZES}")
     arguments_parser.add_argument("--all", action="store_true", help="all vectors too")
+    arguments_parser.add_argument("--keep", action="store_true", help="rows of the result file that are there stay")
     arguments_parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD",
                                   help=f"of {', '.join(METHODS)}; default: all")  # fmt: skip
     arguments_parser.add_argument("--limit", type=float, default=LIMIT, help=f"seconds a method, default {LIMIT:.0f}")
@@ -133,8 +135,10 @@ def main() -> None:
     total = open_source(arguments.source)[0]
     sizes = sorted({min(size, total) for size in arguments.sizes} | ({total} if arguments.all else set()))
     living = [method for method in METHODS if method in arguments.methods]
-    rows = []
-    for size in sizes:
+    rows: list[dict[str, Any]] = []
+    if arguments.keep and result_file(arguments).exists():
+        rows = json.loads(result_file(arguments).read_text(encoding="utf-8"))["rows"]
+    for size in (size for size in sizes if size not in {row["vectors"] for row in rows}):
         row: dict[str, Any] = {"vectors": size}
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -153,7 +157,7 @@ def main() -> None:
                 elif method != "ours" and (folder / "ours.npy").exists():
                     row[method] |= agreement(np.load(folder / "ours.npy"), np.load(folder / f"{method}.npy"))
                 say(f"{size} {method}: {row[method]}")
-        rows.append(row)
+        rows = sorted([*rows, row], key=lambda row: int(row["vectors"]))
         write_result(arguments, {"limit_seconds": arguments.limit, "rows": rows})
 
 

@@ -5,7 +5,8 @@
 
 Random subsets of a run's vectors (or of those in a .npy file), and all of them:
 
-- `ours`: `embeddings.neighbours.nearest` with the settings of configs/default.toml, all vectors
+- `ours`: `embeddings.neighbours.nearest` with the settings of configs/default.toml, all vectors, in as many parts at
+  random as a window has days (--parts), each of which is searched by itself and then beside each other one
 - `exact`: faiss.IndexFlatIP with all its threads; above --exact-up-to vectors, the time of the random queries, scaled
 
 Each in a process of its own; seconds count building and searching, not reading the vectors, and peak memory counts all.
@@ -27,18 +28,20 @@ from refrain.settings import load_settings
 
 SIZES = (10_000, 50_000, 100_000, 300_000)
 QUERIES = 1500
+PARTS = 3
 SAME = 1e-6  # similarities that differ by less are not told apart: float32 sums in another order
 
 
-def ours(vectors: str, queries: str, out: str, overrides: list[str]) -> dict[str, Any]:
+def ours(vectors: str, queries: str, out: str, parts: int, overrides: list[str]) -> dict[str, Any]:
     """Seconds of our search over all vectors; the neighbours of the queries lie in `out`."""
-    from embeddings.neighbours import nearest
+    from embeddings.neighbours import Part, nearest
 
     config = load_settings(None, overrides).config.index
     data = np.load(vectors)
     import_module("faiss")  # which takes a second or two itself
+    home = np.random.default_rng(0).integers(0, parts, len(data))
     start = time.perf_counter()
-    found = nearest(data, config)
+    found = nearest(data, config, [Part(np.flatnonzero(home == part), str(part)) for part in range(parts)])
     seconds = time.perf_counter() - start
     np.save(out, found.indices[np.load(queries)])
     return {"seconds": round(seconds, 2), "kind": found.kind, **found.parameters}
@@ -90,6 +93,7 @@ def main() -> None:
     arguments_parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help=f"default: {SIZES}")
     arguments_parser.add_argument("--all", action="store_true", help="all vectors too")
     arguments_parser.add_argument("--queries", type=int, default=QUERIES, help=f"for recall, default {QUERIES}")
+    arguments_parser.add_argument("--parts", type=int, default=PARTS, help=f"of a window, default {PARTS}")
     arguments_parser.add_argument("--exact-up-to", type=int, default=100_000, help="searched whole, default 100,000")
     arguments_parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of ours")
     arguments = arguments_parser.parse_args()
@@ -105,7 +109,11 @@ def main() -> None:
             rng = np.random.default_rng(arguments.seed)
             np.save(queries, np.sort(rng.choice(size, min(size, arguments.queries), replace=False)))
             shared = {"vectors": str(vectors), "queries": str(queries)}
-            told = alone("neighbours", "ours", {**shared, "out": f"{folder / 'ours.npy'}", "overrides": arguments.set})
+            told = alone(
+                "neighbours",
+                "ours",
+                {**shared, "out": f"{folder / 'ours.npy'}", "parts": arguments.parts, "overrides": arguments.set},
+            )
             k = config.index.neighbours
             whole = size <= arguments.exact_up_to
             plain = alone("neighbours", "exact", {**shared, "out": f"{folder / 'exact.npy'}", "k": k, "whole": whole})
@@ -116,7 +124,7 @@ def main() -> None:
                 row["times_exact"] = round(row["exact"]["seconds"] / row["ours"]["seconds"], 2)
         rows.append(row)
         say(f"{row}")
-        write_result(arguments, {"queries": arguments.queries, "neighbours": k, "rows": rows})
+        write_result(arguments, {"queries": arguments.queries, "parts": arguments.parts, "neighbours": k, "rows": rows})
 
 
 if __name__ == "__main__":
