@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings.crossing import Crossing, Side, cross
-from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered
-from embeddings.guessing import Graph, Share, exact_graph, guess_graph, row_blocks
+from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered, settled
+from embeddings.guessing import Graph, Share, exact_graph, guess_graph, join_round, row_blocks
 from embeddings.shards import Rows
 from refrain.artifacts import damaged_files, read_manifest, seal, staged, sweep
 from refrain.config import IndexConfig
@@ -86,9 +86,11 @@ class Window:
 
     @property
     def work(self) -> int:
-        """The units that `advance` is told of in all: the vectors of each day, and of each pair those looked up."""
+        """The units that `advance` is told of in all: the vectors of each day, those looked up of each pair, and those
+        of each round over all."""
         pairs = [(before, day) for b, day in enumerate(self.days) for before in self.days[:b]]
-        return sum(len(day.rows) for day in self.days) + sum(_looked_up(self, *pair) for pair in pairs)
+        rounds = self.config.window_rounds * self.size if pairs else 0
+        return sum(len(day.rows) for day in self.days) + sum(_looked_up(self, *pair) for pair in pairs) + rounds
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def search_window(window: Window) -> Found:
         graph, was_kept = _graph(window, day)
         graphs.append(graph)
         reused += was_kept
-        _merge(edges, day.rows, graph.edges, day.rows, window.config)
+        _merge(edges, day.rows, graph.edges, day.rows, window.config, fresh=False)
         held: Floats | None = None
         for before, earlier in zip(window.days[:b], graphs[:b], strict=True):
             crossing = _read_crossing(window, before, day)
@@ -122,11 +124,22 @@ def search_window(window: Window) -> Found:
             else:
                 reused += 1
                 window.advance(_looked_up(window, before, day))
-            _merge(edges, before.rows[crossing.left_rows], crossing.left_edges, day.rows, window.config)
-            _merge(edges, day.rows[crossing.right_rows], crossing.right_edges, before.rows, window.config)
+            _merge(edges, before.rows[crossing.left_rows], crossing.left_edges, day.rows, window.config, fresh=True)
+            _merge(edges, day.rows[crossing.right_rows], crossing.right_edges, before.rows, window.config, fresh=True)
+    edges = _joined(window, edges)
     names = sorted({name for graph in graphs for name in graph.parameters})
     most = {name: max(graph.parameters.get(name, 0) for graph in graphs) for name in names}
     return Found(edges, reused, most)
+
+
+def _joined(window: Window, edges: Edges) -> Edges:
+    """The edges after rounds over the whole window, in which what two days found for one another leads further."""
+    if len(window.days) == 1 or not window.config.window_rounds:
+        return settled(edges)
+    vectors = window.gather(np.arange(window.size))
+    for _ in range(window.config.window_rounds):
+        edges = join_round(edges, vectors, window.config, window.advance)
+    return settled(edges)
 
 
 def _graph(window: Window, day: Day) -> tuple[Graph, bool]:
@@ -195,11 +208,12 @@ def _read_crossing(window: Window, before: Day, day: Day) -> Crossing | None:
     return Crossing(*(np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in CROSSING))
 
 
-def _merge(edges: Edges, rows: Rows, more: Edges, numbers: Rows, config: IndexConfig) -> None:
+def _merge(edges: Edges, rows: Rows, more: Edges, numbers: Rows, config: IndexConfig, *, fresh: bool) -> None:
     """Nothing; the window's edges of `rows` then hold the nearest of what they held and of `more`, whose numbers stand
     for `numbers` in the window."""
     for block in row_blocks(len(rows), config.block_rows * _MERGED):
-        edges[rows[block]] = nearest_edges(edges[rows[block]], renumbered(np.asarray(more[block]), numbers))
+        theirs = renumbered(np.asarray(more[block]), numbers, fresh=fresh)
+        edges[rows[block]] = nearest_edges(edges[rows[block]], theirs)
 
 
 _MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows

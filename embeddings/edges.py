@@ -43,9 +43,9 @@ def settled(edges: Edges) -> Edges:
     return np.where(edges == NONE, NONE, edges & ~FRESH)
 
 
-def renumbered(edges: Edges, numbers: Rows) -> Edges:
-    """The edges with `numbers[i]` in the place of number i, none fresh, ascending again."""
-    high = (edges >> _DISTANCE) << _DISTANCE
+def renumbered(edges: Edges, numbers: Rows, *, fresh: bool) -> Edges:
+    """The edges with `numbers[i]` in the place of number i, all fresh or none, ascending again."""
+    high = (edges >> _DISTANCE) << _DISTANCE | np.uint64(fresh)
     out = np.where(edges == NONE, NONE, high | (numbers[numbers_of(edges)].astype(np.uint64) << FRESH))
     out.sort(axis=1)
     return out
@@ -57,10 +57,10 @@ def no_farther(edges: Edges, than: Edges) -> Edges:
 
 
 def nearest_edges(first: Edges, second: Edges) -> Edges:
-    """The smallest of both, each once, as many as `first` has columns. None is fresh."""
+    """The smallest of both, each once, as many as `first` has columns; of equals the one that is not fresh."""
     both = np.concatenate([first, second], axis=1)
     both.sort(axis=1)
-    both[:, 1:][both[:, 1:] == both[:, :-1]] = NONE
+    both[:, 1:][both[:, 1:] >> FRESH == both[:, :-1] >> FRESH] = NONE
     k = first.shape[1]
     return np.sort(np.partition(both, k - 1, axis=1)[:, :k], axis=1)
 

@@ -55,7 +55,7 @@ def guess_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[
     first = partial(first_guess, index, vectors, vectors, k=k, fetched=config.fetched, probes=config.probes)
     edges = by_block(len(vectors), k, config.block_rows, first, told)
     for _ in range(config.rounds):
-        edges = _round(edges, vectors, config, told)
+        edges = join_round(edges, vectors, config, told)
     return Graph(settled(edges), index, {**parameters, "rounds": config.rounds})
 
 
@@ -108,8 +108,9 @@ def _quantised(vectors: Floats, config: IndexConfig) -> tuple[Any, dict[str, int
     return index, {"cells": cells, "probes": min(cells, config.probes)}
 
 
-def _round(edges: Edges, vectors: Floats, config: IndexConfig, told: "Share") -> Edges:
-    """The edges after a look at the neighbours of neighbours."""
+def join_round(edges: Edges, vectors: Floats, config: IndexConfig, told: Callable[[int], None]) -> Edges:
+    """The edges (n, k) among unit vectors (n, d) after a look at the neighbours of neighbours, where one of the two
+    steps is fresh. Fresh are then those that came."""
     reverse = reversed_edges(edges, len(edges), config.spare_neighbours)
     n, k = edges.shape
     return by_block(n, k, config.block_rows, lambda rows: _join(edges, reverse, vectors, rows), told)

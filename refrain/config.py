@@ -163,6 +163,7 @@ class IndexConfig:
     crossing_probes: int
     crossing_fetched: int
     crossing_rounds: int
+    window_rounds: int
     spare_neighbours: int
     block_rows: int
     seed: int
@@ -175,7 +176,10 @@ class IndexConfig:
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.cells_per_root <= 0 or min(self.spare_neighbours, self.rounds, self.crossing_rounds) < 0:
+        if (
+            self.cells_per_root <= 0
+            or min(self.spare_neighbours, self.rounds, self.crossing_rounds, self.window_rounds) < 0
+        ):
             raise ValueError("cells_per_root must be above 0, spare_neighbours and rounds at least 0")
 
 

@@ -55,8 +55,17 @@ def test_the_nearest_of_two_rows_are_those_of_the_union(
 
 @given(pairs, st.permutations(range(31)))
 def test_other_numbers_change_the_order_of_ties_only(found: list[tuple[float, int]], numbers: list[int]) -> None:
-    renamed = renumbered(edges_of(found, 8), np.array(numbers))
+    renamed = renumbered(edges_of(found, 8), np.array(numbers), fresh=False)
     assert as_pairs(renamed) == sorted((distance, numbers[number]) for distance, number in set(found))
+
+
+@given(pairs)
+def test_of_a_fresh_and_a_known_edge_the_known_one_stays(found: list[tuple[float, int]]) -> None:
+    known, names = edges_of(found, 8), np.arange(31)
+    fresh = renumbered(known, names, fresh=True)
+    assert as_pairs(fresh) == as_pairs(known)
+    assert ((fresh[fresh != NONE] & FRESH) == 1).all()
+    assert np.array_equal(nearest_edges(fresh, known), known)
 
 
 @given(pairs, st.sampled_from([0.0, 0.25, 0.5, 2.0]))
