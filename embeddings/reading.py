@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from embeddings.digests import as_digests
 from embeddings.encoder import Encoder, Vectors, open_transformer
 from embeddings.sampling import SAMPLE
-from embeddings.shards import open_shards, sweep_shards, write_shard
+from embeddings.shards import as_digests, open_shards, sweep_shards, write_shard
 from embeddings.vectors import ENCODER
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig

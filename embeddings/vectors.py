@@ -16,10 +16,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from embeddings.digests import DIGEST_BYTES, Digests, Rows, as_digests, digests_of
 from embeddings.encoder import Encoder
 from embeddings.sampling import SAMPLE, sample_by_script, write_sample
-from embeddings.shards import Shards, open_shards, sweep_shards, write_shard
+from embeddings.shards import (
+    DIGEST_BYTES,
+    Digests,
+    Rows,
+    Shards,
+    as_digests,
+    digests_of,
+    open_shards,
+    sweep_shards,
+    write_shard,
+)
 from embeddings.tiers import open_encoders
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig

@@ -101,13 +101,15 @@ def nearness(
     ):
         if len(rows) and probes.sentences:
             grams = HashingVectorizer(analyzer="char_wb", ngram_range=lengths, norm="l2", alternate_sign=False)
-            own = grams.transform([texts[row] for row in rows])
+            own = grams.transform([texts[row] for row in rows.tolist()])
             alike = (own @ grams.transform(probes.sentences).T).toarray()
             _into(near.by_ngram, rows, alike, probes.classes)
     latin = np.flatnonzero(scripts == LATIN)
     read = np.flatnonzero(_scripts(probes.sentences) == LATIN)
     if len(latin) and len(read):
-        cosines = _cosines(vectors([texts[row] for row in latin]), vectors([probes.sentences[at] for at in read]))
+        cosines = _cosines(
+            vectors([texts[row] for row in latin.tolist()]), vectors([probes.sentences[at] for at in read.tolist()])
+        )
         _into(near.by_vector, latin, cosines, probes.classes[read])
     return near
 
