@@ -142,6 +142,11 @@ def open_vectors(vectors: Path, store: Store) -> SegmentVectors:
     return SegmentVectors(table.column("segment_row").to_numpy(), int(description["dimension"]), shards, owner, offset)
 
 
+def has_letter(text: str) -> bool:
+    """Whether any character is a letter: without, there is nothing for an encoder to read."""
+    return any(map(str.isalpha, text))  # ends at the first, mostly the first character
+
+
 def _lookup(
     segments: Path, shards: Shards, advance: Callable[[int], None]
 ) -> tuple[Rows, Digests, Rows, NDArray[np.int8]]:
@@ -150,7 +155,7 @@ def _lookup(
     rows, digests, new, scripts = [none], [as_digests([])], [none], [np.empty(0, np.int8)]
     for batch in pq.ParquetFile(segments).iter_batches(ROW_GROUP_ROWS, columns=["segment_row", "digest", "text"]):
         texts = batch["text"].to_pylist()
-        lettered = np.fromiter((any(map(str.isalpha, text)) for text in texts), bool, len(texts))
+        lettered = np.fromiter(map(has_letter, texts), bool, len(texts))
         some = batch["segment_row"].to_numpy()[lettered]
         theirs = digests_of(batch["digest"])[lettered]
         rows.append(some)

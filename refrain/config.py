@@ -127,6 +127,7 @@ class EmbedConfig:
     max_tokens: int
     padded_tokens: tuple[int, ...]
     batch_tokens: int
+    cuda_batch_tokens: int
     shard_rows: int
     memory_limit_mib: int
     probes: ContentFile
@@ -144,8 +145,8 @@ class EmbedConfig:
             raise ValueError("static_dimensions must be at least 1 and static_frequency above 0")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f'device must be "auto", "cpu" or "cuda", not {self.device!r}')
-        sizes = (self.max_tokens, self.batch_tokens, self.shard_rows, self.memory_limit_mib, self.probe_sample)
-        if min(*sizes, *self.padded_tokens) < 1:
+        batches = (self.batch_tokens, self.cuda_batch_tokens, self.shard_rows)
+        if min(*batches, self.max_tokens, self.memory_limit_mib, self.probe_sample, *self.padded_tokens) < 1:
             raise ValueError("every size must be at least 1")
 
 
