@@ -141,8 +141,8 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def open_transformer(config: EmbedConfig) -> SentenceEncoder:
-    """The transformer that `config` names, loaded.
+def open_transformer(config: EmbedConfig, dtype: str | None = None) -> SentenceEncoder:
+    """The transformer that `config` names, loaded; with weights of a dtype other than its device's where one is named.
 
     ConfigError where there is no such model, where it would have to be unpickled, or where it is no transformer with
     a fast tokenizer. The network is used for a model on the hub only.
@@ -159,11 +159,14 @@ def open_transformer(config: EmbedConfig) -> SentenceEncoder:
     if cuda and not torch.cuda.is_available():
         raise ConfigError("[embed] device = cuda, but torch finds none", hint="auto uses one where there is one")
     device = "cuda" if cuda else "cpu"
+    dtype = dtype or ("bfloat16" if cuda else "float32")
+    batch_tokens = config.cuda_batch_tokens if cuda else config.batch_tokens
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         transformer = SentenceTransformer(
             str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
         ).eval()
+        transformer.to(dtype=getattr(torch, dtype))
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"[embed] model {config.model!r} cannot be loaded") from error
     backend = getattr(getattr(transformer, "tokenizer", None), "backend_tokenizer", None)
@@ -176,20 +179,21 @@ def open_transformer(config: EmbedConfig) -> SentenceEncoder:
     tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not an instruction to the model
     lengths = (*sorted({length for length in config.padded_tokens if length < longest}), longest)
     workers = 1 if cuda else core_count()
-    probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, config.batch_tokens, workers)
+    probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, batch_tokens, workers)
     dimension = probe._batch([], 1, lengths[0]).shape[1]
     fingerprint = digest_json({
         "version": VERSION,
         "files": _model_files(folder),
         "pooling": [type(module).__name__ for module in transformer],
         "lengths": lengths,
-        "batch_tokens": config.batch_tokens,
+        "batch_tokens": batch_tokens,
         "dimension": dimension,
         "device": device,
+        "dtype": dtype,
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
     })  # fmt: skip
     return SentenceEncoder(
-        config.model, fingerprint, dimension, transformer, tokenizer, device, lengths, config.batch_tokens, workers
+        config.model, fingerprint, dimension, transformer, tokenizer, device, lengths, batch_tokens, workers
     )
 
 

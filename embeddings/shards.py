@@ -6,19 +6,23 @@ file's rows. A shard without a record, or with one that does not fit its files, 
 encoded again.
 """
 
+import functools
 import hashlib
 import json
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from refrain.artifacts import digest_file, sync_folder
+from refrain.cores import core_count
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +46,53 @@ class Shard:
     vectors_digest: str
 
     def is_intact(self) -> bool:
-        """Whether the vectors' bytes are those that were committed; reads them all."""
-        return digest_file(_part(self.path, "vectors")) == self.vectors_digest
+        """Whether the vectors' bytes are those that were committed; reads them all, once a process."""
+        path = _part(self.path, "vectors")
+        found = path.stat()
+        return _digest_once(path, found.st_ino, found.st_size, found.st_mtime_ns) == self.vectors_digest
+
+
+@dataclass(frozen=True)
+class Places:
+    """All digests of several shards in one order, so that finding many costs one sort and not one search a shard."""
+
+    high: NDArray[np.uint64]  # (n,) ascending: the first halves of the digests
+    low: NDArray[np.uint64]  # their second halves, ascending where the first are equal
+    shard: NDArray[np.int32]
+    row: Rows
+
+    @classmethod
+    def of(cls, shards: Sequence[Digests]) -> Self:
+        """The places of the digests of some shards; of a digest in several, the first shard's comes first."""
+        counts = np.array([len(digests) for digests in shards], np.int64)
+        high, low = _halves(np.concatenate([as_digests([]), *shards]))
+        order = np.lexsort((low, high))
+        shard = np.repeat(np.arange(len(shards), dtype=np.int32), counts)
+        row = np.arange(len(high)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return cls(high[order], low[order], shard[order], row[order])
+
+    def find(self, digests: Digests) -> tuple[NDArray[np.int32], Rows]:
+        """For each digest its first shard and its row there, -1 where none holds it."""
+        high, low = _halves(digests)
+        order = np.argsort(high)  # in order, neighbouring searches touch the same memory
+        high, low = high[order], low[order]
+        at = np.searchsorted(self.high, high)
+        some = np.arange(len(high))
+        while len(some):  # over those whose first half is another's: once, for digests that are no test's
+            some = some[at[some] < len(self.high)]
+            some = some[(self.high[at[some]] == high[some]) & (self.low[at[some]] != low[some])]
+            at[some] += 1
+        here = at < len(self.high)
+        here[here] = (self.high[at[here]] == high[here]) & (self.low[at[here]] == low[here])
+        owner, offset = np.full(len(high), -1, np.int32), np.full(len(high), -1, np.int64)
+        owner[order[here]], offset[order[here]] = self.shard[at[here]], self.row[at[here]]
+        return owner, offset
+
+
+def _halves(digests: Digests) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The first and the second eight bytes of each as numbers that sort like them."""
+    numbers = np.ascontiguousarray(digests, dtype=DIGEST).view(">u8").reshape(-1, 2)
+    return numbers[:, 0].astype(np.uint64), numbers[:, 1].astype(np.uint64)
 
 
 @dataclass
@@ -54,37 +103,47 @@ class Shards:
     shards: list[Shard]
     damaged: int = 0  # shards that could not be trusted and were left out
     checked: set[Path] = field(default_factory=set)  # shards whose vectors were read and found whole
+    _places: Places | None = None  # of all digests, until a shard is left out
 
     def find(self, digests: Digests) -> tuple[NDArray[np.int32], Rows]:
-        """For each digest the position of its shard, -1 where none holds it, and its row in there.
+        """For each digest the position of its shard (the first that holds it), -1 where none does, and its row there.
 
         A shard's vectors are checked when one of them is first asked for; a damaged shard is left out and counted.
         """
-        owner = np.full(len(digests), -1, dtype=np.int32)
-        offset = np.full(len(digests), -1, dtype=np.int64)
-        at = 0
-        while at < len(self.shards):
-            shard = self.shards[at]
-            places = np.searchsorted(shard.digests, digests)
-            places[places == len(shard.digests)] = 0
-            hits = (owner < 0) & (shard.digests[places] == digests)
-            if hits.any() and not self._trust(shard):
-                return self.find(digests)  # positions of shards have moved
-            owner[hits] = at
-            offset[hits] = places[hits]
-            at += 1
-        return owner, offset
+        while True:
+            if self._places is None:
+                self._places = Places.of([shard.digests for shard in self.shards])
+            owner, offset = self._places.find(digests)
+            if self._trust(np.unique(owner[owner >= 0]).tolist()):
+                return owner, offset
 
-    def _trust(self, shard: Shard) -> bool:
-        if shard.path in self.checked:
-            return True
-        if shard.is_intact():
-            self.checked.add(shard.path)
-            return True
-        self.shards.remove(shard)
-        self.damaged += 1
-        logger.warning("a shard of vectors does not match its record and is left out")
-        return False
+    def gather(self, owner: NDArray[np.int32], offset: Rows, dimension: int) -> NDArray[np.float32]:
+        """The vectors (n, d) at some rows of some shards, as `find` gives them."""
+        out = np.empty((len(owner), dimension), dtype=np.float32)
+        order = np.argsort(owner, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+            if len(members):
+                out[members] = self.shards[owner[members[0]]].vectors[offset[members]]
+        return out
+
+    def _trust(self, asked: Sequence[int]) -> bool:
+        """Whether all these shards are whole; those that are not are left out."""
+        new = [self.shards[at] for at in asked if self.shards[at].path not in self.checked]
+        with ThreadPoolExecutor(core_count()) as pool:  # hashing needs no interpreter
+            intact = list(pool.map(Shard.is_intact, new))
+        self.checked.update(shard.path for shard, whole in zip(new, intact, strict=True) if whole)
+        for shard in (shard for shard, whole in zip(new, intact, strict=True) if not whole):
+            self.shards = [other for other in self.shards if other.path != shard.path]
+            self.damaged += 1
+            self._places = None
+            logger.warning("a shard of vectors does not match its record and is left out")
+        return all(intact)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _digest_once(path: Path, inode: int, size: int, changed: int) -> str:
+    """The digest of a file's bytes; read once a process unless the file is replaced or written to."""
+    return digest_file(path)
 
 
 def open_shards(folder: Path) -> Shards:
@@ -140,6 +199,17 @@ def sweep_shards(folder: Path) -> int:
 def as_digests(values: Sequence[bytes]) -> Digests:
     """Digests of 16 bytes each as an array that sorts and compares like them."""
     return np.frombuffer(b"".join(values), dtype=DIGEST)
+
+
+def digests_of(column: pa.Array | pa.ChunkedArray) -> Digests:
+    """A column of digests without nulls as an array that sorts and compares like them."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    parts = [as_digests([])]
+    for chunk in chunks:
+        if len(chunk):
+            bytes_of_all = chunk.cast(pa.binary(DIGEST_BYTES)).buffers()[1]
+            parts.append(np.frombuffer(bytes_of_all, dtype=DIGEST, count=chunk.offset + len(chunk))[chunk.offset :])
+    return np.concatenate(parts)
 
 
 def _open_shard(record: Path) -> Shard | None:

@@ -8,9 +8,8 @@ from refrain.config import EmbedConfig
 
 
 def open_encoders(config: EmbedConfig, folder: Path) -> tuple[Encoder, Encoder | None]:
-    """The encoder of the configured tier, loaded, and the one that judges what is near a probe where it is another.
-
-    What is distilled is kept in `folder`.
+    """The encoder of the configured tier, loaded, and the transformer that reads what may be near a probe, where it is
+    another. What is distilled is kept in `folder`.
 
     ConfigError where there is no such model, where it would have to be unpickled, or where it is no transformer with
     a fast tokenizer. The network is used for a model on the hub only.

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,25 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from embeddings.encoder import Encoder
-from embeddings.judging import judge_segments
-from embeddings.near_probes import tag_near_probes
-from embeddings.shards import DIGEST_BYTES, Digests, Rows, Shards, as_digests, open_shards, sweep_shards, write_shard
+from embeddings.sampling import SAMPLE, sample_by_script, write_sample
+from embeddings.shards import (
+    DIGEST_BYTES,
+    Digests,
+    Rows,
+    Shards,
+    as_digests,
+    digests_of,
+    open_shards,
+    sweep_shards,
+    write_shard,
+)
 from embeddings.tiers import open_encoders
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
 from refrain.progress import Progress
 from refrain.queries import ROW_GROUP_ROWS, batches, database, write_table
+from refrain.scripts import script_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +61,7 @@ class SegmentVectors:
 
     def gather(self, positions: Rows) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the segments at `positions` in `segment_rows`."""
-        out = np.empty((len(positions), self.dimension), dtype=np.float32)
-        owner, offset = self.owner[positions], self.offset[positions]
-        for shard in np.unique(owner):
-            members = np.flatnonzero(owner == shard)
-            out[members] = self.shards.shards[shard].vectors[offset[members]]
-        return out
+        return self.shards.gather(self.owner[positions], self.offset[positions], self.dimension)
 
 
 def embed_segments(
@@ -65,8 +71,10 @@ def embed_segments(
 
     Only texts that the store does not know for this encoder are encoded.
     """
-    encoder, judge = open_encoders(config, store.encoders)
-    return embed_with(encoder, requests, out, config, store=store, progress=progress, judge=judge)
+    encoder, reader = open_encoders(config, store.encoders)
+    return embed_with(
+        encoder, requests, out, config, store=store, progress=progress, reader=reader.fingerprint if reader else ""
+    )
 
 
 def embed_with(
@@ -77,9 +85,13 @@ def embed_with(
     *,
     store: Store,
     progress: Progress,
-    judge: Encoder | None = None,
+    reader: str = "",
 ) -> dict[str, int]:
-    """What `embed_segments` does, with an encoder of one's own; `judge` says what is near a probe, if not `encoder`."""
+    """What `embed_segments` does, with an encoder of one's own.
+
+    `reader` is the fingerprint of the one that says what is near a probe, if not `encoder`: the score stage reads a few
+    segments with it (embeddings/reading.py).
+    """
     folder = store.vectors / encoder.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
     sweep_shards(folder)
@@ -87,7 +99,7 @@ def embed_with(
     segments = requests / "segments.parquet"
     total = pq.ParquetFile(segments).metadata.num_rows
     with progress.task("looking up vectors", total) as advance:
-        rows, digests, new_rows = _lookup(segments, shards, advance)
+        rows, digests, new_rows, scripts = _lookup(segments, shards, advance)
     with (
         progress.task("encoding segments", len(new_rows)) as advance,
         database(config.memory_limit_mib, out) as connection,
@@ -96,21 +108,21 @@ def embed_with(
         new = batches(connection, NEW_SQL, NEW_SCHEMA, {"segments": str(segments)})
         for part in _portions(new, config.shard_rows):
             vectors = encoder.encode(part.column("text").to_pylist())
-            write_shard(folder, as_digests(part.column("digest").to_pylist()), vectors)
+            write_shard(folder, digests_of(part.column("digest")), vectors)
             advance(part.num_rows)
     write_table(out / VECTORS, SCHEMA, _blocks(rows, digests))
-    description = {"model": encoder.model, "fingerprint": encoder.fingerprint, "dimension": encoder.dimension}
+    write_sample(out / SAMPLE, sample_by_script(rows, scripts, config.probe_sample))
+    description = {
+        "model": encoder.model,
+        "fingerprint": encoder.fingerprint,
+        "dimension": encoder.dimension,
+        "reader": reader or encoder.fingerprint,
+    }
     (out / ENCODER).write_text(json.dumps(description, sort_keys=True) + "\n", encoding="utf-8")
-    made = open_vectors(out, store)
-    judged = None
-    if judge is not None:
-        judged = judge_segments(judge, made.segment_rows, requests, config, store=store, progress=progress)
-    tagged = tag_near_probes(encoder, made, judged, requests, out, config)
     logger.info("%d of %d segments were new to the encoder", len(new_rows), total)
     return {
         "segments": total,
         "without_letters": total - len(rows),
-        "tagged": tagged,
         "encoded": len(new_rows),
         "damaged_shards": shards.damaged,
     }
@@ -121,7 +133,7 @@ def open_vectors(vectors: Path, store: Store) -> SegmentVectors:
     description = json.loads((vectors / ENCODER).read_text(encoding="utf-8"))
     table = pq.read_table(vectors / VECTORS)
     shards = open_shards(store.vectors / str(description["fingerprint"]))
-    owner, offset = shards.find(as_digests(table.column("digest").to_pylist()))
+    owner, offset = shards.find(digests_of(table.column("digest")))
     if (owner < 0).any():
         raise StoreError(
             f"{int((owner < 0).sum())} vectors are missing in the store or damaged",
@@ -130,19 +142,28 @@ def open_vectors(vectors: Path, store: Store) -> SegmentVectors:
     return SegmentVectors(table.column("segment_row").to_numpy(), int(description["dimension"]), shards, owner, offset)
 
 
-def _lookup(segments: Path, shards: Shards, advance: Callable[[int], None]) -> tuple[Rows, Digests, Rows]:
-    """Rows and digests of the segments with a letter, and the rows of those that no shard holds."""
-    rows, digests, new = [], [], []
+def has_letter(text: str) -> bool:
+    """Whether any character is a letter: without, there is nothing for an encoder to read."""
+    return any(map(str.isalpha, text))  # ends at the first, mostly the first character
+
+
+def _lookup(
+    segments: Path, shards: Shards, advance: Callable[[int], None]
+) -> tuple[Rows, Digests, Rows, NDArray[np.int8]]:
+    """Rows and digests of the segments with a letter, the rows of those that no shard holds, and all their scripts."""
+    none = np.empty(0, dtype=np.int64)
+    rows, digests, new, scripts = [none], [as_digests([])], [none], [np.empty(0, np.int8)]
     for batch in pq.ParquetFile(segments).iter_batches(ROW_GROUP_ROWS, columns=["segment_row", "digest", "text"]):
-        lettered = np.fromiter((any(map(str.isalpha, text.as_py())) for text in batch["text"]), bool, len(batch))
+        texts = batch["text"].to_pylist()
+        lettered = np.fromiter(map(has_letter, texts), bool, len(texts))
         some = batch["segment_row"].to_numpy()[lettered]
-        theirs = as_digests(batch["digest"].to_pylist())[lettered]
+        theirs = digests_of(batch["digest"])[lettered]
         rows.append(some)
         digests.append(theirs)
         new.append(some[shards.find(theirs)[0] < 0])
+        scripts.append(np.fromiter(map(script_of, compress(texts, lettered)), np.int8, len(some)))
         advance(len(batch))
-    none = np.empty(0, dtype=np.int64)
-    return np.concatenate([none, *rows]), np.concatenate([as_digests([]), *digests]), np.concatenate([none, *new])
+    return np.concatenate(rows), np.concatenate(digests), np.concatenate(new), np.concatenate(scripts)
 
 
 def _portions(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

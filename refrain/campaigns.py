@@ -24,15 +24,14 @@ from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
 from refrain.rewordings import label_rewordings
-from refrain.rounds import assess_all, search, weaker_findings, without_members
+from refrain.rounds import State, assess_all, search, speaking, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
-from refrain.signals import template_signals
+from refrain.signals import NearProbes, template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
 
 def score_campaigns(
     requests: Path,
-    vectors: Path,
     neighbours: Path,
     templates: Path,
     out: Path,
@@ -40,10 +39,12 @@ def score_campaigns(
     *,
     store: Store,
     progress: Progress,
+    near: NearProbes,
     known: KnownLists = NOTHING_KNOWN,
 ) -> dict[str, int]:
     """Counts of what was found; `out` then holds campaigns, members, tests, signals, benign, known, request_campaigns.
 
+    `near` tells the signals of segments and is asked for those of templates that a person may come to see.
     What is in `known` lowers a finding's score and rank and changes nothing else.
     """
     population = read_population(requests, config.ipv4_prefix, config.ipv6_prefix)
@@ -53,7 +54,7 @@ def score_campaigns(
     eligible = (uses.words >= config.min_words) & (np.diff(pairs.bounds) >= config.min_owners)
     rule = JoinRule(config.join_jaccard, config.join_p, config.join_owners)
     groups = join_templates(pairs, np.flatnonzero(eligible), population.activity, rule)
-    signals = template_signals(vectors, templates)
+    signals = template_signals(requests, templates, near, config.signal_segments)
     owners, counts = _pairs_of(eligible, uses, pairs, population)
 
     def scene_in(strata: Strata, kept: NDArray[np.bool_]) -> Scene:
@@ -61,16 +62,23 @@ def score_campaigns(
         reference = use_reference(population, owners[kept], counts[kept], config.activity_bins)
         instruments = make_instruments(population, strata, reference, config)
         shared = setting(population, strata, config.draws, config.seed)
-        return Scene(groups, uses, shared, instruments, frozenset(signals), config)
+        return Scene(groups, uses, shared, instruments, signals.tagged, config)
+
+    def with_signals(scene: Scene, state: State) -> Scene:
+        """The scene that knows the signals of all candidates of which one family speaks clearly."""
+        signals.ask(speaking(scene, state))
+        return replace(scene, tagged=signals.tagged)
 
     scene = scene_in(strata, np.ones(len(owners), bool))
     state = assess_all(scene, progress)
+    scene = with_signals(scene, state)
     rounds = [search(scene, state)]
     findings = list(rounds[-1].findings)
     while rounds[-1].findings:
         taken = np.unique(np.concatenate([f.members for f in findings]))
         scene = scene_in(with_groups(strata, [taken]), ~np.isin(owners, taken))
         state = without_members(scene, state, rounds[-1], taken, progress)
+        scene = with_signals(scene, state)
         rounds.append(search(scene, state))
         findings += rounds[-1].findings
     last = rounds[-1]
@@ -87,8 +95,9 @@ def score_campaigns(
     )
     labels = label_requests(ranked, uses.requests, uses.templates, population.request_owner)
     labels = label_rewordings(labels, ranked, requests, neighbours, templates, population.request_owner, config)
+    signals.ask(template for item in ranked for template in item.suspect.templates.tolist())
     return write_campaigns(
-        out, ranked, labels, population, requests, config, signals,
+        out, ranked, labels, population, requests, config, signals.known,
         Recogniser(known, requests, templates, config, store),
         # Where nothing alerts: what would alert whatever the others are.
         alert_p=alert_p or config.false_discovery_rate / max(len(groups), 1),

@@ -127,10 +127,11 @@ class EmbedConfig:
     max_tokens: int
     padded_tokens: tuple[int, ...]
     batch_tokens: int
+    cuda_batch_tokens: int
     shard_rows: int
     memory_limit_mib: int
     probes: ContentFile
-    probe_owners: int
+    probe_sample: int
     probe_min_cosine: float
     probe_min_ngram_cosine: float
     probe_rarest_share: float
@@ -144,7 +145,8 @@ class EmbedConfig:
             raise ValueError("static_dimensions must be at least 1 and static_frequency above 0")
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f'device must be "auto", "cpu" or "cuda", not {self.device!r}')
-        if min(self.max_tokens, self.batch_tokens, self.shard_rows, self.memory_limit_mib, *self.padded_tokens) < 1:
+        batches = (self.batch_tokens, self.cuda_batch_tokens, self.shard_rows)
+        if min(*batches, self.max_tokens, self.memory_limit_mib, self.probe_sample, *self.padded_tokens) < 1:
             raise ValueError("every size must be at least 1")
 
 
@@ -278,6 +280,7 @@ class ScoreConfig:
     attach_share: float
     attach_new_share: float
     reworded_share: float
+    signal_segments: int
     known: ContentFolder
     known_shingle_words: int
     known_similarity: float
@@ -294,8 +297,9 @@ class ScoreConfig:
             _one_of("families", name, FAMILIES)
         if not 1 <= self.min_families <= len(set(self.families)):
             raise ValueError("min_families must be at least 1 and at most the number of families")
-        if self.known_shingle_words < 1:
-            raise ValueError("known_shingle_words must be at least 1")
+        for name in ("known_shingle_words", "signal_segments"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
         for name in ("known_factor", "suppressed_factor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1: a known template lowers a rank")

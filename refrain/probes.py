@@ -8,7 +8,7 @@ where its similarity is high and rare among the segments of its own script.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,24 @@ class ProbeRule:
     rarest_share: float  # of the segments of its script that may be as near
     ngrams: tuple[int, int]  # characters
     unspaced_ngrams: tuple[int, int]  # characters, in scripts without spaces: there one or two are a word
-    block_rows: int
+
+
+@dataclass(frozen=True)
+class Nearness:
+    """How near n segments are to each of c classes: `scripts` (n,), cosines of vectors (n, c), -1 where the script or
+    the probe is not Latin, and of character n-grams (n, c)."""
+
+    scripts: Ints
+    by_vector: Floats
+    by_ngram: Floats
+
+
+@dataclass(frozen=True)
+class Levels:
+    """By script, the cosine with each class (c,) from which a segment is among the rarest; of vectors and n-grams."""
+
+    by_vector: Mapping[int, Floats]
+    by_ngram: Mapping[int, Floats]
 
 
 @dataclass(frozen=True)
@@ -70,51 +87,61 @@ def read_probes(path: Path) -> Probes:
     return Probes([s for s, _ in pairs], np.array([c for _, c in pairs], np.int64), names, titles)
 
 
-def tag_segments(
-    texts: list[str],
-    judged: Ints,
-    vectors: Callable[[slice], Floats],
-    probes: Probes,
-    probe_vectors: Floats,
-    rule: ProbeRule,
-) -> Tags:
-    """The tags of segments given as normalised texts, at most one a (segment, class).
+def nearness(
+    texts: Sequence[str], vectors: Callable[[Sequence[str]], Floats], probes: Probes, rule: ProbeRule
+) -> Nearness:
+    """How near segments, given as normalised texts, are to the probes. `vectors` gives unit vectors of Latin texts."""
+    scripts = _scripts(texts)
+    shape = (len(texts), len(probes.names))
+    near = Nearness(scripts, np.full(shape, -1, np.float32), np.zeros(shape, np.float32))
+    unspaced = np.isin(scripts, UNSPACED)
+    for rows, lengths in (
+        (np.flatnonzero(~unspaced), rule.ngrams),
+        (np.flatnonzero(unspaced), rule.unspaced_ngrams),
+    ):
+        if len(rows) and probes.sentences:
+            grams = HashingVectorizer(analyzer="char_wb", ngram_range=lengths, norm="l2", alternate_sign=False)
+            own = grams.transform([texts[row] for row in rows.tolist()])
+            alike = (own @ grams.transform(probes.sentences).T).toarray()
+            _into(near.by_ngram, rows, alike, probes.classes)
+    latin = np.flatnonzero(scripts == LATIN)
+    read = np.flatnonzero(_scripts(probes.sentences) == LATIN)
+    if len(latin) and len(read):
+        cosines = _cosines(
+            vectors([texts[row] for row in latin.tolist()]), vectors([probes.sentences[at] for at in read.tolist()])
+        )
+        _into(near.by_vector, latin, cosines, probes.classes[read])
+    return near
 
-    `judged` (m,) are the positions, ascending, of those that have a unit vector; `vectors` gives (rows, d) of a slice
-    of them.
-    """
-    scripts = np.fromiter(map(script_of, texts), np.int64, len(texts))
-    probe_scripts = np.fromiter(map(script_of, probes.sentences), np.int64, len(probes.sentences))
-    count = len(probes.names)
-    by_vector = np.full((len(texts), count), -1.0, np.float32)
-    by_ngram = np.zeros((len(texts), count), np.float32)
-    spaced, unspaced = (
-        HashingVectorizer(analyzer="char_wb", ngram_range=lengths, norm="l2", alternate_sign=False)
-        for lengths in (rule.ngrams, rule.unspaced_ngrams)
-    )
-    spaced_probes, unspaced_probes = spaced.transform(probes.sentences), unspaced.transform(probes.sentences)
-    for start in range(0, len(texts), rule.block_rows):
-        block = slice(start, start + rule.block_rows)
-        letters = (spaced.transform(texts[block]) @ spaced_probes.T).toarray()
-        signs = (unspaced.transform(texts[block]) @ unspaced_probes.T).toarray()
-        grams = np.where(np.isin(scripts[block], UNSPACED)[:, None], signs, letters)
-        for number in range(count):
-            own = probes.classes == number
-            by_ngram[block, number] = grams[:, own].max(axis=1)
-    for start in range(0, len(judged), rule.block_rows):
-        block = slice(start, start + rule.block_rows)
-        near = _cosines(vectors(block), probe_vectors)
-        for number in range(count):
-            latin = (probes.classes == number) & (probe_scripts == LATIN)
-            if latin.any():
-                by_vector[judged[block], number] = near[:, latin].max(axis=1)
-    by_vector[scripts != LATIN] = -1.0
-    strong_vector = _high_and_rare(by_vector, scripts, rule.min_cosine, rule.rarest_share)
-    strong_ngram = _high_and_rare(by_ngram, scripts, rule.min_ngram_cosine, rule.rarest_share)
+
+def rare_levels(sample: Nearness, share: float) -> Levels:
+    """The cosines that the nearest `share` of a sample of a log's segments have, by script."""
+    found: tuple[dict[int, Floats], ...] = ({}, {})
+    for script in np.unique(sample.scripts).tolist():
+        rows = sample.scripts == script
+        for levels, cosines in zip(found, (sample.by_vector, sample.by_ngram), strict=True):
+            levels[script] = np.quantile(cosines[rows], 1 - share, axis=0)
+    return Levels(*found)
+
+
+def tag_segments(near: Nearness, levels: Levels, rule: ProbeRule) -> Tags:
+    """The tags of segments, at most one a (segment, class): where a cosine is high, and rare for its script."""
+    strong_vector = (near.by_vector >= rule.min_cosine) & _rare(near.by_vector, near.scripts, levels.by_vector)
+    strong_ngram = (near.by_ngram >= rule.min_ngram_cosine) & _rare(near.by_ngram, near.scripts, levels.by_ngram)
     positions, classes = np.nonzero(strong_vector | strong_ngram)
     vector_wins = strong_vector[positions, classes]
-    similarity = np.where(vector_wins, by_vector[positions, classes], by_ngram[positions, classes])
+    similarity = np.where(vector_wins, near.by_vector[positions, classes], near.by_ngram[positions, classes])
     return Tags(positions, classes, similarity.astype(np.float32), vector_wins)
+
+
+def _scripts(texts: Sequence[str]) -> Ints:
+    return np.fromiter(map(script_of, texts), np.int64, len(texts))
+
+
+def _into(near: Floats, rows: Ints, cosines: Floats, classes: Ints) -> None:
+    """Nothing; `near` then holds the largest cosine of some rows with the probes of each class."""
+    for number in np.unique(classes):
+        near[rows, number] = cosines[:, classes == number].max(axis=1)
 
 
 def _cosines(left: Floats, right: Floats) -> Floats:
@@ -122,11 +149,10 @@ def _cosines(left: Floats, right: Floats) -> Floats:
     return np.stack([np.einsum("nd,d->n", left, row) for row in right], axis=1)
 
 
-def _high_and_rare(similarity: Floats, scripts: Ints, least: float, rarest_share: float) -> NDArray[np.bool_]:
-    """Where a similarity is at least `least` and within the largest `rarest_share` of its script's column."""
-    out = similarity >= least
-    for script in np.unique(scripts):
+def _rare(cosines: Floats, scripts: Ints, levels: Mapping[int, Floats]) -> NDArray[np.bool_]:
+    """Where a cosine is at least its script's level; everywhere in a script of which the sample holds nothing."""
+    out = np.ones(cosines.shape, bool)
+    for script, level in levels.items():
         rows = scripts == script
-        level = np.quantile(similarity[rows], 1 - rarest_share, axis=0)
-        out[rows] &= similarity[rows] >= level
+        out[rows] = cosines[rows] >= level
     return out

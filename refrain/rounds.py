@@ -59,6 +59,17 @@ def assess_all(scene: Scene, progress: Progress) -> State:
     return State([item for _, item in assess_places(scene, range(len(scene.groups)), nobody, progress)])
 
 
+def speaking(scene: Scene, state: State) -> list[int]:
+    """The templates of the candidates of which one family speaks clearly, and that are no findings yet: the only ones
+    whose signals `search` asks for."""
+    return [
+        template
+        for place, _, verdict in state.open(scene)
+        if min(verdict.families.values(), default=1.0) <= scene.config.watch_p
+        for template in scene.groups[place].tolist()
+    ]
+
+
 def search(scene: Scene, state: State) -> Round:
     """The findings among the candidates that are none yet; those that are count among the selected."""
     config = scene.config

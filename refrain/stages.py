@@ -173,20 +173,34 @@ def score(
     progress: Progress,
 ) -> Result:
     """The folder of campaigns, their members and the evidence."""
+    from embeddings.encoder import encoder_identity
     from refrain.known import own_lists, read_lists
 
     # Read once: what is computed with is what the address says, whatever somebody dismisses meanwhile.
     known = read_lists(config_folder(config.score.known), own_lists(store))
 
     def compute(out: Path) -> dict[str, int]:
+        from embeddings.reading import near_probes
         from refrain.campaigns import score_campaigns
 
+        near = near_probes(requests, vectors, config.embed, store=store, progress=progress)
         return score_campaigns(
-            requests, vectors, neighbours, templates, out, config.score, store=store, progress=progress, known=known
+            requests, neighbours, templates, out, config.score, store=store, progress=progress, near=near, known=known
         )
 
-    inputs = _contents(requests, vectors, neighbours, templates)
-    return complete_stage("score", inputs, config.score, "refrain.campaigns", compute, store, known=known.digest)
+    return complete_stage(
+        "score",
+        _contents(requests, vectors, neighbours, templates),
+        config.score,
+        "refrain.campaigns",
+        compute,
+        store,
+        known=known.digest,
+        # What segments are near is read when it is asked for: by which encoder, with which probes, by which code.
+        embed=digest_json(identity(config.embed)),
+        encoder=encoder_identity(config.embed),
+        reader=code_digest("embeddings.reading"),
+    )
 
 
 def export(

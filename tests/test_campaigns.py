@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import SmallRun
@@ -24,6 +23,7 @@ from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.progress import NoProgress, Progress
 from refrain.rounds import Round, State
 from refrain.settings import load_settings
+from refrain.signals import Signal
 
 CONFIG = load_settings().config.score
 FIRST, SECOND = "Grade both answers under this rubric.", "Write down every step of your reasoning."
@@ -118,23 +118,19 @@ def scored(
     write_requests(root / "requests", log)
     templates = [text for text in TEMPLATES if text in log.segment_rows]
     write_templates(root / "templates", log, [Template(text, (text,)) for text in templates])
-    (root / "vectors").mkdir()
-    probes = {"segment_row": pa.int64(), "tag": pa.string(), "similarity": pa.float64(), "measure": pa.string()}
-    near = {
-        "segment_row": [log.segment_rows.get(FIRST, 0)],
-        "tag": ["rubric grading"],
-        "similarity": [0.8],
-        "measure": ["vector"],
-    }
-    pq.write_table(pa.table(near, schema=pa.schema(probes)), root / "vectors" / "probes.parquet")
     (root / "neighbours").mkdir()
     np.save(root / "neighbours" / "segment_rows.npy", np.zeros(0, np.int64))
     np.save(root / "neighbours" / "indices.npy", np.zeros((0, 15), np.int64))
     out = root / "campaigns"
     out.mkdir()
+    graded = log.segment_rows.get(FIRST, -1)
+
+    def near(rows: Ints) -> dict[int, list[Signal]]:
+        return {graded: [Signal("rubric grading", 0.8, "vector")]} if graded in rows else {}
+
     score_campaigns(
-        root / "requests", root / "vectors", root / "neighbours", root / "templates", out, config,
-        store=Store(root / "store"), progress=NoProgress(), known=known,
+        root / "requests", root / "neighbours", root / "templates", out, config,
+        store=Store(root / "store"), progress=NoProgress(), near=near, known=known,
     )  # fmt: skip
     return Scored(log, templates, out)
 

@@ -92,6 +92,22 @@ def test_agrees_with_sentence_transformers(encoder: SentenceEncoder, texts: list
     assert ours.dtype == np.float32
 
 
+def test_half_the_precision_is_nearly_the_same_vector_and_obeys_the_law_of_the_batch(
+    config: EmbedConfig, encoder: SentenceEncoder, texts: list[str]
+) -> None:
+    """The arithmetic of cuda, on the processor: nearly the same directions, under a fingerprint of its own."""
+    half = open_transformer(config, dtype="bfloat16")
+    assert half.fingerprint != encoder.fingerprint
+    assert next(half.transformer.parameters()).dtype == torch.bfloat16
+    some = texts[2:60:3]
+    found = half.encode(some)
+    assert found.dtype == np.float32
+    assert (found * encoder.encode(some)).sum(axis=1).min() > 0.995
+    assert np.abs(np.linalg.norm(found, axis=1) - 1).max() < 1e-5
+    again = half.encode(some[5:8])
+    assert np.array_equal(again.view(np.uint32), found[5:8].view(np.uint32))
+
+
 def test_meaning_is_nearer_than_words(encoder: SentenceEncoder) -> None:
     asked, reworded, other = encoder.encode(
         [

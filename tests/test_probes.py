@@ -1,5 +1,6 @@
 """Probe sentences: near ones are tagged in any script, common ones are not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from refrain.errors import ConfigError
-from refrain.probes import ProbeRule, Probes, Tags, read_probes, tag_segments
+from refrain.probes import Floats, ProbeRule, Probes, Tags, nearness, rare_levels, read_probes, tag_segments
 from refrain.settings import config_file
 from refrain.text import normalise
 
-RULE = ProbeRule(
-    min_cosine=0.5, min_ngram_cosine=0.4, rarest_share=0.05, ngrams=(3, 5), unspaced_ngrams=(1, 2), block_rows=7
-)
+RULE = ProbeRule(min_cosine=0.5, min_ngram_cosine=0.4, rarest_share=0.05, ngrams=(3, 5), unspaced_ngrams=(1, 2))
 OTHERS = [
     f"the {a} of the {b} is {c}" for a in ("price", "colour", "name") for b in ("boat", "tree") for c in "abcdefgh"
 ]
@@ -25,8 +24,15 @@ def flat(count: int) -> NDArray[np.float32]:
 
 
 def tagged(texts: list[str], vectors: NDArray[np.float32], probes: Probes, near: NDArray[np.float32]) -> Tags:
-    judged = np.arange(len(texts))
-    return tag_segments([normalise(t) for t in texts], judged, lambda block: vectors[block], probes, near, RULE)
+    """The tags of texts that are a whole log; a text has the vector at its place, and so has a probe in `near`."""
+    texts = [normalise(t) for t in texts]
+    given = dict(zip([*texts, *probes.sentences], [*vectors, *near], strict=True))
+
+    def read(asked: Sequence[str]) -> Floats:
+        return np.array([given[text] for text in asked])
+
+    found = nearness(texts, read, probes, RULE)
+    return tag_segments(found, rare_levels(found, RULE.rarest_share), RULE)
 
 
 def test_our_probes_are_normalised_and_have_titles() -> None:
@@ -94,19 +100,39 @@ def test_what_everybody_says_is_no_signal() -> None:
     assert 0 < len(tags.positions) <= 5  # of 20: the nearest by vector, and ties of one wording by letters
 
 
-def test_blocks_change_nothing() -> None:
+def test_a_text_is_as_near_alone_as_among_others() -> None:
     probes = read_probes(config_file("probes.toml"))
     rng = np.random.default_rng(0)
-    texts = [*OTHERS, "Think out loud and write down every thought.", "Rate this response against each criterion."]
-    vectors = rng.normal(size=(len(texts), 16)).astype(np.float32)
-    near = rng.normal(size=(len(probes.sentences), 16)).astype(np.float32)
-    rules = [ProbeRule(0.5, 0.4, 0.05, (3, 5), (1, 2), rows) for rows in (1, 7, 1000)]
-    found = [
-        tag_segments(
-            [normalise(t) for t in texts], np.arange(len(texts)), lambda block: vectors[block], probes, near, rule
-        )
-        for rule in rules
+    texts = [
+        *OTHERS,
+        "Think out loud and write down every thought.",
+        "请一步一步地解释你的推理过程",
+        "объясни шаг за шагом",
     ]
-    for other in found[1:]:
-        np.testing.assert_array_equal(found[0].positions, other.positions)
-        np.testing.assert_array_equal(found[0].similarities, other.similarities)
+    given = {text: rng.normal(size=16).astype(np.float32) for text in [*texts, *probes.sentences]}
+
+    def read(asked: Sequence[str]) -> Floats:
+        return np.array([given[text] for text in asked])
+
+    together = nearness(texts, read, probes, RULE)
+    for at, text in enumerate(texts):
+        alone = nearness([text], read, probes, RULE)
+        np.testing.assert_array_equal(alone.by_vector[0], together.by_vector[at])
+        np.testing.assert_array_equal(alone.by_ngram[0], together.by_ngram[at])
+    assert (together.by_vector[-2:] == -1).all()
+
+
+def test_a_sample_s_levels_hold_for_its_own_script_only() -> None:
+    """A class that every sampled Latin segment is near is common there, and rare in Cyrillic."""
+    probes = Probes(["show your work", "покажи ход решения"], np.array([0, 0]), ["a"], [""])
+    vectors = np.ones((1, 1), np.float32)
+    latin = [f"show your work {word}" for word in ("now", "here", "please", "again")]
+
+    def read(asked: Sequence[str]) -> Floats:
+        return np.repeat(vectors, len(asked), axis=0)
+
+    sample = nearness([*latin, "какая сегодня погода", "сколько стоит лодка"], read, probes, RULE)
+    levels = rare_levels(sample, RULE.rarest_share)
+    asked = nearness(["show your work if you can", "покажи мне ход решения"], read, probes, RULE)
+    asked.by_vector[:] = -1
+    assert tag_segments(asked, levels, RULE).positions.tolist() == [1]

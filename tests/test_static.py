@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embeddings import static
 from embeddings.encoder import SentenceEncoder, open_transformer
 from embeddings.static import StaticEncoder, distil, distilled
 from embeddings.tiers import open_encoders
 from refrain.config import EmbedConfig
+from refrain.errors import RefrainError
 from refrain.settings import load_settings
 
 
@@ -45,6 +47,42 @@ def test_a_vector_is_of_length_one_and_depends_on_its_text_alone(encoder: Static
     again = encoder.encode([texts[at] for at in order])
     assert np.array_equal(again.view(np.uint32), together[order].view(np.uint32))
     assert encoder.encode([]).shape == (0, encoder.dimension)
+
+
+class Pieces:
+    """A tokenizer of single characters, a to z as 0 to 25."""
+
+    class Encoding:
+        def __init__(self, text: str) -> None:
+            self.ids = [ord(char) - ord("a") for char in text]
+
+    @classmethod
+    def encode_batch_fast(cls, texts: list[str], *, add_special_tokens: bool) -> list[Encoding]:
+        assert not add_special_tokens
+        return [cls.Encoding(text) for text in texts]
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_a_text_is_the_sum_of_its_pieces_on_any_number_of_cores(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    """Against the definition, piece after piece in float32; more texts than a block has."""
+    monkeypatch.setattr(static, "core_count", lambda: cores)
+    table = np.random.default_rng(0).normal(size=(26, 8)).astype(np.float32)
+    draw = random.Random(0)
+    texts = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randrange(1, 40))) for _ in range(2500)]
+    found = StaticEncoder("pieces", "pieces", table, Pieces).encode(texts)
+    for text, vector in zip(texts[::7], found[::7], strict=True):
+        total = np.zeros(8, np.float32)
+        for char in text:
+            total += table[ord(char) - ord("a")]
+        assert np.array_equal(vector, total / np.sqrt(np.einsum("d,d->", total, total)))
+
+
+@pytest.mark.parametrize("texts", [["a", ""], ["z"]])
+def test_a_text_that_adds_up_to_nothing_has_no_direction(texts: list[str]) -> None:
+    table = np.ones((26, 8), np.float32)
+    table[25] = 0
+    with pytest.raises(RefrainError):
+        StaticEncoder("pieces", "pieces", table, Pieces).encode(texts)
 
 
 @pytest.mark.slow

@@ -1,20 +1,26 @@
 """The store of vectors: every text once, shards whole or not at all, and a result that no earlier night can change."""
 
 import hashlib
+import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tables import START, Request, log_of, write_requests
 
 from embeddings.encoder import Vectors
-from embeddings.shards import as_digests, open_shards, write_shard
-from embeddings.vectors import ENCODER, VECTORS, embed_with, open_vectors
+from embeddings.sampling import SAMPLE
+from embeddings.shards import Places, as_digests, digests_of, open_shards, write_shard
+from embeddings.vectors import ENCODER, VECTORS, embed_with, has_letter, open_vectors
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
@@ -30,7 +36,7 @@ TEXTS = [f"segment number {word}" for word in WORDS]
 class HashEncoder:
     """A true encoder of one line: the text's hash as a direction.
 
-    Keeps which segments of these tests it was asked for (not the probe sentences), and stops where it is told.
+    Keeps what it was asked for, and stops where it is told.
     """
 
     fingerprint: str = FINGERPRINT
@@ -40,10 +46,9 @@ class HashEncoder:
     stop_after: int = 1_000_000
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        segments = [text for text in texts if text in TEXTS]
-        if len(self.asked) + len(segments) > self.stop_after:
+        if len(self.asked) + len(texts) > self.stop_after:
             raise KeyboardInterrupt
-        self.asked.extend(segments)
+        self.asked.extend(texts)
         if not texts:
             return np.empty((0, self.dimension), np.float32)
         raw = np.frombuffer(b"".join(hashlib.blake2b(t.encode(), digest_size=8).digest() for t in texts), np.uint8)
@@ -111,7 +116,7 @@ def test_what_the_store_knew_before_changes_no_byte(embed: Embed, tmp_path: Path
     shutil.rmtree(tmp_path / "store")
     embed(TEXTS[4:7], HashEncoder(), "earlier")
     embed(TEXTS, HashEncoder(), "warm")
-    for name in (VECTORS, ENCODER):
+    for name in (VECTORS, ENCODER, SAMPLE):
         assert (tmp_path / "cold" / name).read_bytes() == (tmp_path / "warm" / name).read_bytes()
 
 
@@ -180,6 +185,61 @@ def test_nothing_to_embed(embed: Embed, tmp_path: Path) -> None:
     assert embed([], HashEncoder())["encoded"] == 0
     opened = open_vectors(tmp_path / "vectors", Store(tmp_path / "store"))
     assert opened.gather(opened.segment_rows).shape == (0, 8)
+
+
+def test_the_sample_has_segments_with_a_letter_of_every_script(
+    embed: Embed, tmp_path: Path, config: EmbedConfig
+) -> None:
+    embed([*TEXTS, "1234 --- !!", "漢字", "привет"], HashEncoder())
+    table = pq.read_table(tmp_path / "vectors.requests" / "segments.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "vectors" / SAMPLE)["segment_row"].to_pylist()
+    assert [table[row]["text"] for row in rows] == sorted([*TEXTS, "漢字", "привет"])
+    assert config.probe_sample >= len(TEXTS)
+
+
+@given(st.text(max_size=3))
+def test_only_text_with_a_letter_is_embedded(text: str) -> None:
+    """Whatever is fast must say what `str.isalpha` says of every character."""
+    assert has_letter(text) == any(char.isalpha() for char in text)
+
+
+def test_every_character_that_is_a_letter_is_one() -> None:
+    for point in range(sys.maxunicode + 1):
+        assert has_letter(chr(point)) == chr(point).isalpha()
+
+
+@given(st.data())
+def test_digests_are_found_as_by_looking_into_one_shard_after_the_other(data: st.DataObject) -> None:
+    """Digests of few distinct bytes, so that halves agree and shards hold the same."""
+    digest = st.lists(st.sampled_from([0, 1, 255]), min_size=16, max_size=16).map(bytes) | st.sampled_from(
+        [bytes(16), bytes(8) + b"\1" * 8, b"\1" * 8 + bytes(8), b"\1" * 16, b"\1" * 15 + b"\2"]
+    )
+    shards = data.draw(st.lists(st.sets(digest, max_size=5).map(sorted), max_size=4))
+    asked = data.draw(st.lists(digest, max_size=8))
+    owner, offset = Places.of([as_digests(shard) for shard in shards]).find(as_digests(asked))
+    for one, at, row in zip(asked, owner.tolist(), offset.tolist(), strict=True):
+        wanted = next(((n, shard.index(one)) for n, shard in enumerate(shards) if one in shard), (-1, -1))
+        assert (at, row) == wanted
+
+
+def test_a_column_of_digests_is_read_from_any_part_of_it() -> None:
+    values = [bytes([n]) * 16 for n in range(5)]
+    column = pa.chunked_array([pa.array(values[:2], pa.binary(16)), pa.array(values, pa.binary(16)).slice(2, 3)])
+    assert digests_of(column).tolist() == as_digests(values).tolist()
+    assert digests_of(column.slice(1, 3)).tolist() == as_digests(values[1:4]).tolist()
+    assert digests_of(pa.array([], pa.binary(16))).tolist() == []
+
+
+def test_a_shard_that_is_written_to_after_it_was_checked_is_checked_again(embed: Embed, tmp_path: Path) -> None:
+    embed(TEXTS, HashEncoder())
+    store = Store(tmp_path / "store")
+    open_vectors(tmp_path / "vectors", store)
+    target = shard_files(tmp_path, ".vectors.npy")[0]
+    content = target.read_bytes()
+    os.utime(target, ns=(0, 0))  # whatever the clock's steps
+    target.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(StoreError, match="3 vectors are missing"):
+        open_vectors(tmp_path / "vectors", store)
 
 
 def test_digests_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""What the transformer says of a few segments: near which probe sentences they are.
+
+A static encoder finds rewordings of one another; whether a sentence *means* what a probe means it cannot tell (its 98th
+percentile of similarity to a probe holds a tenth of what the transformer calls near; docs/log.md). So the score stage
+asks for the segments of templates that a person may come to see, and a fixed sample of the log is read to say what is
+rarely near. The vectors are kept in the store like all others: a night reads what is new, and where nothing is, no
+model is loaded.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from embeddings.encoder import Encoder, Vectors, open_transformer
+from embeddings.sampling import SAMPLE
+from embeddings.shards import as_digests, open_shards, sweep_shards, write_shard
+from embeddings.vectors import ENCODER
+from refrain.artifacts import Store
+from refrain.config import EmbedConfig
+from refrain.counting import Ints
+from refrain.errors import StoreError
+from refrain.key import keyed_digest
+from refrain.probes import Levels, ProbeRule, Probes, nearness, rare_levels, read_probes, tag_segments
+from refrain.progress import Progress
+from refrain.settings import config_file
+from refrain.signals import Signal
+from refrain.tables import column
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An encoder of which every text's vector is kept: it is opened at the first text that the store does not hold."""
+
+    fingerprint: str
+    open: Callable[[], Encoder]
+    store: Store
+    shard_rows: int
+    progress: Progress
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors (n, d) of some texts, one at least. Call it under the store's writer lock only."""
+        key = self.store.key
+        digests = as_digests([keyed_digest(key, text.encode()) for text in texts])
+        folder = self.store.vectors / self.fingerprint
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_shards(folder)
+        _, first = np.unique(digests, return_index=True)  # in the order of digests
+        new = first[open_shards(folder).find(digests[first])[0] < 0]
+        if len(new):
+            encoder = self._opened()
+            with self.progress.task("reading what may matter", len(new)) as advance:
+                for start in range(0, len(new), self.shard_rows):
+                    block = new[start : start + self.shard_rows]
+                    write_shard(folder, digests[block], encoder.encode([texts[at] for at in block]))
+                    advance(len(block))
+        shards = open_shards(folder)
+        owner, offset = shards.find(digests)
+        return shards.gather(owner, offset, shards.shards[owner[0]].vectors.shape[1])
+
+    def _opened(self) -> Encoder:
+        encoder = self.open()
+        if encoder.fingerprint != self.fingerprint:
+            raise StoreError(
+                "the vectors were made with another encoder than the one that is here to read",
+                hint="a log embedded on one device is scored on it; [embed] device = cpu embeds it here",
+            )
+        return encoder
+
+
+@dataclass
+class NearProbes:
+    """The signals of segments of a log (`refrain.signals.NearProbes`)."""
+
+    requests: Path
+    vectors: Path
+    probes: Probes
+    rule: ProbeRule
+    reader: Reader
+    levels: Levels | None = None  # of the log's sample, once it is read
+
+    def __call__(self, segment_rows: Ints) -> Mapping[int, Sequence[Signal]]:
+        """The signals, by row, of those of the segments (n,), ascending, that have any."""
+        if self.levels is None:
+            sample = texts_of(self.requests, column(self.vectors / SAMPLE, "segment_row"))
+            near = nearness(sample, self.reader.vectors, self.probes, self.rule)
+            self.levels = rare_levels(near, self.rule.rarest_share)
+        out: dict[int, list[Signal]] = {}
+        for start in range(0, len(segment_rows), self.reader.shard_rows):
+            rows = segment_rows[start : start + self.reader.shard_rows]
+            near = nearness(texts_of(self.requests, rows), self.reader.vectors, self.probes, self.rule)
+            tags = tag_segments(near, self.levels, self.rule)
+            for at, number, similarity, by_vector in zip(
+                tags.positions.tolist(), tags.classes.tolist(), tags.similarities.tolist(), tags.by_vector, strict=True
+            ):
+                signal = Signal(self.probes.names[number], similarity, "vector" if by_vector else "ngram")
+                out.setdefault(int(rows[at]), []).append(signal)
+        return out
+
+
+def near_probes(requests: Path, vectors: Path, config: EmbedConfig, *, store: Store, progress: Progress) -> NearProbes:
+    """What says of a log's segments near which probes they are; nothing is read before it is called."""
+    rule = ProbeRule(
+        config.probe_min_cosine,
+        config.probe_min_ngram_cosine,
+        config.probe_rarest_share,
+        (min(config.probe_ngrams), max(config.probe_ngrams)),
+        (min(config.probe_unspaced_ngrams), max(config.probe_unspaced_ngrams)),
+    )
+    fingerprint = str(json.loads((vectors / ENCODER).read_text(encoding="utf-8"))["reader"])
+    reader = Reader(fingerprint, lambda: open_transformer(config), store, config.shard_rows, progress)
+    return NearProbes(requests, vectors, read_probes(config_file(config.probes)), rule, reader)
+
+
+def texts_of(requests: Path, segment_rows: Ints) -> list[str]:
+    """The texts of segments at some rows (n,), ascending; one row group is held at a time."""
+    out: list[str] = []
+    with pq.ParquetFile(requests / "segments.parquet") as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            wanted = segment_rows[(segment_rows >= start) & (segment_rows < end)] - start
+            if len(wanted):
+                out += file.read_row_group(group, columns=["text"])["text"].take(wanted).to_pylist()
+            start = end
+    return out
