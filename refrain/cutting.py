@@ -61,7 +61,10 @@ def _cut(texts: Sequence[str], rules: SegmentRules) -> Pieces:
     # A line a text: a line's end ends a piece.
     codes = np.frombuffer(("\n".join(texts) + "\n").encode("ascii"), np.uint8)
     space = _SPACE[codes]
-    edges = np.flatnonzero(np.diff(space, prepend=True))  # where words begin and end, in turns
+    changes = np.empty(len(codes), bool)
+    changes[0] = not space[0]
+    np.not_equal(space[1:], space[:-1], out=changes[1:])
+    edges = np.flatnonzero(changes)  # where words begin and end, in turns
     starts, stops = edges[0::2], edges[1::2]
     if not len(starts):
         return Pieces(pa.array([], pa.string()), np.zeros(len(texts), np.int64))
@@ -69,8 +72,8 @@ def _cut(texts: Sequence[str], rules: SegmentRules) -> Pieces:
     # The character before the last one, of words that have two.
     before = np.where(stops - starts > 1, codes[np.maximum(stops - 2, 0)], 0)
     ended = _END[last] | (_CLOSING[last] & _END[before])
-    lines = np.cumsum(_BREAK[codes], dtype=np.int64)
-    ended[:-1] |= lines[starts[1:]] != lines[stops[:-1] - 1]
+    after = np.searchsorted(starts, np.flatnonzero(_BREAK[codes]))  # the word after each break
+    ended[after[after > 0] - 1] = True
     firsts = np.concatenate([[0], np.flatnonzero(ended[:-1]) + 1])  # the first word of each piece
     words = np.diff(firsts, append=len(starts))
     cuts = [

@@ -14,8 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from refrain.attributes import AttributeReader, Attributes
-from refrain.batches import MISSING, Batch
-from refrain.columns import LABELS
+from refrain.batches import Batch
 from refrain.config import IngestConfig
 from refrain.counting import ranges
 from refrain.fields import keyed_all, read_id
@@ -100,7 +99,7 @@ class Intake:
         whole = len(kept) == len(batch.rows)
         self._held.facts[0] += [file] * len(kept)
         for held, column in zip(self._held.facts[1:], facts, strict=True):
-            held += column if whole else [column[at] for at in kept]
+            held.extend(column if whole else [column[at] for at in kept])
         self._tally.staged += len(kept)
 
     def _converse(self, at: int, talks: Talks, people: People, attributes: Attributes, refused: Refusals) -> bool:

@@ -155,5 +155,3 @@ def _refused(folder: Path) -> Counter[tuple[str, str]]:
         table = pq.ParquetFile(path).read(columns=["reason", "field"])
         found.update(zip(table["reason"].to_pylist(), table["field"].to_pylist(), strict=True))
     return found
-
-

@@ -189,7 +189,9 @@ FROM statistics JOIN first_forms USING (segment) JOIN forms ON form = id
 JOIN kept AS earliest ON first = earliest.request_row JOIN kept AS latest ON last = latest.request_row
 ORDER BY text
 """
-_ACCOUNTS_QUERY = "SELECT * EXCLUDE owner_accounts FROM accounts JOIN account_owners USING (account_row) ORDER BY account_row"
+_ACCOUNTS_QUERY = (
+    "SELECT * EXCLUDE owner_accounts FROM accounts JOIN account_owners USING (account_row) ORDER BY account_row"
+)
 _QUARANTINE_QUERY = """
 SELECT file, "row", field, reason, request_id, content, NULL AS seq FROM refused
 UNION ALL

@@ -94,7 +94,9 @@ class Passages:
         counts = np.zeros(len(kept), np.int64)
         counts[plain] = np.concatenate([np.zeros(0, np.int64), *(part.counts for part in together)])
         counts[~plain] = [len(found) for found in apart]
-        found = [part.readable for part in together] + [pa.array([piece for one in apart for piece in one], pa.string())]
+        found = [part.readable for part in together] + [
+            pa.array([piece for one in apart for piece in one], pa.string())
+        ]
         # First the pieces of all plain texts, then those of the others: put back into the order of the texts.
         texts = np.concatenate([np.flatnonzero(plain), np.flatnonzero(~plain)])
         lengths = counts[texts]

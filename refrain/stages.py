@@ -82,9 +82,7 @@ def ingest(
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
-        return ingest_logs(
-            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests
-        )
+        return ingest_logs(sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests)
 
     digests, inputs = _source_identities(sources, progress, part)
     if part is not None:

@@ -1,8 +1,7 @@
 """What was said in the records of a batch: the texts that are cut, the prompt and system prompt that are kept."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from refrain.batches import MISSING, Batch
 from refrain.config import IngestConfig
@@ -14,8 +13,7 @@ _ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
 _SYSTEM, _USER = _ROLE_CODES["system"], _ROLE_CODES["user"]
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(NamedTuple):
     """One record's texts. `spoken` is (role, turn, text) of every turn that has room, `said` every text."""
 
     spoken: Sequence[tuple[int, int, str]]
@@ -54,7 +52,7 @@ class Talks:
                 spoken = [(_USER, 1, prompt.text)]
                 if system.text is not None:
                     spoken.insert(0, (_SYSTEM, 0, system.text))
-                return Talk(spoken, [text for *_, text in spoken], prompt.text, system.text, mended, cut=False)
+                return Talk(spoken, [text for *_, text in spoken], prompt.text, system.text, mended, False)
             messages = None
         try:
             conversation = read_conversation(prompt.text, system.text, messages, self._config.max_turns)

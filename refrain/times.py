@@ -67,7 +67,7 @@ def read_time(value: object, by: Clock) -> Moment | None:
 
 
 def all_believed(column: Sequence[object], by: Clock) -> bool:
-    """Whether `read_time` gives back every value of a column as it is: microseconds that the clock believes, or None."""
+    """Whether `read_time` gives back every value of a column as it is: microseconds that are believed, or None."""
     if not set(map(type, column)) <= {int, NoneType}:
         return False
     given = cast("list[int]", [value for value in column if value is not None])

@@ -49,5 +49,5 @@ def test_what_is_cut_does_not_depend_on_how_much_is_cut_at_a_time() -> None:
     assert len(parts) > 1
     counts = np.concatenate([part.counts for part in parts])
     assert np.array_equal(counts[:100], np.concatenate([part.counts for part in cut_plain(texts[:100], RULES)]))
-    last = list(cut_plain(texts[-1:], RULES))[0].readable.to_pylist()
+    last = next(cut_plain(texts[-1:], RULES)).readable.to_pylist()
     assert parts[-1].readable.to_pylist()[-len(last) :] == last
