@@ -85,7 +85,7 @@ class IngestConfig:
     worker_mib: Speed
     keep_staged: SpeedSwitch
     staged_mib: Speed
-    staged_unit_mib: Speed
+    staged_unit_kib: Speed
     memory_limit_mib: int
 
     def __post_init__(self) -> None:
@@ -101,8 +101,8 @@ class IngestConfig:
         if not 1971 <= self.earliest_year <= self.latest_year <= 2200:  # noqa: PLR2004
             # Outside, a number of seconds could as well be one of milliseconds.
             raise ValueError("earliest_year and latest_year must lie in order between 1971 and 2200")
-        if min(self.workers, self.worker_mib, self.staged_mib) < 0 or self.staged_unit_mib < 1:
-            raise ValueError("workers, worker_mib and staged_mib must be at least 0, staged_unit_mib at least 1")
+        if min(self.workers, self.worker_mib, self.staged_mib) < 0 or self.staged_unit_kib < 1:
+            raise ValueError("workers, worker_mib and staged_mib must be at least 0, staged_unit_kib at least 1")
         if len(self.csv_delimiter) != 1:
             raise ValueError("csv_delimiter must be one character")
         if not 0 < self.segment_window_words < self.segment_max_words:

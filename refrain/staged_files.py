@@ -70,7 +70,7 @@ def stage_files(
     elif digests is None:
         digests = {file.name: digest_file(file.path) for file in files}
     staging = _Staging(work, config, store.key, part, kept, digests)
-    units = list(cut_units(files, part, digests, config.staged_unit_mib << 20))
+    units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:
         return staging.stage(units, advance)
 
