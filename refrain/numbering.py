@@ -4,19 +4,18 @@ Every number follows a sort over unique keys, so that the order of files and rec
 conflicting duplicates is the first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from refrain import quarantine
 from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
+from refrain.conflicts import write_quarantine
 from refrain.owners import Links, Owners, find_owners
 from refrain.progress import Progress
-from refrain.quarantine import CONFLICT, record_json
 from refrain.queries import batches, quoted, write_table
 from refrain.request_schemas import ACCOUNTS, OWNERS, REQUEST_SEGMENTS, REQUESTS, SEGMENTS, TEXTS
 from refrain.turns import ROLES
@@ -98,35 +97,6 @@ CREATE TABLE segment_rows AS
 """
 
 
-# Staged tables refer to one another by row; the place of their file makes that a name in the whole log.
-_NAME = "(file_index::BIGINT << 32) + {}"
-_VIEWS = {
-    "rows": f"""* REPLACE ({_NAME.format("prompt")} AS prompt, {_NAME.format("system")} AS system),
-        {_NAME.format("file_row_number")} AS seq""",
-    "occurrences": f"""* REPLACE ({_NAME.format("form")} AS form), {_NAME.format("record")} AS seq""",
-    "forms": f"*, {_NAME.format('file_row_number')} AS id",
-    "texts": f"*, {_NAME.format('file_row_number')} AS id",
-    "refused": "*",
-}
-
-
-def view_staged(
-    connection: duckdb.DuckDBPyConnection, staged: Sequence[Path], refused: Sequence[Path], days: tuple[int, int] | None
-) -> int:
-    """How many staged records there are; the tables of `staged_tables.TABLES` are views then.
-
-    `staged` are the files of the tables `rows` in the order of the log, beside which the others lie. With `days` only
-    records from the first moment to before the second, in microseconds, are there.
-    """
-    for name, columns in _VIEWS.items():
-        paths = refused if name == "refused" else [path.with_name(path.name.replace("rows", name)) for path in staged]
-        files = ", ".join(map(quoted, paths))
-        within = f"WHERE time >= {days[0]} AND time < {days[1]}" if days and name == "rows" else ""
-        connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM read_parquet([{files}]) {within}")
-    (count,) = connection.execute("SELECT count(*) FROM rows").fetchall()[0]
-    return int(count)
-
-
 def write_tables(
     connection: duckdb.DuckDBPyConnection, out: Path, config: IngestConfig, read: dict[str, int], progress: Progress
 ) -> dict[str, int]:
@@ -141,7 +111,7 @@ def write_tables(
         _execute(connection, _TEXT_ROWS, out / "texts.parquet")
         advance(1)
         kept = _write_days(connection, out / "requests", REQUESTS, _REQUESTS_QUERY)
-        conflicts = _write_quarantine(connection, out / "quarantine.parquet", config)
+        conflicts = write_quarantine(connection, out / "quarantine.parquet", config)
         advance(1)
         connection.execute(_SPOKEN)
         advance(1)
@@ -192,13 +162,6 @@ ORDER BY text
 _ACCOUNTS_QUERY = (
     "SELECT * EXCLUDE owner_accounts FROM accounts JOIN account_owners USING (account_row) ORDER BY account_row"
 )
-_QUARANTINE_QUERY = """
-SELECT file, "row", field, reason, request_id, content, NULL AS seq FROM refused
-UNION ALL
-SELECT file, "row", 'request_id', $reason, request_id, '', rows.seq FROM rows JOIN firsts USING (request_id)
-WHERE rows.seq <> firsts.seq AND rows.content <> firsts.content
-ORDER BY file, "row"
-"""
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, schema: pa.Schema, query: str) -> int:
@@ -282,42 +245,3 @@ def _write_accounts(connection: duckdb.DuckDBPyConnection, out: Path, owners: Ow
     _write(connection, out / "accounts.parquet", ACCOUNTS, _ACCOUNTS_QUERY)
     columns = [np.arange(len(owners.accounts)), owners.accounts, list(owners.kinds)]
     write_table(out / "owners.parquet", OWNERS, [pa.table(columns, schema=OWNERS)])
-
-
-def _write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path, config: IngestConfig) -> int:
-    """How many conflicting duplicates stand in quarantine beside the records that were refused."""
-    limit = config.quarantine_content_characters
-    schema = quarantine.SCHEMA.append(pa.field("seq", pa.int64()))
-    conflicts = 0
-
-    def shown() -> Iterator[pa.Table]:
-        nonlocal conflicts
-        for portion in batches(connection, _QUARANTINE_QUERY, schema, {"reason": CONFLICT}, _PORTION):
-            rows = portion.to_pylist()
-            records = _records(connection, [row["seq"] for row in rows if row["seq"] is not None], limit)
-            conflicts += len(records)
-            for row in rows:
-                if row["seq"] is not None:
-                    row["content"] = record_json(records[row["seq"]], limit)
-                del row["seq"]
-            yield pa.Table.from_pylist(rows, quarantine.SCHEMA)
-
-    write_table(path, quarantine.SCHEMA, shown())
-    return conflicts
-
-
-def _records(connection: duckdb.DuckDBPyConnection, seqs: list[int], limit: int) -> dict[int, dict[str, object]]:
-    """Staged records as far as they are known, by seq; texts cut to `limit`."""
-    if not seqs:
-        return {}
-    names = ("request_id", "account_id", "time", *LABELS, *COUNTS)
-    found = connection.cursor().execute(
-        f"""
-        SELECT seq, {", ".join(f"any_value({name}) AS {name}" for name in names)},
-            any_value(left(prompts.text, $limit)) AS prompt, any_value(left(systems.text, $limit)) AS system_prompt
-        FROM rows LEFT JOIN texts AS prompts ON prompt = prompts.id LEFT JOIN texts AS systems ON system = systems.id
-        WHERE seq IN (SELECT unnest($seqs)) GROUP BY seq
-        """,
-        {"limit": limit, "seqs": seqs},
-    )
-    return {row[0]: dict(zip((*names, "prompt", "system_prompt"), row[1:], strict=True)) for row in found.fetchall()}

@@ -18,12 +18,13 @@ from refrain.artifacts import Store
 from refrain.config import IngestConfig
 from refrain.errors import InputError
 from refrain.logs import discover
-from refrain.numbering import view_staged, write_tables
+from refrain.numbering import write_tables
 from refrain.progress import Progress
 from refrain.quarantine import Quarantine
 from refrain.queries import database
 from refrain.slices import Slice, choose_files, moments_of
 from refrain.staged_files import Staged, stage_files
+from refrain.staged_views import view_staged
 
 logger = logging.getLogger(__name__)
 
