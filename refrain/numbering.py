@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from refrain.ahead import ahead
 from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
 from refrain.conflicts import write_quarantine
@@ -174,7 +175,7 @@ def _write_numbered(connection: duckdb.DuckDBPyConnection, path: Path, schema: p
 
     def numbered() -> Iterator[pa.Table]:
         nonlocal rows
-        for portion in batches(connection, query, schema.remove(0), {}, _PORTION):
+        for portion in ahead(batches(connection, query, schema.remove(0), {}, _PORTION)):
             yield portion.add_column(0, schema.field(0), pa.array(np.arange(rows, rows + portion.num_rows)))
             rows += portion.num_rows
 
@@ -189,7 +190,7 @@ def _execute(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> Non
 def _write_days(connection: duckdb.DuckDBPyConnection, folder: Path, schema: pa.Schema, query: str) -> int:
     """Rows written to `folder`/day=YYYY-MM-DD/; the query's column `day`, days since 1970, never falls."""
     with_day = schema.append(pa.field("day", pa.int64(), nullable=False))
-    portions = batches(connection, query, with_day, {}, _SHORT_PORTION)
+    portions = ahead(batches(connection, query, with_day, {}, _SHORT_PORTION))
     rows = 0
     waiting = next(portions, None)
     while waiting is not None:

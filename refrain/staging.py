@@ -28,7 +28,7 @@ from refrain.intake import Intake, Tally
 from refrain.records import Portion
 from refrain.slices import Sieve, Slice
 
-_PORTIONS = 8  # of a task, fewer where they are large: a task is some tenths of a second
+_BATCHES = 8  # of records in a task, fewer where they are large: a task is some tenths of a second
 _LABELS = ["file", "account_id", "network", *LABELS]  # of the staged columns, those whose values repeat
 _GARBAGE = 500_000  # new objects between two searches for cycles, of which hardly any are made
 _WAITING = 2  # tasks for each worker that are read ahead: one in its hands, one at the door
@@ -99,15 +99,16 @@ def write_staged(folder: Path, name: str, number: int, table: pa.Table) -> None:
 
 
 def cut_tasks(portions: Iterable[Portion], reading: Reading, folder: Path, *, by_day: bool = False) -> Iterator[Task]:
-    """The portions in tasks of `_PORTIONS`, fewer where these hold more bytes than a batch may."""
+    """The portions in tasks of `_BATCHES` full ones, fewer where these hold more bytes than a batch may."""
     held: list[Portion] = []
-    size = number = 0
+    records = size = number = 0
     for portion in portions:
         held.append(portion)
+        records += portion.records
         size += portion.size
-        if len(held) == _PORTIONS or size >= reading.batch_bytes:
+        if records >= _BATCHES * reading.batch_rows or size >= reading.batch_bytes:
             yield Task(folder, number, tuple(held), by_day)
-            held, size, number = [], 0, number + 1
+            held, records, size, number = [], 0, 0, number + 1
     if held:
         yield Task(folder, number, tuple(held), by_day)
 
