@@ -43,9 +43,9 @@ def ingest_logs(
 
     `out` gets requests/, request_segments/, segments, accounts, owners, texts and quarantine.parquet and counts.json.
     With `part` only its requests are read; the others are counted as `outside`, and what cannot be used is quarantined
-    whether or not it would have belonged. `digests` are those of the files by name, where they are known. `reused`,
-    where there are any, counts files whose staged tables the store had; it tells of this computation alone and stands
-    in no file.
+    whether or not it would have belonged. `digests` are those of the files by name, where they are known.
+    `reused_files`, where there are any, counts files whose staged tables the store had; it tells of this computation
+    alone and stands in no file.
 
     InputError where there is no record, no usable one, a torn file (unless the config keeps those), or too large a
     share of structurally broken records.
@@ -64,7 +64,7 @@ def ingest_logs(
         shutil.rmtree(work)
     (out / "counts.json").write_text(json.dumps(counts, sort_keys=True, indent=1) + "\n", encoding="ascii")
     logger.info("%s", ", ".join(f"{name} {counts[name]:,}" for name in ("read", "kept", "merged", "quarantined")))
-    return {**counts, **({"reused": found.reused} if found.reused else {})}
+    return {**counts, **({"reused_files": found.reused} if found.reused else {})}
 
 
 def _counts(found: Staged, within: int, files: int, config: IngestConfig) -> dict[str, int]:

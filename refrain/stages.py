@@ -95,7 +95,7 @@ def ingest(
         "refrain.requests",
         compute,
         store,
-        passing=("reused",),
+        passing=("reused_files",),
         key=key_id(store.key),
     )
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refrain import stages
 from refrain.artifacts import Store
 from refrain.config import IngestConfig
 from refrain.kept import cut_units
@@ -86,7 +87,7 @@ def ingest(
     out.mkdir()
     counts = ingest_logs([str(log)], out, config, store=Store(root), progress=NoProgress(), part=part)
     files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-    reused = counts.pop("reused", 0)
+    reused = counts.pop("reused_files", 0)
     assert json.loads(files["counts.json"]) == counts
     return Outcome(files, counts, reused)
 
@@ -113,6 +114,17 @@ def test_a_log_of_which_parts_were_read_gives_what_an_empty_store_gives(tmp_path
         assert min(cold.counts[name] for name in ("conflicts", "merged", "torn_files", "structural_errors")) > 0
     if part is not None and part.first:
         assert cold.counts["outside"] > 0
+
+
+def test_the_stage_tells_how_many_files_were_reused_and_its_result_does_not(tmp_path: Path) -> None:
+    short, long = write(tmp_path / "short", DAYS[:2]), write(tmp_path / "long", DAYS)
+    config = replace(load_settings().config, ingest=CONFIG)
+    store = Store(tmp_path / "store")
+    assert stages.ingest([str(short)], config, store=store, progress=NoProgress()).told == {}
+    warm = stages.ingest([str(long)], config, store=store, progress=NoProgress())
+    assert warm.told == {"reused_files": 2}
+    assert warm.counts["reused_files"] == 2
+    assert "reused_files" not in (warm.folder / "manifest.json").read_text()
 
 
 def test_a_window_that_moves_on_reads_only_its_new_day(tmp_path: Path) -> None:
