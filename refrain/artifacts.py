@@ -52,6 +52,11 @@ class Store:
         return Path(shared) if shared else self.root / "encoders"
 
     @property
+    def staged(self) -> Path:
+        """The folder of staged tables of log files, by address."""
+        return self.root / "staged"
+
+    @property
     def vectors(self) -> Path:
         """The folder of vector shards by encoder fingerprint."""
         return self.root / "vectors"

@@ -4,34 +4,43 @@ All of it may be missing or odd without costing the record.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from types import NoneType
+from typing import Any
 
 from refrain.batches import MISSING, Batch
 from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
-from refrain.fields import Field, read_count, read_label
-from refrain.owners import exit_network
-from refrain.times import Clock, read_time
+from refrain.fields import LARGEST_COUNT, Field, all_plain, read_count, read_label
+from refrain.networks import exit_network
+from refrain.times import Clock, all_believed, read_time
 
 _REMEMBERED = 100_000  # labels whose coercion is remembered; only speed depends on it
+NAMES = (*LABELS, "network", *COUNTS, "created", "closed")
 
 
-class Attribute(NamedTuple):
-    """One record's values: LABELS, network, COUNTS, created and closed in microseconds; None where there is none."""
-
-    values: tuple[Any, ...]
-    mended: bool
-    cut: bool
-
-
+@dataclass(frozen=True)
 class Attributes:
+    """The records' values: a column for each of NAMES (times in microseconds, None where there is none), and which
+    records had something mended or cut."""
+
+    columns: tuple[Sequence[Any], ...]
+    mended: bytearray
+    cut: bytearray
+
+    def column(self, name: str) -> Sequence[Any]:
+        """One of the columns."""
+        return self.columns[NAMES.index(name)]
+
+
+class AttributeReader:
     """Reads batches column by column and remembers the labels that it has seen."""
 
     def __init__(self, config: IngestConfig, by: Clock, key: bytes) -> None:
         self._config, self._clock, self._key = config, by, key
         self._labels: dict[str | None, Field] = {}
 
-    def read(self, batch: Batch) -> list[Attribute]:
+    def read(self, batch: Batch) -> Attributes:
         """The attributes of every record of a batch."""
         size = len(batch.rows)
         mended, cut = bytearray(size), bytearray(size)
@@ -41,12 +50,13 @@ class Attributes:
         columns += [_counts(batch.columns.get(name), mended) for name in COUNTS]
         times = ("account_created_at", "account_closed_at")
         columns += [self._moments(batch.columns.get(name), mended) for name in times]
-        rows = zip(*columns, strict=True)
-        return [Attribute(row, bool(m), bool(c)) for row, m, c in zip(rows, mended, cut, strict=True)]
+        return Attributes(tuple(columns), mended, cut)
 
     def _texts(self, given: list[Any] | None, mended: bytearray, cut: bytearray) -> Sequence[str | None]:
         if given is None:
             return [None] * len(mended)
+        if all_plain(given, self._config.max_field_characters):
+            return given
         fields = [self._label(value) for value in given]
         for at, field in enumerate(fields):
             if field.mended or field.cut:
@@ -57,6 +67,8 @@ class Attributes:
     def _moments(self, given: list[Any] | None, mended: bytearray) -> Sequence[int | None]:
         if given is None:
             return [None] * len(mended)
+        if all_believed(given, self._clock):
+            return given
         moments = [None if value is None or value is MISSING else read_time(value, self._clock) for value in given]
         for at, (value, moment) in enumerate(zip(given, moments, strict=True)):
             mended[at] |= moment is None and value is not None and value is not MISSING
@@ -76,6 +88,10 @@ class Attributes:
 def _counts(given: list[Any] | None, mended: bytearray) -> Sequence[int | None]:
     if given is None:
         return [None] * len(mended)
+    if set(map(type, given)) <= {int, NoneType}:
+        whole = [value for value in given if value is not None]
+        if not whole or (min(whole) >= 0 and max(whole) <= LARGEST_COUNT):
+            return given
     counts = [read_count(value) for value in given]
     for at, (_, odd) in enumerate(counts):
         mended[at] |= odd

@@ -23,6 +23,8 @@ ContentFolder = Annotated[str, _FOLDER]
 _SPEED = "speed alone"
 Speed = Annotated[int, _SPEED]
 """A number on which no byte of a result depends; no part of its identity."""
+SpeedSwitch = Annotated[bool, _SPEED]
+"""The same, on or off."""
 
 
 def content_fields(section: object) -> tuple[str, ...]:
@@ -36,7 +38,7 @@ def content_folders(section: object) -> tuple[str, ...]:
 
 
 def speed_fields(section: object) -> tuple[str, ...]:
-    """The names of a section's fields of the type Speed."""
+    """The names of a section's fields of the types Speed and SpeedSwitch."""
     return _marked(section, _SPEED)
 
 
@@ -79,9 +81,11 @@ class IngestConfig:
     owners: tuple[str, ...]
     ipv4_prefix: int
     ipv6_prefix: int
-    cache_mib: int
     workers: Speed
     worker_mib: Speed
+    keep_staged: SpeedSwitch
+    staged_mib: Speed
+    staged_unit_kib: Speed
     memory_limit_mib: int
 
     def __post_init__(self) -> None:
@@ -97,8 +101,8 @@ class IngestConfig:
         if not 1971 <= self.earliest_year <= self.latest_year <= 2200:  # noqa: PLR2004
             # Outside, a number of seconds could as well be one of milliseconds.
             raise ValueError("earliest_year and latest_year must lie in order between 1971 and 2200")
-        if min(self.workers, self.worker_mib) < 0:
-            raise ValueError("workers and worker_mib must be at least 0")
+        if min(self.workers, self.worker_mib, self.staged_mib) < 0 or self.staged_unit_kib < 1:
+            raise ValueError("workers, worker_mib and staged_mib must be at least 0, staged_unit_kib at least 1")
         if len(self.csv_delimiter) != 1:
             raise ValueError("csv_delimiter must be one character")
         if not 0 < self.segment_window_words < self.segment_max_words:

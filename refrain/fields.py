@@ -7,14 +7,15 @@ some form and flagged, so that odd values are never a way out of the log.
 import hashlib
 import json
 import math
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from refrain.batches import Missing
 from refrain.text import repair
 
 _EXACT = 2**53  # floats from here on no longer tell neighbouring integers apart
-_LARGEST_COUNT = 2**63 - 1
+LARGEST_COUNT = 2**63 - 1
 
 
 class Field(NamedTuple):
@@ -36,6 +37,17 @@ def keyed(data: bytes, key: bytes) -> bytes:
     state.update(data)
     digest: bytes = state.digest()
     return digest
+
+
+def keyed_all(values: Iterable[bytes], key: bytes) -> list[bytes]:
+    """`keyed` of each."""
+    seeded = _seeded(key)
+    digests = []
+    for data in values:
+        state = seeded.copy()
+        state.update(data)
+        digests.append(state.digest())
+    return digests
 
 
 @lru_cache(maxsize=4)
@@ -86,6 +98,23 @@ def read_label(value: object, limit: int, key: bytes) -> Field:
     return Field(text.text, mended=True, cut=text.cut)
 
 
+def all_plain(column: Sequence[object], limit: int) -> bool:
+    """Whether `read_id` and `read_label` give back every text of a column as it is; None for none is plain too."""
+    given = [value for value in column if value is not None]
+    try:
+        together = "".join(given)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    texts = cast("list[str]", given)
+    return (
+        together.isascii()
+        and together.isprintable()
+        and all(texts)
+        and max(map(len, texts), default=0) <= limit
+        and not any(map(str.isspace, texts))
+    )
+
+
 def read_text(value: object) -> Field:
     """A text of any length; blank is none. `wrong` where it is of another type."""
     if isinstance(value, str | bytes):
@@ -98,12 +127,12 @@ def read_count(value: object) -> tuple[int | None, bool]:
     """A whole number from 0, None where there is none, and whether the value was there and could not be used."""
     if isinstance(value, str):
         text = value.strip()
-        short = text.isascii() and text.isdigit() and len(text) < len(str(_LARGEST_COUNT))
+        short = text.isascii() and text.isdigit() and len(text) < len(str(LARGEST_COUNT))
         value = int(text) if short else text or None
     if value is None or isinstance(value, Missing):
         return None, False
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT:
         return value, False
     return None, True

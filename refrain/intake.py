@@ -1,48 +1,33 @@
 """Records of a log as rows: coerced, cut into segments, digested; not yet numbered, merged or sorted.
 
-The tables hold what the whole-log steps need and nothing twice that can be recognised in passing. Neither their order
-nor how they are spread over files matters: `seq` says where a record stood.
+Values are read a column at a time, and texts are cut a task at a time: what has no oddity costs no record a step of
+its own.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from refrain.attributes import Attributes
-from refrain.batches import MISSING, Batch
-from refrain.columns import LABELS
+from refrain.attributes import AttributeReader, Attributes
+from refrain.batches import Batch
 from refrain.config import IngestConfig
-from refrain.fields import Field, keyed, read_id, read_text
-from refrain.passages import Passage, Passages
+from refrain.counting import ranges
+from refrain.fields import keyed_all, read_id
+from refrain.passages import TEXTS, Passages, Spoken, Told, digest_column
+from refrain.people import People, Refusals, read_people
 from refrain.quarantine import Quarantine
 from refrain.segments import SegmentRules
 from refrain.slices import Sieve
-from refrain.staged_tables import OCCURRENCES, ROWS, occurrences
-from refrain.times import Clock, read_time
-from refrain.turns import ROLES, Conversation, Turn, WrongTypeError, read_conversation
+from refrain.staged_tables import OCCURRENCES, ROWS
+from refrain.talks import Talks
+from refrain.times import Clock
 
-_MODEL = LABELS.index("model")  # its place among the attributes
-_ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
-
-
-class _RefusedError(Exception):
-    """A record that goes to quarantine: the field and the reason."""
-
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(reason)
-        self.field, self.reason = field, reason
-
-
-class _Person(NamedTuple):
-    """Who asked, when, under what id."""
-
-    request_id: str | None
-    account_id: str
-    micros: int
-    mended: bool
-    cut: bool
+_NONE = -1
 
 
 @dataclass
@@ -62,167 +47,164 @@ class Tally:
         self.refused.update(other.refused)
 
 
+@dataclass
+class _Held:
+    """The records of a task: a list a column, aligned; texts as positions."""
+
+    facts: list[list[Any]]  # file, row, request_id, account_id, time, and the attributes
+    prompts: list[int] = field(default_factory=list)
+    systems: list[int] = field(default_factory=list)
+    cut: list[bool] = field(default_factory=list)
+    mended: list[bool] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)  # of each record
+    roles: list[int] = field(default_factory=list)  # of each turn
+    numbers: list[int] = field(default_factory=list)
+    texts: list[int] = field(default_factory=list)
+
+
 class Intake:
-    """Takes batches and holds their tables (refrain.staged_tables) until they are drained; remembers texts."""
+    """Takes the batches of a task, then gives its tables (refrain.staged_tables)."""
 
     def __init__(self, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None) -> None:
         self._config, self._clock, self._key, self._sieve = config, by, key, sieve
-        rules = SegmentRules(
+        self._rules = SegmentRules(
             max_words=config.segment_max_words,
             window_words=config.segment_window_words,
             max_segments=config.max_segments,
         )
-        self._passages = Passages(rules, config.max_text_characters, config.cache_mib << 20, key)
-        self._attributes = Attributes(config, by, key)
-        self._quarantine = Quarantine(config.quarantine_content_characters)
-        self._tables: dict[str, list[pa.Table]] = {}
-        self._tally = Tally()
+        self._attributes = AttributeReader(config, by, key)
+        self._begin()
 
-    def drain(self) -> tuple[dict[str, pa.Table], Tally]:
-        """What was taken since the last call: the tables that have rows, and the counts."""
-        tables, tally = self._tables, self._tally
-        tally.refused = self._quarantine.reasons
-        self._hold("refused", self._quarantine.drain())
+    def _begin(self) -> None:
+        self._passages = Passages(self._rules, self._config.max_text_characters, self._key)
         self._quarantine = Quarantine(self._config.quarantine_content_characters)
-        self._tables, self._tally = {}, Tally()
-        return {name: pa.concat_tables(held) for name, held in tables.items()}, tally
+        self._tally = Tally()
+        self._held = _Held([[] for _ in range(ROWS.get_field_index("closed") + 1)])
 
-    def take(self, file: str, batch: Batch, seq: int) -> None:
-        """Takes one batch of a file; its records are numbered from `seq` on."""
+    def take(self, file: str, batch: Batch) -> None:
+        """Takes one batch of a file."""
         for fault in batch.faults:
             self._quarantine.add(file, fault.row, "", fault.reason, None, fault.content)
-        columns = batch.columns
-        absent = [MISSING] * len(batch.rows)
-        given = [columns.get(name, absent) for name in ("prompt", "system_prompt", "messages")]
-        rows: list[tuple[Any, ...]] = []
-        turns: list[tuple[int, int, int, int, bytes, bytes]] = []  # seq, role, turn, segments, digests, forms
-        sizes: list[int] = []
-        records = zip(batch.rows, self._attributes.read(batch), *given, strict=True)
-        for at, (row, more, prompt, system, messages) in enumerate(records):
-            try:
-                person = self._person(batch, at)
-                conversation, mended = self._conversation(prompt, system, messages)
-            except _RefusedError as refusal:
-                shown = {name: column[at] for name, column in columns.items()}
-                request_id = read_id(shown.get("request_id"), self._config.max_field_characters, self._key).text
-                self._quarantine.add(file, row, refusal.field, refusal.reason, request_id, shown)
-                continue
-            if self._sieve is not None:
-                said = [turn.text for turn in conversation.turns]
-                if not self._sieve.keeps(person.account_id, person.micros, more.values[_MODEL], said):
-                    self._tally.outside += 1
-                    continue
-            spoken, cut = self._spoken(conversation)
-            cut |= conversation.cut or person.cut or more.cut
-            mended |= conversation.mended or person.mended or more.mended
-            size, heard = 0, []
-            for turn, passage in spoken:
-                role = _ROLE_CODES[turn.role]
-                cut |= passage.cut
-                mended |= passage.mended
-                size += passage.segments
-                heard.append(b"%d %d %b" % (role, turn.turn, passage.whole))
-                turns.append((seq + at, role, turn.turn, passage.segments, passage.digests, passage.forms))
-            sizes.append(size)
-            texts = self._stored(conversation.prompt), self._stored(conversation.system)
-            facts = (person.account_id, person.micros, *more.values, cut, mended)
-            heard += [text or b"-" for text in texts]
-            content = keyed(repr(facts).encode() + b"".join(heard), self._key)
-            request_id = self._named(person.request_id or content.hex())
-            times = person.account_id, person.micros
-            rows.append((seq + at, file, row, request_id, *times, *more.values, *texts, cut, mended, content))
-        if rows:
-            self._hold("rows", pa.table([list(column) for column in zip(*rows, strict=True)], schema=ROWS))
-        if turns:
-            self._hold("occurrences", pa.table(occurrences(turns, sizes), schema=OCCURRENCES))
-        forms, stored = self._passages.drain()
-        self._hold("forms", forms)
-        self._hold("texts", stored)
-        self._tally.staged += len(rows)
+        refused = Refusals()
+        people = read_people(batch, self._config, self._clock, self._key, refused)
+        self._tally.naive_times += people.naive_times
+        talks = Talks(batch, self._config)
+        attributes = self._attributes.read(batch)
+        kept = [at for at in range(len(batch.rows)) if self._converse(at, talks, people, attributes, refused)]
+        for at, (name, reason) in sorted(refused.found.items()):
+            shown = {given: column[at] for given, column in batch.columns.items()}
+            request_id = read_id(shown.get("request_id"), self._config.max_field_characters, self._key).text
+            self._quarantine.add(file, batch.rows[at], name, reason, request_id, shown)
+        facts = (batch.rows, people.request_ids, people.accounts, people.micros, *attributes.columns)
+        whole = len(kept) == len(batch.rows)
+        self._held.facts[0] += [file] * len(kept)
+        for held, column in zip(self._held.facts[1:], facts, strict=True):
+            held.extend(column if whole else [column[at] for at in kept])
+        self._tally.staged += len(kept)
 
-    def _hold(self, name: str, table: pa.Table) -> None:
-        if table.num_rows:
-            self._tables.setdefault(name, []).append(table)
+    def _converse(self, at: int, talks: Talks, people: People, attributes: Attributes, refused: Refusals) -> bool:
+        """Whether a record is kept; its texts and flags are held then."""
+        if at in refused.found:
+            return False
+        talk = talks.read(at, refused)
+        if talk is None:
+            return False
+        if self._sieve is not None:
+            model = attributes.column("model")[at]
+            if not self._sieve.keeps(people.accounts[at], people.micros[at], model, talk.said):
+                self._tally.outside += 1
+                return False
+        held, place = self._held, self._passages.place
+        for role, number, text in talk.spoken:
+            held.roles.append(role)
+            held.numbers.append(number)
+            held.texts.append(place(text))
+        held.turns.append(len(talk.spoken))
+        held.prompts.append(_NONE if talk.prompt is None else place(talk.prompt))
+        held.systems.append(_NONE if talk.system is None else place(talk.system))
+        held.cut.append(bool(talk.cut or people.cut[at] or attributes.cut[at]))
+        held.mended.append(bool(talk.mended or people.mended[at] or attributes.mended[at]))
+        return True
 
-    def _named(self, name: str) -> str:
-        return f"{self._config.source}:{name}" if self._config.source else name
+    def drain(self) -> tuple[dict[str, pa.Table], Tally]:
+        """The tables of what was taken since the last call, and the counts."""
+        held, tally, passages = self._held, self._tally, self._passages
+        tally.refused = self._quarantine.reasons
+        tables = {"refused": self._quarantine.drain()}
+        told = passages.tell()
+        turns, texts = np.array(held.turns, np.int64), np.array(held.texts, np.int64)
+        spoken = np.unique(texts)
+        said = passages.speak([told.kept[at] for at in spoken.tolist()])
+        tables["occurrences"] = _occurrences(held, turns, np.searchsorted(spoken, texts), said)
+        tables["forms"] = said.table
+        prompts, systems = np.array(held.prompts, np.int64), np.array(held.systems, np.int64)
+        stored = np.unique(np.concatenate([prompts, systems]))
+        stored = stored[stored != _NONE]
+        columns = [[values[at] for at in stored.tolist()] for values in (told.digests, told.kept)]
+        tables["texts"] = pa.table([digest_column(columns[0]), columns[1]], schema=TEXTS)
+        places = [_places(stored, values) for values in (prompts, systems)]
+        tables["rows"] = self._rows(held, turns, texts, told, places)
+        self._begin()
+        return tables, tally
 
-    def _person(self, batch: Batch, at: int) -> _Person:
-        limit = self._config.max_field_characters
-        parts: list[Field] = []
-        for place, name in enumerate(self._config.account):
-            value = _value(batch, name, at)
-            if place == 0 and value is MISSING:
-                raise _RefusedError(name, "missing column")
-            part = read_id(value, limit, self._key)
-            if part.wrong:
-                raise _RefusedError(name, "wrong type")
-            if part.text is None and place == 0:
-                raise _RefusedError(name, "no account")
-            if part.text is not None:
-                parts.append(part)
-        moment = self._moment(batch, at)
-        request_id = read_id(_value(batch, "request_id", at), limit, self._key)
-        if request_id.wrong:
-            raise _RefusedError("request_id", "wrong type")
-        # "/" joins the parts, so where there may be several it is escaped inside them.
-        several = len(self._config.account) > 1
-        names = [(p.text or "").replace("%", "%25").replace("/", "%2F") if several else p.text or "" for p in parts]
-        mended, cut = request_id.mended, request_id.cut
-        for part in parts:
-            mended |= part.mended
-            cut |= part.cut
-        return _Person(request_id.text, self._named("/".join(names)), moment, mended, cut)
+    def _rows(
+        self, held: _Held, turns: NDArray[np.int64], texts: NDArray[np.int64], told: Told, places: list[pa.Array]
+    ) -> pa.Table:
+        records = np.repeat(np.arange(len(turns)), turns)
+        flags = []
+        for given, of_texts in ((held.cut, told.cut), (held.mended, told.mended)):
+            flagged = np.array(given, bool)
+            flagged[records[of_texts[texts]]] = True
+            flags.append(flagged.tolist())
+        contents = keyed_all(self._contents(held, flags, told), self._key)
+        source = f"{self._config.source}:" if self._config.source else ""
+        if source or None in held.facts[2]:
+            named = zip(held.facts[2], contents, strict=True)
+            held.facts[2] = [f"{source}{name or content.hex()}" for name, content in named]
+        columns = [*held.facts, *places, *flags, digest_column(contents)]
+        return pa.table(columns, schema=ROWS)
 
-    def _moment(self, batch: Batch, at: int) -> int:
-        when = _value(batch, "timestamp", at)
-        if when is MISSING:
-            raise _RefusedError("timestamp", "missing column")
-        moment = read_time(when, self._clock)
-        if moment is None:
-            raise _RefusedError("timestamp", "unreadable time")
-        self._tally.naive_times += moment.naive or "timestamp" in batch.naive
-        return moment.micros
-
-    def _conversation(self, given: object, above: object, messages: object) -> tuple[Conversation, bool]:
-        if given is MISSING and messages is MISSING:
-            raise _RefusedError("prompt", "missing column")
-        prompt, system = read_text(given), read_text(above)
-        if prompt.wrong:
-            raise _RefusedError("prompt", "wrong type")
-        if system.wrong:
-            raise _RefusedError("system_prompt", "wrong type")
-        try:
-            said = None if messages is MISSING else messages
-            conversation = read_conversation(prompt.text, system.text, said, self._config.max_turns)
-        except WrongTypeError:
-            raise _RefusedError("messages", "wrong type") from None
-        if all(turn.role == "system" for turn in conversation.turns):
-            raise _RefusedError("prompt", "no prompt")
-        return conversation, prompt.mended or system.mended
-
-    def _spoken(self, conversation: Conversation) -> tuple[list[tuple[Turn, Passage]], bool]:
-        """The turns with their passages, and whether some had to go: the newest stay within the request's size."""
-        room, cut = self._config.max_request_characters, False
-        spoken: list[tuple[Turn, Passage]] = []
-        for turn in reversed(conversation.turns):
-            text = turn.text[:room] if turn.turn else turn.text  # the system prompt has its own limit
-            if len(text) < len(turn.text):
-                cut = True
-            if turn.turn:
-                room -= min(len(text), self._config.max_text_characters)
-            if text:
-                spoken.append((turn, self._passages.passage(text)))
-        return spoken[::-1], cut
-
-    def _stored(self, text: str | None) -> bytes | None:
-        if text is None:
-            return None
-        passage = self._passages.passage(text)
-        self._passages.store(text, passage)
-        return passage.digest
+    def _contents(self, held: _Held, flags: list[list[bool]], told: Told) -> Sequence[bytes]:
+        """What equal requests have in common: everything but the request_id."""
+        facts = map(repr, zip(*held.facts[3:], *flags, strict=True))
+        labels = {pair: b"%d %d " % pair for pair in set(zip(held.roles, held.numbers, strict=True))}
+        turns = zip(held.roles, held.numbers, held.texts, strict=True)
+        heard = [labels[role, number] + told.wholes[text] for role, number, text in turns]
+        contents = []
+        end = 0
+        for fact, count, prompt, system in zip(facts, held.turns, held.prompts, held.systems, strict=True):
+            start, end = end, end + count
+            stored = [b"-" if text == _NONE else told.digests[text] for text in (prompt, system)]
+            contents.append(b"".join([fact.encode(), *heard[start:end], *stored]))
+        return contents
 
 
-def _value(batch: Batch, name: str, at: int) -> Any:
-    column = batch.columns.get(name)
-    return MISSING if column is None else column[at]
+def _places(stored: NDArray[np.int64], texts: NDArray[np.int64]) -> pa.Array:
+    """The rows in the table of stored texts; null where there is none."""
+    return pa.array(np.searchsorted(stored, texts).astype(np.int32), mask=texts == _NONE)
+
+
+def _occurrences(held: _Held, turns: NDArray[np.int64], texts: NDArray[np.int64], said: Spoken) -> pa.Table:
+    """One row a segment, positions counted through each record; `texts` (turns,) are rows of `said.counts`."""
+    counts = said.counts[texts]  # segments of each turn
+    ends = np.cumsum(said.counts)
+    forms = said.forms[np.repeat((ends - said.counts)[texts], counts) + ranges(counts)]
+    records = np.repeat(np.arange(len(turns)), turns)
+    sizes = np.bincount(records, counts, minlength=len(turns)).astype(np.int64)
+    columns = [
+        np.repeat(records, counts).astype(np.int32),
+        ranges(sizes).astype(np.int32),
+        np.repeat(np.array(held.roles, np.int8), counts),
+        np.repeat(np.array(held.numbers, np.int32), counts),
+        forms.astype(np.int32),
+        _first_ones(np.repeat(records, counts), said.normal[forms]),
+    ]
+    return pa.table(columns, schema=OCCURRENCES)
+
+
+def _first_ones(records: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a value stands in its record for the first time."""
+    first = np.zeros(len(records), bool)
+    if len(records):
+        first[np.unique(records * (int(values.max()) + 1) + values, return_index=True)[1]] = True
+    return first

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from refrain.owners import exit_network
+from refrain.networks import exit_network
 from refrain.queries import ROW_GROUP_ROWS
 from refrain.tables import parts
 from refrain.thresholds import Decision

@@ -38,7 +38,10 @@ def _both_cases(imitated: dict[str, str]) -> dict[str, str]:
 _TO_LATIN = str.maketrans(_both_cases(_IMITATED))
 _HAS_LOOKALIKE = re.compile("[" + "".join(map(chr, _TO_LATIN)) + "]")
 _WORD = re.compile(r"[^\W\d_]+")
+# A word with a look-alike, found at its beginning: the search stays linear whatever the text is.
+_SUSPECT = re.compile(rf"(?<![^\W\d_])[^\W\d_{''.join(map(chr, _TO_LATIN))}]*{_HAS_LOOKALIKE.pattern}[^\W\d_]*")
 _LATIN = re.compile(r"[A-Za-z]")
+_NO_LATIN = bytes(code for code in range(128) if not _LATIN.match(chr(code)))
 
 
 def fold_lookalikes(text: str) -> str:
@@ -53,11 +56,15 @@ def fold_lookalikes(text: str) -> str:
 
 
 def _fold_line(line: str) -> str:
+    if not _LATIN.search(line):
+        return line  # no word is mixed, and the line is not Latin
     # Mixed words first: they count as Latin when the line's majority is taken, as they would the next time.
-    line = _WORD.sub(_fold_mixed, line)
+    line = _SUSPECT.sub(_fold_mixed, line)
+    if not _HAS_LOOKALIKE.search(line):
+        return line
     letters = sum(map(len, _WORD.findall(line)))
-    most = len(_LATIN.findall(line)) * 2 > letters
-    return _WORD.sub(_fold_word, line) if most else line
+    latin = len(line.encode("ascii", "ignore").translate(None, _NO_LATIN))
+    return _SUSPECT.sub(_fold_word, line) if latin * 2 > letters else line
 
 
 def _fold_mixed(match: re.Match[str]) -> str:
@@ -66,7 +73,5 @@ def _fold_mixed(match: re.Match[str]) -> str:
 
 def _fold_word(match: re.Match[str]) -> str:
     word = match.group()
-    if word.isascii():
-        return word
     latin = word.translate(_TO_LATIN)
     return latin if latin.isascii() else word

@@ -11,17 +11,18 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from refrain import quarantine
+from refrain.ahead import ahead
 from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
+from refrain.conflicts import write_quarantine
 from refrain.owners import Links, Owners, find_owners
 from refrain.progress import Progress
-from refrain.quarantine import CONFLICT, record_json
-from refrain.queries import batches, write_table
+from refrain.queries import batches, quoted, write_table
 from refrain.request_schemas import ACCOUNTS, OWNERS, REQUEST_SEGMENTS, REQUESTS, SEGMENTS, TEXTS
 from refrain.turns import ROLES
 
 _PORTION = 4096  # rows that a query hands over at a time: bounds memory where rows are long texts
+_SHORT_PORTION = 65_536  # where rows are numbers and ids
 _MICROSECONDS_A_DAY = 86_400_000_000
 
 # The first record of each request_id is the request; `request_row` follows (time, request_id) over the whole log.
@@ -39,51 +40,61 @@ CREATE TABLE kept AS
     SELECT request_row, account_row, time, conversation_id, seq
     FROM rows JOIN numbered USING (seq) JOIN accounts USING (account_id);
 """
-_TEXTS = """
+# One row of the staged texts for each text that a request has.
+_SAID = """
 CREATE TABLE said AS
-    SELECT digest, any_value(text) AS text FROM texts SEMI JOIN (
-        SELECT prompt AS digest FROM rows JOIN numbered USING (seq)
+    SELECT digest, min(id) AS id FROM texts SEMI JOIN (
+        SELECT prompt AS id FROM rows JOIN numbered USING (seq)
         UNION ALL SELECT system FROM rows JOIN numbered USING (seq)
-    ) USING (digest) GROUP BY digest;
+    ) USING (id) GROUP BY digest;
 """
+# What was written is numbered by its place; the digests lead from there back to the staged rows.
 _TEXT_ROWS = """
-CREATE TABLE text_rows AS SELECT digest, row_number() OVER (ORDER BY text) - 1 AS text_row FROM said;
+CREATE TABLE text_rows AS SELECT id, text_row FROM texts JOIN read_parquet($path) AS written USING (digest);
 DROP TABLE said;
 """
-# A segment counts once in a conversation and role: agents resend the whole history with every request.
-_SEGMENTS = """
-CREATE TABLE segment_rows AS
-    SELECT digest, row_number() OVER (ORDER BY text) - 1 AS segment_row
-    FROM (SELECT digest, any_value(text) AS text FROM forms GROUP BY digest)
-    SEMI JOIN (SELECT digest FROM occurrences JOIN kept USING (seq)) USING (digest);
+# `segment` is one of the forms that share a normalised text. A segment counts once in a conversation and role: agents
+# resend the whole history with every request.
+_SPOKEN = """
+CREATE TABLE segments AS SELECT digest, min(id) AS segment FROM forms GROUP BY digest;
 CREATE TABLE spoken AS
-    SELECT request_row, position, role, turn, segment_row, account_row, time, form, true AS counted
-    FROM occurrences JOIN (FROM kept WHERE conversation_id IS NULL) USING (seq) JOIN segment_rows USING (digest)
+    WITH segments_of_forms AS (SELECT id AS form, segment FROM forms JOIN segments USING (digest))
+    SELECT request_row, position, role, turn, segment, account_row, form, first, true AS alone, true AS counted
+    FROM occurrences JOIN (FROM kept WHERE conversation_id IS NULL) USING (seq) JOIN segments_of_forms USING (form)
     UNION ALL
-    SELECT request_row, position, role, turn, segment_row, account_row, time, form,
-        request_row = min(request_row) OVER (PARTITION BY account_row, conversation_id, role, segment_row)
-    FROM occurrences JOIN (FROM kept WHERE conversation_id IS NOT NULL) USING (seq) JOIN segment_rows USING (digest);
+    SELECT request_row, position, role, turn, segment, account_row, form, first, false AS alone,
+        request_row = min(request_row) OVER (PARTITION BY account_row, conversation_id, role, segment) AS counted
+    FROM occurrences JOIN (FROM kept WHERE conversation_id IS NOT NULL) USING (seq) JOIN segments_of_forms USING (form);
 """
-# Distinct counts as nested groups, which spill where sets of distinct values would not.
+# Distinct counts as nested groups, which spill where sets of distinct values would not. Requests are numbered by time,
+# so the first and the last of them say when. Most owners have one account and need no group of their own.
 _STATISTICS = """
-CREATE TABLE firsts_of_segments AS
-    SELECT segment_row, arg_min(form, request_row::HUGEINT * 4294967296 + position) AS form
-    FROM spoken GROUP BY segment_row;
+CREATE TABLE by_account AS
+    SELECT segment, account_row, count(*) AS requests, min(request_row) AS first, max(request_row) AS last
+    FROM (
+        SELECT segment, account_row, request_row FROM spoken WHERE alone AND first
+        UNION ALL SELECT DISTINCT segment, account_row, request_row FROM spoken WHERE counted AND NOT alone
+    ) GROUP BY segment, account_row;
 CREATE TABLE statistics AS
-    WITH by_request AS (
-        SELECT segment_row, account_row, request_row, any_value(time) AS time FROM spoken WHERE counted
-        GROUP BY segment_row, account_row, request_row
-    ), by_account AS (
-        SELECT segment_row, account_row, count(*) AS requests, min(time) AS first_seen, max(time) AS last_seen
-        FROM by_request GROUP BY segment_row, account_row
-    ), by_owner AS (
-        SELECT segment_row, owner_row, sum(requests) AS requests, count(*) AS accounts,
-            min(first_seen) AS first_seen, max(last_seen) AS last_seen
-        FROM by_account JOIN account_owners USING (account_row) GROUP BY segment_row, owner_row
+    WITH by_segment AS (
+        SELECT segment, sum(requests)::BIGINT AS requests, count(*) AS accounts,
+            count(*) FILTER (owner_accounts = 1) AS lone, min(first) AS first, max(last) AS last
+        FROM by_account JOIN account_owners USING (account_row) GROUP BY segment
+    ), shared AS (
+        SELECT segment, count(*) AS owners FROM (
+            SELECT DISTINCT segment, owner_row FROM by_account JOIN account_owners USING (account_row)
+            WHERE owner_accounts > 1
+        ) GROUP BY segment
     )
-    SELECT segment_row, sum(requests) AS requests, sum(accounts) AS accounts, count(*) AS owners,
-        min(first_seen) AS first_seen, max(last_seen) AS last_seen
-    FROM by_owner GROUP BY segment_row;
+    SELECT segment, requests, accounts, lone + coalesce(owners, 0) AS owners, first, last
+    FROM by_segment LEFT JOIN shared USING (segment);
+DROP TABLE by_account;
+CREATE TABLE first_forms AS
+    SELECT segment, arg_min(form, request_row) AS form FROM spoken WHERE first GROUP BY segment;
+"""
+_SEGMENT_ROWS = """
+CREATE TABLE segment_rows AS
+    SELECT segment, segment_row FROM segments JOIN read_parquet($path) AS written USING (digest);
 """
 
 
@@ -96,19 +107,20 @@ def write_tables(
         owners = _owners(connection, config)
         _write_accounts(connection, out, owners)
         advance(1)
-        connection.execute(_TEXTS)
-        texts = _write(connection, out / "texts.parquet", TEXTS, _TEXTS_QUERY)
-        connection.execute(_TEXT_ROWS)
+        connection.execute(_SAID)
+        texts = _write_numbered(connection, out / "texts.parquet", TEXTS, _TEXTS_QUERY)
+        _execute(connection, _TEXT_ROWS, out / "texts.parquet")
         advance(1)
         kept = _write_days(connection, out / "requests", REQUESTS, _REQUESTS_QUERY)
-        conflicts = _write_quarantine(connection, out / "quarantine.parquet", config)
+        conflicts = write_quarantine(connection, out / "quarantine.parquet", config)
         advance(1)
-        connection.execute(_SEGMENTS)
-        advance(1)
-        _write_days(connection, out / "request_segments", REQUEST_SEGMENTS, _REQUEST_SEGMENTS_QUERY)
+        connection.execute(_SPOKEN)
         advance(1)
         connection.execute(_STATISTICS)
-        segments = _write(connection, out / "segments.parquet", SEGMENTS, _SEGMENTS_QUERY)
+        segments = _write_numbered(connection, out / "segments.parquet", SEGMENTS, _SEGMENTS_QUERY)
+        _execute(connection, _SEGMENT_ROWS, out / "segments.parquet")
+        advance(1)
+        _write_days(connection, out / "request_segments", REQUEST_SEGMENTS, _REQUEST_SEGMENTS_QUERY)
         advance(1)
     quarantined = read["quarantined"] + conflicts
     flags = "SELECT count(*) FILTER (cut), count(*) FILTER (repaired) FROM rows JOIN numbered USING (seq)"
@@ -127,47 +139,58 @@ def write_tables(
     }
 
 
-_TEXTS_QUERY = """
-SELECT row_number() OVER (ORDER BY text) - 1 AS text_row, digest, text FROM said ORDER BY text_row
-"""
+_TEXTS_QUERY = "SELECT texts.digest, text FROM texts JOIN said USING (id) ORDER BY text"
 _REQUESTS_QUERY = f"""
 SELECT request_row, rows.request_id, account_row, time AS timestamp, {", ".join(f"rows.{name}" for name in LABELS)},
     {", ".join(COUNTS)}, prompts.text_row AS prompt_text_row, systems.text_row AS system_text_row, cut, repaired,
     time // {_MICROSECONDS_A_DAY} AS day
 FROM rows JOIN numbered USING (seq) JOIN accounts USING (account_id)
-LEFT JOIN text_rows AS prompts ON prompt = prompts.digest LEFT JOIN text_rows AS systems ON system = systems.digest
+LEFT JOIN text_rows AS prompts ON prompt = prompts.id LEFT JOIN text_rows AS systems ON system = systems.id
 ORDER BY request_row
 """
 _REQUEST_SEGMENTS_QUERY = f"""
 SELECT request_row, position, {list(ROLES)}[role + 1] AS role, turn, segment_row, counted,
     time // {_MICROSECONDS_A_DAY} AS day
-FROM spoken ORDER BY request_row, position
+FROM spoken JOIN segment_rows USING (segment) JOIN kept USING (request_row) ORDER BY request_row, position
 """
 _SEGMENTS_QUERY = """
-SELECT segment_row, any_value(digest) AS digest, any_value(text) AS text, any_value(raw) AS raw,
-    any_value(words) AS words, any_value(requests) AS requests, any_value(accounts) AS accounts,
-    any_value(owners) AS owners, any_value(first_seen) AS first_seen, any_value(last_seen) AS last_seen
-FROM statistics JOIN firsts_of_segments USING (segment_row) JOIN forms USING (form)
-GROUP BY segment_row ORDER BY segment_row
+SELECT digest, text, raw, words, statistics.requests, accounts, owners,
+    earliest.time AS first_seen, latest.time AS last_seen
+FROM statistics JOIN first_forms USING (segment) JOIN forms ON form = id
+JOIN kept AS earliest ON first = earliest.request_row JOIN kept AS latest ON last = latest.request_row
+ORDER BY text
 """
-_ACCOUNTS_QUERY = "SELECT * FROM accounts JOIN account_owners USING (account_row) ORDER BY account_row"
-_QUARANTINE_QUERY = """
-SELECT file, "row", field, reason, request_id, content, NULL AS seq FROM refused
-UNION ALL
-SELECT file, "row", 'request_id', $reason, request_id, '', rows.seq FROM rows JOIN firsts USING (request_id)
-WHERE rows.seq <> firsts.seq AND rows.content <> firsts.content
-ORDER BY file, "row"
-"""
+_ACCOUNTS_QUERY = (
+    "SELECT * EXCLUDE owner_accounts FROM accounts JOIN account_owners USING (account_row) ORDER BY account_row"
+)
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, schema: pa.Schema, query: str) -> int:
     return write_table(path, schema, batches(connection, query, schema, {}, _PORTION))
 
 
+def _write_numbered(connection: duckdb.DuckDBPyConnection, path: Path, schema: pa.Schema, query: str) -> int:
+    """Rows written to `path`, their first column the row's number in the order of the query."""
+    rows = 0
+
+    def numbered() -> Iterator[pa.Table]:
+        nonlocal rows
+        for portion in ahead(batches(connection, query, schema.remove(0), {}, _PORTION)):
+            yield portion.add_column(0, schema.field(0), pa.array(np.arange(rows, rows + portion.num_rows)))
+            rows += portion.num_rows
+
+    return write_table(path, schema, numbered())
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, sql: str, path: Path) -> None:
+    """Nothing; the statements, which read the table at `path`, are done."""
+    connection.execute(sql.replace("$path", quoted(path)))
+
+
 def _write_days(connection: duckdb.DuckDBPyConnection, folder: Path, schema: pa.Schema, query: str) -> int:
     """Rows written to `folder`/day=YYYY-MM-DD/; the query's column `day`, days since 1970, never falls."""
     with_day = schema.append(pa.field("day", pa.int64(), nullable=False))
-    portions = batches(connection, query, with_day, {}, _PORTION)
+    portions = ahead(batches(connection, query, with_day, {}, _SHORT_PORTION))
     rows = 0
     waiting = next(portions, None)
     while waiting is not None:
@@ -195,7 +218,7 @@ def _one_day(first: pa.Table, following: Iterator[pa.Table], day: int, rest: lis
 
 
 def _owners(connection: duckdb.DuckDBPyConnection, config: IngestConfig) -> Owners:
-    """The owners; the table account_owners (account_row, owner_row) then exists."""
+    """The owners; the table account_owners (account_row, owner_row, owner_accounts) then exists."""
     keys = {"organisation": "org_id", "payment_network": "payment_hash, network"}
     links = {}
     for rule, columns in keys.items():
@@ -211,7 +234,8 @@ def _owners(connection: duckdb.DuckDBPyConnection, config: IngestConfig) -> Owne
         links[rule] = Links(*(np.asarray(found[name], np.int64) for name in ("account_row", "key")))
     (accounts,) = connection.execute("SELECT count(*) FROM accounts").fetchall()[0]
     owners = find_owners(accounts, links["organisation"], links["payment_network"])
-    pairs = pa.table({"account_row": np.arange(accounts), "owner_row": owners.owner_rows})
+    sizes = owners.accounts[owners.owner_rows]
+    pairs = pa.table({"account_row": np.arange(accounts), "owner_row": owners.owner_rows, "owner_accounts": sizes})
     connection.register("found_owners", pairs)
     connection.execute("CREATE TABLE account_owners AS SELECT * FROM found_owners")
     connection.unregister("found_owners")
@@ -222,43 +246,3 @@ def _write_accounts(connection: duckdb.DuckDBPyConnection, out: Path, owners: Ow
     _write(connection, out / "accounts.parquet", ACCOUNTS, _ACCOUNTS_QUERY)
     columns = [np.arange(len(owners.accounts)), owners.accounts, list(owners.kinds)]
     write_table(out / "owners.parquet", OWNERS, [pa.table(columns, schema=OWNERS)])
-
-
-def _write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path, config: IngestConfig) -> int:
-    """How many conflicting duplicates stand in quarantine beside the records that were refused."""
-    limit = config.quarantine_content_characters
-    schema = quarantine.SCHEMA.append(pa.field("seq", pa.int64()))
-    conflicts = 0
-
-    def shown() -> Iterator[pa.Table]:
-        nonlocal conflicts
-        for portion in batches(connection, _QUARANTINE_QUERY, schema, {"reason": CONFLICT}, _PORTION):
-            rows = portion.to_pylist()
-            records = _records(connection, [row["seq"] for row in rows if row["seq"] is not None], limit)
-            conflicts += len(records)
-            for row in rows:
-                if row["seq"] is not None:
-                    row["content"] = record_json(records[row["seq"]], limit)
-                del row["seq"]
-            yield pa.Table.from_pylist(rows, quarantine.SCHEMA)
-
-    write_table(path, quarantine.SCHEMA, shown())
-    return conflicts
-
-
-def _records(connection: duckdb.DuckDBPyConnection, seqs: list[int], limit: int) -> dict[int, dict[str, object]]:
-    """Staged records as far as they are known, by seq; texts cut to `limit`."""
-    if not seqs:
-        return {}
-    names = ("request_id", "account_id", "time", *LABELS, *COUNTS)
-    found = connection.cursor().execute(
-        f"""
-        SELECT seq, {", ".join(f"any_value({name}) AS {name}" for name in names)},
-            any_value(left(prompts.text, $limit)) AS prompt, any_value(left(systems.text, $limit)) AS system_prompt
-        FROM rows LEFT JOIN texts AS prompts ON prompt = prompts.digest
-            LEFT JOIN texts AS systems ON system = systems.digest
-        WHERE seq IN (SELECT unnest($seqs)) GROUP BY seq
-        """,
-        {"limit": limit, "seqs": seqs},
-    )
-    return {row[0]: dict(zip((*names, "prompt", "system_prompt"), row[1:], strict=True)) for row in found.fetchall()}

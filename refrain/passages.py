@@ -1,113 +1,134 @@
-"""Texts cut into segments, each distinct one once as long as it is remembered."""
+"""The distinct texts of a task, cut into segments together.
 
-from collections.abc import Sequence
+A text is given once and named by its position from then on; what can be said of all texts at once (cutting and
+normalising plain ones) is done for all at once when the task is at its end.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from refrain.fields import keyed
-from refrain.segments import SegmentRules, pieces, says_something, tokens
-from refrain.text import normalise_folded, repair
+from refrain.counting import ranges
+from refrain.cutting import cut_plain, normalise_plain, words_and_speech
+from refrain.fields import keyed_all
+from refrain.segments import SegmentRules, folded_pieces, says_something, tokens
+from refrain.text import fold, normalise_folded, repair
 
 DIGEST = pa.binary(16)
-FORMS = pa.schema(
-    [("form", DIGEST), ("digest", DIGEST), ("text", pa.string()), ("raw", pa.string()), ("words", pa.int32())]
-)
+FORMS = pa.schema([("digest", DIGEST), ("text", pa.string()), ("raw", pa.string()), ("words", pa.int32())])
 TEXTS = pa.schema([("digest", DIGEST), ("text", pa.string())])
-_OVERHEAD = 200  # bytes that Python needs, roughly, to remember one more thing
+_NOTHING = -1  # the form of a piece without a letter or digit
+Flags = NDArray[np.bool_]
+Places = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A text of a request. `whole` and `digest` are digests of the text before and after it was cut to size;
-    `digests` and `forms` are the 16-byte digests of its segments and of their readable forms, one after the other."""
+@dataclass(frozen=True)
+class Told:
+    """The texts: `wholes` and `digests` are digests of each before and after it was cut to size, `kept` what was kept,
+    `mended` and `cut` whether something had to be mended or cut."""
 
-    whole: bytes
-    digest: bytes
-    mended: bool
-    cut: bool
-    segments: int
-    digests: bytes
-    forms: bytes
+    wholes: list[bytes]
+    digests: list[bytes]
+    kept: list[str]
+    mended: Flags
+    cut: Flags
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Segments of texts: `counts` (texts,) of each, `forms` (segments,) the row of each in the table `table` (FORMS).
+
+    `normal` (forms,) numbers the distinct normalised texts."""
+
+    counts: Places
+    forms: Places
+    normal: Places
+    table: pa.Table
 
 
 class Passages:
-    """Cuts texts, remembers the newest, and holds new segments and texts until they are drained.
+    """Holds the distinct texts of a task."""
 
-    What was forgotten is cut and handed out again: readers of the drained tables take each digest once.
-    """
+    def __init__(self, rules: SegmentRules, max_characters: int, key: bytes) -> None:
+        self._rules, self._limit, self._key = rules, max_characters, key
+        self._places: dict[str, int] = {}
 
-    def __init__(self, rules: SegmentRules, max_characters: int, cache_bytes: int, key: bytes) -> None:
-        self._rules, self._limit, self._budget, self._key = rules, max_characters, cache_bytes, key
-        self._passages: dict[str, Passage] = {}
-        self._forms: dict[str, tuple[bytes, bytes] | None] = {}  # by readable form; None where it says nothing
-        self._stored: set[bytes] = set()
-        self._used = 0
-        self._new_forms: list[tuple[bytes, bytes, str, str, int]] = []
-        self._new_texts: list[tuple[bytes, str]] = []
+    def place(self, text: str) -> int:
+        """The position of a text."""
+        return self._places.setdefault(text, len(self._places))
 
-    def passage(self, text: str) -> Passage:
-        """The text mended, cut to size and cut into segments."""
-        found = self._passages.get(text)
-        if found is None:
-            found = self._passages[text] = self._cut(text)
-            self._used += len(text) + len(found.digests) + len(found.forms) + _OVERHEAD
-        return found
+    def tell(self) -> Told:
+        """All texts in the order of their positions, mended and cut to size."""
+        repaired = [repair(text) for text in self._places]
+        wholes = keyed_all((text.encode() for text, _ in repaired), self._key)
+        kept = [text[: self._limit] for text, _ in repaired]
+        cut = np.array([len(text) > self._limit for text, _ in repaired], bool)
+        digests = wholes.copy()
+        for at in np.flatnonzero(cut).tolist():
+            (digests[at],) = keyed_all([kept[at].encode()], self._key)
+        return Told(wholes, digests, kept, np.array([mended for _, mended in repaired], bool), cut)
 
-    def store(self, text: str, passage: Passage) -> None:
-        """Hands out the text itself too, as it stands before normalisation."""
-        if passage.digest not in self._stored:
-            self._stored.add(passage.digest)
-            self._used += _OVERHEAD
-            self._new_texts.append((passage.digest, repair(text)[0][: self._limit]))
+    def speak(self, kept: Sequence[str]) -> Spoken:
+        """The segments of these texts, each distinct form once."""
+        counts, readable = self._pieces(kept)
+        distinct = pc.dictionary_encode(readable)
+        places, normal, table = self._forms(distinct.dictionary)
+        forms = places[distinct.indices.to_numpy()]
+        says = forms != _NOTHING
+        owners = np.repeat(np.arange(len(kept)), counts)
+        kept_counts = np.bincount(owners[says], minlength=len(kept))
+        within = ranges(kept_counts) < self._rules.max_segments
+        return Spoken(np.minimum(kept_counts, self._rules.max_segments), forms[says][within], normal, table)
 
-    def drain(self) -> tuple[pa.Table, pa.Table]:
-        """New segment forms (FORMS) and new texts (TEXTS) since the last call."""
-        forms, texts = _table(self._new_forms, FORMS), _table(self._new_texts, TEXTS)
-        self._new_forms, self._new_texts = [], []
-        if self._used > self._budget:
-            self._passages, self._forms, self._stored, self._used = {}, {}, set(), 0
-        return forms, texts
+    def _pieces(self, kept: Sequence[str]) -> tuple[Places, pa.StringArray]:
+        """How many pieces each text has, and the pieces of all, in the order of the texts."""
+        folded = [fold(text) for text in kept]
+        plain = np.array([text.isascii() for text in folded], bool)
+        together = list(cut_plain([text for text in folded if text.isascii()], self._rules))
+        apart = [list(folded_pieces(text, self._rules)) for text in folded if not text.isascii()]
+        counts = np.zeros(len(kept), np.int64)
+        counts[plain] = np.concatenate([np.zeros(0, np.int64), *(part.counts for part in together)])
+        counts[~plain] = [len(found) for found in apart]
+        found = [part.readable for part in together] + [
+            pa.array([piece for one in apart for piece in one], pa.string())
+        ]
+        # First the pieces of all plain texts, then those of the others: put back into the order of the texts.
+        texts = np.concatenate([np.flatnonzero(plain), np.flatnonzero(~plain)])
+        lengths = counts[texts]
+        starts = np.zeros(len(kept), np.int64)
+        starts[texts] = np.cumsum(lengths) - lengths
+        order = np.repeat(starts, counts) + ranges(counts)
+        return counts, pa.concat_arrays(found).take(pa.array(order))
 
-    def _cut(self, text: str) -> Passage:
-        whole, mended = repair(text)
-        kept = whole[: self._limit]
-        digests: list[bytes] = []
-        forms: list[bytes] = []
-        for raw in pieces(kept, self._rules):
-            found = self._forms[raw] if raw in self._forms else self._form(raw)
-            if found is not None:
-                digests.append(found[0])
-                forms.append(found[1])
-                if len(digests) >= self._rules.max_segments:
-                    break
-        identity = keyed(whole.encode(), self._key)
-        short = len(kept) < len(whole)
-        return Passage(
-            whole=identity,
-            digest=keyed(kept.encode(), self._key) if short else identity,
-            mended=mended,
-            cut=short,
-            segments=len(digests),
-            digests=b"".join(digests),
-            forms=b"".join(forms),
-        )
-
-    def _form(self, raw: str) -> tuple[bytes, bytes] | None:
-        text = normalise_folded(raw)
-        self._used += len(text) + len(raw) + _OVERHEAD
-        if not says_something(text):
-            self._forms[raw] = None
-            return None
-        digest = keyed(text.encode(), self._key)
-        # The readable form decides on the normalised one.
-        form = digest if text == raw else keyed(raw.encode(), self._key)
-        words = text.count(" ") + 1 if text.isascii() else len(tokens(text))
-        self._new_forms.append((form, digest, text, raw, words))
-        self._forms[raw] = found = digest, form
-        return found
+    def _forms(self, distinct: pa.StringArray) -> tuple[Places, Places, pa.Table]:
+        """The row of each distinct piece among those that say something; of these the distinct normalised text, and the
+        table."""
+        plain = pc.string_is_ascii(distinct)
+        normalised = normalise_plain(distinct.filter(plain))
+        words, says = words_and_speech(normalised)
+        others = [normalise_folded(text) for text in distinct.filter(pc.invert(plain)).to_pylist()]
+        normalised = pa.concat_arrays([normalised, pa.array(others, pa.string())])
+        words = np.concatenate([words, np.array([len(tokens(text)) for text in others], np.int64)])
+        says = np.concatenate([says, np.array([says_something(text) for text in others], bool)])
+        at = np.asarray(plain)
+        given = np.concatenate([np.flatnonzero(at), np.flatnonzero(~at)])[says]  # the pieces that say something
+        rows = np.full(len(distinct), _NOTHING)
+        rows[given] = np.arange(len(given))
+        texts = pc.dictionary_encode(normalised.filter(pa.array(says)))
+        digests = digest_column(keyed_all(_encoded(texts.dictionary), self._key)).take(texts.indices)
+        columns = [digests, texts.dictionary_decode(), distinct.take(pa.array(given)), words[says].astype(np.int32)]
+        return rows, texts.indices.to_numpy().astype(np.int64), pa.table(columns, schema=FORMS)
 
 
-def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return pa.table(columns, schema=schema) if columns else schema.empty_table()
+def _encoded(texts: pa.StringArray) -> Iterator[bytes]:
+    return iter(texts.cast(pa.binary()).to_pylist())
+
+
+def digest_column(digests: Sequence[bytes]) -> Any:
+    """An Arrow column of digests, 16 bytes each."""
+    return pa.FixedSizeBinaryArray.from_buffers(DIGEST, len(digests), [None, pa.py_buffer(b"".join(digests))])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.counting import Ints, distinct_pairs, ranges, slices
-from refrain.owners import exit_network
+from refrain.networks import exit_network
 from refrain.scripts import script_of
 from refrain.tables import Coded, read_coded, read_columns, read_table
 

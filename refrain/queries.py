@@ -38,6 +38,11 @@ def database(memory_limit_mib: int, spill: Path | None = None) -> Iterator[duckd
             connection.close()
 
 
+def quoted(path: Path) -> str:
+    """A path as a text in SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
 def batches(
     connection: duckdb.DuckDBPyConnection,
     sql: str,

@@ -75,7 +75,11 @@ def cut(text: str, rules: SegmentRules) -> list[tuple[str, str]]:
 
 def pieces(text: str, rules: SegmentRules) -> Iterator[str]:
     """The readable forms of a text's segments in order, with the pieces that have no letter or digit."""
-    text = fold(text)
+    return folded_pieces(fold(text), rules)
+
+
+def folded_pieces(text: str, rules: SegmentRules) -> Iterator[str]:
+    """`pieces` for text that `fold` has seen."""
     plain = text.isascii()
     ends = [match.end() for match in (_ASCII_ENDS if plain else _ENDS).finditer(text)]
     # So few characters hold no more than max_words words; in ASCII there is white space between any two.
@@ -104,10 +108,18 @@ def _chunks(piece: str, rules: SegmentRules) -> list[str]:
     spans = token_spans(piece)
     if len(spans) <= rules.max_words:
         return [piece]
-    # Neither lower case nor digits written as 0 move a space.
-    words = normalise_folded(piece).split() if spaced else [normalise_folded(piece[low:high]) for low, high in spans]
-    edges = [0, *(spans[word][0] for word in _cuts(_gaps(words), rules)), len(piece)]
+    if spaced:
+        cuts = inner_cuts(piece, rules)
+    else:
+        cuts = _cuts(_gaps([normalise_folded(piece[low:high]) for low, high in spans]), rules)
+    edges = [0, *(spans[word][0] for word in cuts), len(piece)]
     return [piece[low:high] for low, high in pairwise(edges)]
+
+
+def inner_cuts(piece: str, rules: SegmentRules) -> Iterator[int]:
+    """The words before which a piece is cut, in a script with spaces."""
+    # Neither lower case nor digits written as 0 move a space.
+    return _cuts(_gaps(normalise_folded(piece).split()), rules)
 
 
 def _gaps(words: Sequence[str]) -> list[int]:

@@ -128,6 +128,18 @@ def choose_files(logs: Sequence[LogFile], part: Slice) -> list[LogFile]:
     return chosen
 
 
+def names_a_day(name: str) -> bool:
+    """Whether a file of this name lies in a `day=` folder."""
+    return _DAY_FOLDER.search(name) is not None
+
+
+def moments_of(part: Slice) -> tuple[int, int] | None:
+    """The first moment of a slice's days and the first after them, in microseconds since 1970; None without days."""
+    if part.first is None and part.last is None:
+        return None
+    return _micros(part.first or date.min), _micros(part.last + _DAY if part.last else date.max)
+
+
 def _overlaps(name: str, part: Slice) -> bool:
     """Whether a file of this name may hold requests of these days; a folder that names no day may hold any."""
     found = _DAY_FOLDER.search(name)
@@ -141,8 +153,7 @@ class Sieve:
     """Tells which requests belong to a slice: the slice with its days in microseconds and its sets hashed."""
 
     def __init__(self, part: Slice) -> None:
-        self._start = _micros(part.first) if part.first else None
-        self._end = _micros(part.last + _DAY) if part.last else None
+        self._moments = moments_of(part)
         self._accounts = frozenset(part.accounts)
         self._models = frozenset(part.models)
         self._matching = part.matching
@@ -150,8 +161,7 @@ class Sieve:
     def keeps(self, account_id: str, micros: int, model: str | None, texts: Sequence[str]) -> bool:
         """Whether a request of this account, time (microseconds since 1970) and model, saying `texts`, belongs."""
         return (
-            (self._start is None or micros >= self._start)
-            and (self._end is None or micros < self._end)
+            (self._moments is None or self._moments[0] <= micros < self._moments[1])
             and (not self._accounts or account_id in self._accounts)
             and (not self._models or model in self._models)
             and (not self._matching or any(self._matching in normalise(text) for text in texts))

@@ -82,13 +82,22 @@ def ingest(
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
-        return ingest_logs(sources, out, config.ingest, store=store, progress=progress, part=part)
+        return ingest_logs(sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests)
 
-    inputs = _source_identities(sources, progress, part)
+    digests, inputs = _source_identities(sources, progress, part)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
     # The key shapes every digest in the tables, so another key is another result.
-    return complete_stage("ingest", inputs, config.ingest, "refrain.requests", compute, store, key=key_id(store.key))
+    return complete_stage(
+        "ingest",
+        inputs,
+        config.ingest,
+        "refrain.requests",
+        compute,
+        store,
+        passing=("reused_files",),
+        key=key_id(store.key),
+    )
 
 
 def embed(requests: Path, config: Config, *, store: Store, progress: Progress) -> Result:
@@ -299,16 +308,20 @@ def _contents(*folders: Path) -> tuple[str, ...]:
     return tuple(digests)
 
 
-def _source_identities(sources: Sequence[str], progress: Progress, part: Slice | None) -> tuple[str, ...]:
-    """The log's files by content, size and name, wherever they lie; with `part`, those that may hold some of it."""
+def _source_identities(
+    sources: Sequence[str], progress: Progress, part: Slice | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The digests of the log's files by name, and the files by content, size and name, wherever they lie; with `part`,
+    those that may hold some of it."""
     from refrain.logs import discover
 
     logs = discover(sources)
     if part is not None:
         logs = choose_files(logs, part)
-    identities = []
+    digests, identities = {}, []
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
         for log in logs:
-            identities.append(f"{digest_file(log.path)} {log.size} {log.name}")
+            digests[log.name] = digest_file(log.path)
+            identities.append(f"{digests[log.name]} {log.size} {log.name}")
             advance(log.size)
-    return tuple(identities)
+    return digests, tuple(identities)

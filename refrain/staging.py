@@ -1,7 +1,7 @@
 """Portions of a log as tables on disk, staged here or in worker processes.
 
-A task is a few consecutive portions and leaves files of its own, so workers share nothing. Which process staged a task
-shows in no result: the tables are joined by `seq` and by digests.
+A task is a few consecutive portions and leaves files of its own, so workers share nothing, and which process staged a
+task shows in no byte.
 """
 
 import gc
@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refrain.batches import Reading
@@ -25,73 +26,91 @@ from refrain.cores import core_count
 from refrain.errors import RefrainError, WorkerError, fault_place
 from refrain.intake import Intake, Tally
 from refrain.records import Portion
-from refrain.slices import Sieve
+from refrain.slices import Sieve, Slice
 
-_PORTIONS = 8  # of a task, fewer where they are large: a task is some tenths of a second
-_LABELS = ["file", *LABELS]  # of the staged columns, those whose values repeat
+_BATCHES = 8  # of records in a task, fewer where they are large: a task is some tenths of a second
+_LABELS = ["file", "account_id", "network", *LABELS]  # of the staged columns, those whose values repeat
 _GARBAGE = 500_000  # new objects between two searches for cycles, of which hardly any are made
 _WAITING = 2  # tasks for each worker that are read ahead: one in its hands, one at the door
 
 
 @dataclass(frozen=True)
 class Task:
-    """Consecutive portions, numbered in the order of the log, each with the `seq` of its first record."""
+    """Consecutive portions, the folder that their tables go to, and the task's number there in the order of the log.
 
+    `by_day` says that the days of a slice are kept elsewhere: these portions are of a folder of one day."""
+
+    folder: Path
     number: int
-    portions: tuple[tuple[int, Portion], ...]
+    portions: tuple[Portion, ...]
+    by_day: bool = False
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What staging needs beside the records: where to, and how records are read."""
+    """What staging needs beside the records: how they are read, and which of them belong."""
 
-    work: Path
     config: IngestConfig
     reading: Reading
     key: bytes
-    sieve: Sieve | None
+    part: Slice | None
 
 
 class Stager:
-    """Stages tasks and remembers texts and labels from one to the next."""
+    """Stages tasks."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._intake = Intake(rules.config, rules.reading.clock, rules.key, rules.sieve)
+        self._intakes = {by_day: self._intake(part_of(rules.part, by_day=by_day)) for by_day in (False, True)}
+
+    def _intake(self, part: Slice | None) -> Intake:
+        sieve = None if part is None else Sieve(part)
+        return Intake(self._rules.config, self._rules.reading.clock, self._rules.key, sieve)
 
     def stage(self, task: Task) -> Tally:
-        """What became of the records; the tables that have rows then lie in the folder as `<name>-<number>.parquet`."""
-        for seq, portion in task.portions:
-            self._intake.take(portion.file, portion.batch(self._rules.reading), seq)
-        tables, tally = self._intake.drain()
+        """What became of the records; the tables then lie in the folder as `<name>-<number>.parquet`."""
+        intake = self._intakes[task.by_day]
+        for portion in task.portions:
+            intake.take(portion.file, portion.batch(self._rules.reading))
+        tables, tally = intake.drain()
         for name, table in tables.items():
-            write_staged(self._rules.work, name, task.number, table)
+            write_staged(task.folder, name, task.number, table)
         return tally
 
 
-def write_staged(work: Path, name: str, number: int, table: object) -> None:
-    """Nothing; one file more of the table `name` then lies in `work`."""
-    path = work / f"{name}-{number:08d}.parquet"
-    # Read once, by the next step.
+def part_of(part: Slice | None, *, by_day: bool) -> Slice | None:
+    """What of a slice is sifted while records are staged: without its days where `by_day`; None for no condition."""
+    if part is None or not by_day:
+        return part
+    rest = replace(part, first=None, last=None)
+    return None if rest.empty else rest
+
+
+def write_staged(folder: Path, name: str, number: int, table: pa.Table) -> None:
+    """Nothing; one file more of the table `name` then lies in the folder."""
     pq.write_table(
-        table, path, compression="lz4", use_dictionary=_LABELS if name == "rows" else False, write_statistics=False
+        table,
+        folder / f"{name}-{number:08d}.parquet",
+        compression="zstd",
+        compression_level=1,  # kept for other nights, read soon: small, but not at the price of the cutting itself
+        use_dictionary=_LABELS if name == "rows" else False,
+        write_statistics=False,
     )
 
 
-def cut_tasks(portions: Iterable[Portion], reading: Reading) -> Iterator[Task]:
-    """The portions in tasks of `_PORTIONS`, fewer where these hold more bytes than a batch may."""
-    held: list[tuple[int, Portion]] = []
-    seq = size = number = 0
+def cut_tasks(portions: Iterable[Portion], reading: Reading, folder: Path, *, by_day: bool = False) -> Iterator[Task]:
+    """The portions in tasks of `_BATCHES` full ones, fewer where these hold more bytes than a batch may."""
+    held: list[Portion] = []
+    records = size = number = 0
     for portion in portions:
-        held.append((seq, portion))
-        seq += portion.records
+        held.append(portion)
+        records += portion.records
         size += portion.size
-        if len(held) == _PORTIONS or size >= reading.batch_bytes:
-            number += 1
-            yield Task(number, tuple(held))
-            held, size = [], 0
+        if records >= _BATCHES * reading.batch_rows or size >= reading.batch_bytes:
+            yield Task(folder, number, tuple(held), by_day)
+            held, records, size, number = [], 0, 0, number + 1
     if held:
-        yield Task(number + 1, tuple(held))
+        yield Task(folder, number, tuple(held), by_day)
 
 
 def worker_count(config: IngestConfig, size: int) -> int:

@@ -73,8 +73,9 @@ def fold(text: str) -> str:
     if not odd <= _COMMON:
         text = _without(text, [char for char in odd if _invisible(char)])
         text = unicodedata.normalize("NFKC", text)
+        folded = fold_lookalikes(text)
         # A letter that became Latin may compose with the mark behind it.
-        text = unicodedata.normalize("NFC", fold_lookalikes(text))
+        text = text if folded == text else unicodedata.normalize("NFC", folded)
     for char, plain in _PLAIN.items():
         text = text.replace(char, plain)
     return text

@@ -2,10 +2,12 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import Any, NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -62,6 +64,14 @@ def read_time(value: object, by: Clock) -> Moment | None:
     if isinstance(value, float):
         return _epoch(Decimal(repr(value)), by) if math.isfinite(value) else None
     return _epoch(value, by)
+
+
+def all_believed(column: Sequence[object], by: Clock) -> bool:
+    """Whether `read_time` gives back every value of a column as it is: microseconds that are believed, or None."""
+    if not set(map(type, column)) <= {int, NoneType}:
+        return False
+    given = cast("list[int]", [value for value in column if value is not None])
+    return not given or (min(given) >= by.earliest and max(given) < by.latest)
 
 
 def _epoch(number: Decimal | int, by: Clock) -> Moment | None:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refrain.owners import Links, exit_network, find_owners
+from refrain.networks import exit_network
+from refrain.owners import Links, find_owners
 
 Pairs = list[tuple[int, int]]
 

@@ -279,7 +279,7 @@ def test_a_ten_megabyte_prompt_is_kept_cut_and_flagged_and_an_over_long_line_is_
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    config = replace(CONFIG, cache_mib=0, batch_rows=50)
+    config = replace(CONFIG, batch_rows=50)
     peaks = []
     for count in (300, 1200):
         rows = [request(at, f"{at:x}" + "x" * 4000) for at in range(count)]
@@ -353,7 +353,7 @@ RECORDS = st.lists(
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS, st.randoms(use_true_random=False), st.integers(1, 4), st.integers(1, 7))
-def test_order_files_batches_and_cache_change_no_byte(
+def test_order_files_and_batches_change_no_byte(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], rng: random.Random, parts: int, batch: int
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("law")
@@ -364,7 +364,7 @@ def test_order_files_batches_and_cache_change_no_byte(
     folder = tmp_path / "parts"
     for part in range(parts):
         write(folder / f"{part}.jsonl", shuffled[part::parts])
-    other = Ingested(tmp_path, folder, config=replace(CONFIG, batch_rows=batch, cache_mib=0, memory_limit_mib=200))
+    other = Ingested(tmp_path, folder, config=replace(CONFIG, batch_rows=batch, memory_limit_mib=200))
     first, second = whole.files(), other.files()
     first.pop("counts.json"), second.pop("counts.json")
     assert first == second

@@ -123,13 +123,13 @@ def test_folders_of_other_days_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_a_slice_that_leaves_nothing_is_an_error_that_names_no_account(tmp_path: Path) -> None:
-    log = write(tmp_path / "day=2026-05-01", [row(0, "2026-05-01")])
+    log = write(tmp_path / "log" / "day=2026-05-01", [row(0, "2026-05-01")])
     store = Store(tmp_path / "store")
     with pytest.raises(InputError) as caught:
         ingest([str(log)], CONFIG, store=store, progress=NoProgress(), part=Slice(accounts=("quokka",)))
     assert "quokka" not in caught.value.message + caught.value.hint
     with pytest.raises(InputError, match="2026-06-01"):
-        ingest([str(tmp_path)], CONFIG, store=store, progress=NoProgress(), part=Slice(first=date(2026, 6, 1)))
+        ingest([str(log.parent)], CONFIG, store=store, progress=NoProgress(), part=Slice(first=date(2026, 6, 1)))
 
 
 @given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(1, 400))

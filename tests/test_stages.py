@@ -70,9 +70,9 @@ def test_a_named_file_counts_by_content_wherever_it_lies(tmp_path: Path) -> None
 
 def test_a_setting_of_speed_alone_is_no_part_of_the_identity() -> None:
     section = load_settings().config.ingest
-    names = ("workers", "worker_mib")
+    names = ("workers", "worker_mib", "keep_staged", "staged_mib", "staged_unit_kib")
     assert identity(section) == {name: value for name, value in plain(section).items() if name not in names}
-    assert identity(section) == identity(replace(section, workers=7, worker_mib=3))
+    assert identity(section) == identity(replace(section, workers=7, worker_mib=3, keep_staged=False))
     assert identity(section) != identity(replace(section, batch_rows=7))
 
 

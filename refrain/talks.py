@@ -1,0 +1,87 @@
+"""What was said in the records of a batch: the texts that are cut, the prompt and system prompt that are kept."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from refrain.batches import MISSING, Batch
+from refrain.config import IngestConfig
+from refrain.fields import NOTHING, read_text
+from refrain.people import Refusals
+from refrain.turns import ROLES, Conversation, WrongTypeError, read_conversation
+
+_ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
+_SYSTEM, _USER = _ROLE_CODES["system"], _ROLE_CODES["user"]
+
+
+class Talk(NamedTuple):
+    """One record's texts. `spoken` is (role, turn, text) of every turn that has room, `said` every text."""
+
+    spoken: Sequence[tuple[int, int, str]]
+    said: Sequence[str]
+    prompt: str | None
+    system: str | None
+    mended: bool
+    cut: bool
+
+
+class Talks:
+    """Reads the texts of a batch's records one by one."""
+
+    def __init__(self, batch: Batch, config: IngestConfig) -> None:
+        self._config = config
+        absent: list[Any] = [MISSING] * len(batch.rows)
+        self._prompts, self._systems, self._messages = (
+            batch.columns.get(name, absent) for name in ("prompt", "system_prompt", "messages")
+        )
+
+    def read(self, at: int, refused: Refusals) -> Talk | None:
+        """What was said in a record; None where it is refused."""
+        given, above, messages = self._prompts[at], self._systems[at], self._messages[at]
+        if given is MISSING and messages is MISSING:
+            refused.add(at, "prompt", "missing column")
+            return None
+        prompt = read_text(given)
+        system = NOTHING if above is None else read_text(above)
+        if prompt.wrong or system.wrong:
+            refused.add(at, "prompt" if prompt.wrong else "system_prompt", "wrong type")
+            return None
+        mended = prompt.mended or system.mended
+        if messages is MISSING or messages is None:
+            room = min(self._config.max_request_characters, self._config.max_text_characters)
+            if prompt.text is not None and len(prompt.text) <= room:  # as nearly all are
+                spoken = [(_USER, 1, prompt.text)]
+                if system.text is not None:
+                    spoken.insert(0, (_SYSTEM, 0, system.text))
+                return Talk(spoken, [text for *_, text in spoken], prompt.text, system.text, mended, False)
+            messages = None
+        try:
+            conversation = read_conversation(prompt.text, system.text, messages, self._config.max_turns)
+        except WrongTypeError:
+            refused.add(at, "messages", "wrong type")
+            return None
+        if all(turn.role == "system" for turn in conversation.turns):
+            refused.add(at, "prompt", "no prompt")
+            return None
+        spoken, cut = self._spoken(conversation)
+        return Talk(
+            spoken,
+            [turn.text for turn in conversation.turns],
+            conversation.prompt,
+            conversation.system,
+            mended or conversation.mended,
+            cut or conversation.cut,
+        )
+
+    def _spoken(self, conversation: Conversation) -> tuple[list[tuple[int, int, str]], bool]:
+        """The turns' texts, and whether some had to go: the newest stay within the request's size."""
+        room, cut = self._config.max_request_characters, False
+        spoken: list[tuple[int, int, str]] = []
+        for turn in reversed(conversation.turns):
+            text = turn.text[:room] if turn.turn else turn.text  # the system prompt has its own limit
+            if len(text) < len(turn.text):
+                cut = True
+            if turn.turn:
+                room -= min(len(text), self._config.max_text_characters)
+            if text:
+                spoken.append((_ROLE_CODES[turn.role], turn.turn, text))
+        return spoken[::-1], cut
