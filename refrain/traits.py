@@ -75,13 +75,12 @@ _PARTNER_EDGES = np.array([0.5, 1.5, 3.5])  # other users with the same value: n
 
 def _partners(trait: Trait, owners: Ints) -> Ints:
     """(owners,) for each, the most other owners of the set that one of its values has."""
-    values = [trait.values[trait.bounds[o] : trait.bounds[o + 1]] for o in owners]
-    flat = np.concatenate(values) if values else np.zeros(0, np.int64)
+    flat = trait.of_all(owners)
     if not len(flat):
         return np.zeros(len(owners), np.int64)
     _, at, counts = np.unique(flat, return_inverse=True, return_counts=True)
     out = np.zeros(len(owners), np.int64)
-    np.maximum.at(out, np.repeat(np.arange(len(owners)), [len(v) for v in values]), counts[at] - 1)
+    np.maximum.at(out, np.repeat(np.arange(len(owners)), np.diff(trait.bounds)[owners]), counts[at] - 1)
     return out
 
 

@@ -28,7 +28,9 @@ def young(candidate: Candidate, setting: Setting) -> TestResult:
 
 
 def _expected_median(values: NDArray[np.float64], owners: Ints, setting: Setting) -> float:
-    """The median over matched owners, each stratum weighted as among `owners`."""
+    """The median over matched owners, each stratum weighted as among `owners`; nan where that is not told."""
+    if not setting.told:
+        return float("nan")
     strata = setting.strata
     pool, weights = [], []
     for stratum, many in enumerate(np.bincount(strata.of_owner[owners], minlength=strata.count)):
@@ -105,21 +107,19 @@ def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
     """P-value that so many of the owners have one and the same value: the smallest over all values, times the number of
     values that two owners of the population have (Bonferroni; no other value can be shared)."""
     strata = setting.strata
-    everybody = np.bincount(trait.values, minlength=trait.count)
-    many = np.diff(trait.bounds)
-    flat = np.repeat(trait.bounds[owners], many[owners]) + ranges(many[owners])
-    values, counts = np.unique(trait.values[flat], return_counts=True)
+    values, counts = np.unique(trait.of_all(owners), return_counts=True)
     values, counts = values[counts > 1], counts[counts > 1]
     if not len(values):
         return 1.0
     # A set's chance of a value: each stratum's share of owners with it, weighted as in the set.
     weight = np.bincount(strata.of_owner[owners], minlength=strata.count) / strata.sizes / len(owners)
-    owner_of_pair = np.repeat(np.arange(len(many)), many)
-    held = np.isin(trait.values, values)
-    rates = np.bincount(trait.values[held], weight[strata.of_owner[owner_of_pair[held]]], trait.count)[values]
+    holders, bounds = trait.holders
+    many = trait.owners_of_values[values]
+    holder = holders[np.repeat(bounds[values], many) + ranges(many)]
+    rates = np.bincount(np.repeat(np.arange(len(values)), many), weight[strata.of_owner[holder]], len(values))
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
     tails = binomial_upper(counts, len(owners), np.minimum(rates, 1))
-    return float(min(1.0, tails.min() * (everybody > 1).sum()))
+    return float(min(1.0, tails.min() * trait.common))
 
 
 def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:

@@ -38,7 +38,9 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
 
 
 def _expected(shares: Floats, users: Ints, setting: Setting) -> float:
-    """The mean share of matched owners, each stratum weighted as among the users."""
+    """The mean share of matched owners, each stratum weighted as among the users; nan where that is not told."""
+    if not setting.told:
+        return float("nan")
     total = 0.0
     for stratum, many in enumerate(np.bincount(setting.strata.of_owner[users], minlength=setting.strata.count)):
         if many:

@@ -58,6 +58,7 @@ class Setting:
     age: Ranks  # youngest highest
     addresses: Ranks  # of networks for the activity
     moved: tuple[tuple[Floats, Ranks], ...] = ()  # of each new model, owners' shares of traffic, and their ranks
+    told: bool = True  # whether results say what matched owners lead to expect, which takes a look at all of them
 
     def rng(self, candidate: Candidate, salt: int) -> np.random.Generator:
         """A generator that depends on the candidate alone, not on the order in which candidates are tested."""
@@ -104,7 +105,7 @@ class TestResult:
     """One test: what was observed, what controls lead to expect, how likely that is, and a sentence.
 
     `p_value` is None where the test is off, and `off` says why. `observed` and `expected` are in the unit that the
-    sentence names.
+    sentence names; `expected` may be nan in a setting that is not `told`.
     """
 
     __test__ = False  # not a test class for pytest
