@@ -99,6 +99,17 @@ class Population:
         return self.request_time // DAY_US - (int(self.request_time.min()) // DAY_US if len(self.request_time) else 0)
 
     @cached_property
+    def has_models(self) -> bool:
+        """Whether any request's model is known."""
+        return bool((self.request_model >= 0).any())
+
+    @cached_property
+    def networks_per_request(self) -> Floats:
+        """(owners,) distinct networks for each request; NaN where no network is known."""
+        many = np.diff(self.network.bounds)
+        return np.where(many > 0, many / self.activity, np.nan)
+
+    @cached_property
     def position(self) -> Ints:
         """The place of each request among its owner's, in time order, from 0."""
         out = np.empty(len(self.request_owner), np.int64)

@@ -97,7 +97,8 @@ def test_agreement_is_the_mean_product_over_pairs_of_owners() -> None:
     rng = np.random.default_rng(4)
     owners, bins = np.sort(rng.integers(5, size=60)), rng.integers(6, size=60)
     profile = Profile.of(rng.dirichlet(np.ones(6)))
-    sets, shares = synchrony._shares(np.zeros_like(owners), owners, bins, 6)
+    distinct, rows = np.unique(owners, return_inverse=True)
+    sets, shares = np.zeros_like(distinct), synchrony._shares(rows, bins, 6)
     deviation = (shares - profile.expected) * profile.scale
     expected = np.mean([(deviation[a] * deviation[b]).mean() for a, b in combinations(range(5), 2)])
     assert synchrony._agreement(sets, shares, profile).tolist() == pytest.approx([expected])

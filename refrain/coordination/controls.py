@@ -91,16 +91,17 @@ def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generat
         kept[np.arange(draws)[:, None], left_out] = False
         return np.nonzero(kept)[1].reshape(draws, many)
     out = rng.integers(size, size=(draws, many))
-    while True:
+    while many > 1:
+        ordered = np.sort(out, axis=1)
+        if not (ordered[:, 1:] == ordered[:, :-1]).any():
+            break
         # Redrawing what repeats an earlier place is the same as drawing one after the other.
         order = np.argsort(out, axis=1, kind="stable")
         ordered = np.take_along_axis(out, order, axis=1)
         again = np.zeros(out.shape, bool)
         np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-        count = int(again.sum())
-        if not count:
-            return out
-        out[again] = rng.integers(size, size=count)
+        out[again] = rng.integers(size, size=int(again.sum()))
+    return out
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,9 @@ def skewed_tail(observed: float, drawn: NDArray[np.float64]) -> float:
     deviation = float(drawn.std(ddof=1))
     if deviation <= 0:
         return 1.0 if observed <= drawn.mean() else 1 / (len(drawn) + 1)
-    centred = drawn - drawn.mean()
+    mean = drawn.mean()
+    centred = drawn - mean
     skew = max(float((centred**3).mean() / (centred**2).mean() ** 1.5), 0.0)
-    tail = pearson_upper((observed - drawn.mean()) / deviation, skew)
+    tail = pearson_upper((observed - mean) / deviation, skew)
     seen = float((drawn >= observed).sum())
     return min(1.0, max(tail, seen / (len(drawn) + 1)))

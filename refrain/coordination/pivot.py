@@ -18,8 +18,6 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
     Shares of traffic are ranked inside strata (van Elteren's test). The smallest p-value over new models, times their
     number.
     """
-    if not (setting.population.request_model >= 0).any():
-        return switched_off(TIME, "pivot", "the log has no model")
     best = (np.inf, 0.0, 0.0, 0)
     for shares, ranks in setting.moved:
         users = candidate.owners[~np.isnan(shares[candidate.owners])]
@@ -28,6 +26,8 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
         p = permutation_p(ranks, setting.strata, users)
         best = min(best, (p, float(shares[users].mean()), _expected(shares, users, setting), len(users)))
     p, observed, expected, many = best
+    if not many and not setting.population.has_models:
+        return switched_off(TIME, "pivot", "the log has no model")
     if not many:
         return switched_off(TIME, "pivot", "no model is new in the log that users active before could have moved to")
     return TestResult(

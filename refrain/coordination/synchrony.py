@@ -21,11 +21,18 @@ _AT_ONCE = 64  # owners, times draws and parts of the hour: some MiB
 
 @dataclass(frozen=True)
 class DrawnRequests:
-    """Requests of control sets: the number of sets, and aligned the request rows and the set of each."""
+    """Requests of control sets: the number of sets and of controls in each, and aligned the request rows and the
+    control of each, numbered set by set in the order of the owners."""
 
     sets: int
+    size: int
     requests: Ints
-    place: Ints
+    control: Ints
+
+    @property
+    def place(self) -> Ints:
+        """The set of each request."""
+        return self.control // max(self.size, 1)
 
 
 def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnRequests:
@@ -52,7 +59,9 @@ def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnR
     use = np.repeat((ends - candidate.counts)[user], many) + ranges(many)
     place = (offset[use] * np.repeat(closer, many)).astype(np.int64) + np.repeat(start, many)
     rows = population.by_owner[np.repeat(population.bounds[owners], many) + place]
-    return DrawnRequests(len(sets), rows, np.repeat(np.arange(len(owners)) // max(sets.shape[1], 1), many))
+    number = np.empty_like(sets)
+    np.put_along_axis(number, np.argsort(sets, axis=1), np.arange(sets.size).reshape(sets.shape), axis=1)
+    return DrawnRequests(len(sets), sets.shape[1], rows, np.repeat(number.ravel(), many))
 
 
 @dataclass(frozen=True)
@@ -117,11 +126,11 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
         return switched_off(TIME, "minutes", "there are fewer than two users")
     bins, parts = minutes.bins, len(minutes.total)
     profile = Profile.of(minutes.without(population, candidate.owners))
-    sets, own = _shares(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], parts)
-    observed = float(_agreement(sets, own, profile)[0])
+    own = _shares(np.searchsorted(candidate.owners, candidate.request_owner), bins[candidate.requests], parts)
+    observed = float(_agreement(np.zeros(len(own), np.int64), own, profile)[0])
     turned = _turned(own, profile, setting.draws, setting.rng(candidate, 5))
-    taken = controls.requests
-    drawn = _agreement(*_shares(controls.place, population.request_owner[taken], bins[taken], parts), profile)
+    sets = np.repeat(np.arange(controls.sets), controls.size)
+    drawn = _agreement(sets, _shares(controls.control, bins[controls.requests], parts), profile)
     p, expected = max((skewed_tail(observed, law), float(law.mean())) for law in (turned, drawn))
     return TestResult(
         TIME, "minutes", observed, expected, p,
@@ -130,13 +139,11 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
     )  # fmt: skip
 
 
-def _shares(sets: Ints, owners: Ints, bins: Ints, parts: int) -> tuple[Ints, Floats]:
-    """Of each owner of each set, sorted by set, then owner: the set (rows,), and the shares of the parts of the hour
-    (rows, parts)."""
-    width = int(owners.max()) + 1
-    keys, row = np.unique(sets * width + owners, return_inverse=True)
-    table = np.bincount(row * parts + bins, minlength=len(keys) * parts).reshape(len(keys), -1)
-    return keys // width, table / table.sum(axis=1, keepdims=True)
+def _shares(rows: Ints, bins: Ints, parts: int) -> Floats:
+    """(rows, parts) the shares of the parts of the hour among the requests of each row; `rows` and `bins` are aligned,
+    one entry a request, and every row from 0 to the last has one."""
+    table = np.bincount(rows * parts + bins, minlength=(int(rows.max()) + 1) * parts).reshape(-1, parts)
+    return np.asarray(table / table.sum(axis=1, keepdims=True))
 
 
 def _agreement(sets: Ints, shares: Floats, profile: Profile) -> Floats:
