@@ -16,9 +16,9 @@ from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.succession import SuccessionRule
 from refrain.coordination.synchrony import Minutes
 from refrain.coordination.use import UseReference
-from refrain.members import MemberRule, decide_members
+from refrain.members import MemberRule
 from refrain.population import Population
-from refrain.traits import use_traits
+from refrain.regulars import RegularRule, regular_users
 
 _LOTS = 99  # salt of ties between users
 
@@ -35,9 +35,8 @@ class Instruments:
     shift_hours: int
     benign: BenignRule
     member: MemberRule
-    posterior: float  # from which a user is no bystander
+    regular: RegularRule  # which users are no bystanders
     min_owners: int  # that half of the users must be to be looked at apart
-    min_members: int  # that the regular users must be to be looked at apart
     looked_at: tuple[str, ...]  # families
     families: int  # that must speak
 
@@ -46,6 +45,14 @@ def make_instruments(
     population: Population, strata: Strata, reference: UseReference, config: ScoreConfig
 ) -> Instruments:
     """The instruments of a configuration; `reference` is the use of all recurrent templates of the log."""
+    member = MemberRule(
+        (config.prior_bystanders, config.prior_regulars, config.prior_members),
+        config.member_shrink_users,
+        config.member_max_weight,
+        config.member_rounds,
+        config.member_start_parts,
+        config.regulars_gain,
+    )
     return Instruments(
         reference,
         Rhythms(population, strata, config.rhythm_controls, config.seed),
@@ -68,17 +75,9 @@ def make_instruments(
             config.silent_p,
             config.refuting_p,
         ),
-        MemberRule(
-            (config.prior_bystanders, config.prior_regulars, config.prior_members),
-            config.member_shrink_users,
-            config.member_max_weight,
-            config.member_rounds,
-            config.member_start_parts,
-            config.regulars_gain,
-        ),
-        config.member_posterior,
+        member,
+        RegularRule(member, config.member_posterior, config.min_members),
         config.min_owners,
-        config.min_members,
         config.families,
         config.min_families,
     )
@@ -103,17 +102,24 @@ class Assessment:
 
 
 def assess(
-    candidate: Candidate, setting: Setting, instruments: Instruments, *, system: bool, closely: bool = True
+    candidate: Candidate,
+    setting: Setting,
+    instruments: Instruments,
+    *,
+    system: bool,
+    closely: bool = True,
+    core: Candidate | None = None,
 ) -> Assessment:
     """The assessment of a candidate; `system` says whether its template stands in the system prompt.
 
-    Without `closely`, the half who send it most is not looked at apart: a first look.
+    Without `closely`, the half who send it most is not looked at apart: a first look. `core` is the candidate with its
+    regular users only, where these are known already.
     """
-    core = regular_users(candidate, setting, instruments)
+    if core is None:
+        [core] = regular_users([candidate], setting, instruments.reference, instruments.regular)
     results = _of_being(core, setting, instruments)
-    heavy = heaviest_half(core, setting)
-    if closely and len(heavy.owners) >= instruments.min_owners:
-        halves = _of_being(heavy, setting, instruments)
+    if closely and len(core.owners) // 2 >= instruments.min_owners:
+        halves = _of_being(heaviest_half(core, setting), setting, instruments)
         results = [_either(all_users, half) for all_users, half in zip(results, halves, strict=True)]
     results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
     by_key = {r.key: r for r in results}
@@ -129,20 +135,6 @@ def assess(
     weaker = (len(said) - needed + 1) * float(ordered[needed - 2]) if len(said) >= needed > 1 else p
     raw = partial_conjunction(list(families.values()), needed)
     return Assessment(by_key, hypotheses, families, unexplained, raw, p, min(p, weaker))
-
-
-def regular_users(candidate: Candidate, setting: Setting, instruments: Instruments) -> Candidate:
-    """The candidate without those who only tried it, told by how they use it; all where too few are left.
-
-    Who they are and when they send is not looked at, so under the null of the tests of both it is still a fair choice;
-    a bystander who tried a wrapper once would dilute them.
-    """
-    traits = use_traits(candidate, setting, instruments.reference)
-    posterior = decide_members(traits, len(candidate.owners), instruments.member).posterior
-    regular = candidate.owners[posterior >= instruments.posterior]
-    if len(regular) < instruments.min_members or len(regular) == len(candidate.owners):
-        return candidate
-    return some_users(candidate, regular)
 
 
 def heaviest_half(candidate: Candidate, setting: Setting) -> Candidate:

@@ -161,11 +161,9 @@ def _largest(codes: Ints, users: int) -> float:
 
 def _place(trait: Trait, users: Ints) -> tuple[float, int, int]:
     """The share of users that have the most common value, their number, and all owners that have it."""
-    values = (
-        np.concatenate([trait.values[trait.bounds[u] : trait.bounds[u + 1]] for u in users]) if len(users) else users
-    )
+    values = trait.of_all(users)
     if not len(values):
         return 0.0, 0, 0
     counts = np.bincount(values)
     best = int(counts.argmax())
-    return float(counts[best] / len(users)), int(counts[best]), int((trait.values == best).sum())
+    return float(counts[best] / len(users)), int(counts[best]), int(trait.owners_of_values[best])

@@ -57,9 +57,10 @@ def write_campaigns(
     benign: dict[str, list[Any]] = {name: [] for name in _BENIGN.names}
     tags: dict[str, list[Any]] = {name: [] for name in _SIGNALS.names}
     known: dict[str, list[Any]] = {name: [] for name in KNOWN.names}
+    activity = np.bincount(request_account, minlength=len(account_owner))
     for number, item in enumerate(ranked):
         own = by_campaign[bounds[number] : bounds[number + 1]]
-        rows = _member_rows(number, item, own, request_account, account_owner, population, config)
+        rows = _member_rows(number, item, own, request_account, account_owner, activity, population, config)
         for row in rows:
             _append(members, row)
         assessment = item.suspect.assessment
@@ -131,14 +132,14 @@ def _member_rows(
     own: Ints,
     request_account: Ints,
     account_owner: Ints,
+    activity: Ints,
     population: Population,
     config: ScoreConfig,
 ) -> list[dict[str, Any]]:
-    """One row an account of a member that has a request in the campaign."""
+    """One row an account of a member that has a request in the campaign; `activity` is each account's requests."""
     accounts, counts = np.unique(request_account[own], return_counts=True)
     first = np.full(len(accounts), np.iinfo(np.int64).max)
     np.minimum.at(first, np.searchsorted(accounts, request_account[own]), population.request_time[own])
-    activity = np.bincount(request_account, minlength=len(account_owner))
     membership, users = item.suspect.membership, item.suspect.candidate.owners
     out = []
     for account, count, when in zip(accounts.tolist(), counts.tolist(), first.tolist(), strict=True):

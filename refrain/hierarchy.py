@@ -8,9 +8,8 @@ its distance, and the answer does not.
 from dataclasses import dataclass
 
 import numpy as np
-from hdbscan._hdbscan_linkage import label
 
-from refrain.spanning import Edges, Floats, Rows, components
+from refrain.spanning import Edges, Floats, Rows, components, union
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,14 @@ class Hierarchy:
 def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
     """The hierarchy over `weights` (n,) points, n at least 1, of a forest's edges."""
     n = len(weights)
-    linkage = _linkage(forest, n)
-    nodes = n + len(linkage) + 1
+    edges = _joined(forest, n)
+    nodes = n + len(edges) + 1
     root = nodes - 1
-    parts = linkage[:, :2].astype(np.int64)
-    distances = np.concatenate([np.zeros(n), linkage[:, 2], [np.inf]])
+    lefts, rights = merges(edges, n)
+    distances = np.concatenate([np.zeros(n), edges.weights, [np.inf]])
     total = [*weights.tolist(), *[0] * (nodes - n)]
     sizes = [*[1] * n, *[0] * (nodes - n)]
-    for node, (left, right) in enumerate(parts.tolist(), start=n):
+    for node, left, right in zip(range(n, root), lefts, rights, strict=True):
         total[node] = total[left] + total[right]
         sizes[node] = sizes[left] + sizes[right]
     total[root], sizes[root] = total[root - 1], sizes[root - 1]
@@ -62,7 +61,7 @@ def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
 
     place(root - 1, root, 0)
     for node in range(root - 1, n - 1, -1):
-        left, right = parts[node - n].tolist()
+        left, right = lefts[node - n], rights[node - n]
         place(left, node, starts[node])
         place(right, node, starts[node] + sizes[left])
     order = np.empty(n, dtype=np.int64)
@@ -70,13 +69,33 @@ def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
     return Hierarchy(children, distances, np.array(total), np.array(sizes), np.array(starts), order)
 
 
-def _linkage(forest: Edges, points: int) -> Floats:
-    """Two-way merges (points - 1, 4) as scipy writes them; components are joined at infinity."""
-    component = components(forest, points)
-    anchors = np.unique(component, return_index=True)[1]
-    rows = np.empty((points - 1, 3))
-    rows[: len(forest)] = np.stack([forest.left, forest.right, forest.weights], axis=1)
-    rows[: len(forest)] = rows[np.argsort(rows[: len(forest), 2], kind="stable")]
-    rows[len(forest) :] = np.stack([anchors[:-1], anchors[1:], np.full(len(anchors) - 1, np.inf)], axis=1)
-    merged: Floats = label(np.ascontiguousarray(rows)) if len(rows) else np.empty((0, 4))
-    return merged
+def _joined(forest: Edges, points: int) -> Edges:
+    """The forest's edges by ascending weight, then edges of infinite weight from each component to the next."""
+    anchors = np.unique(components(forest, points), return_index=True)[1]
+    ordered = forest.take(np.argsort(forest.weights, kind="stable"))
+    return union([ordered, Edges(anchors[:-1], anchors[1:], np.full(len(anchors) - 1, np.inf))])
+
+
+def merges(edges: Edges, points: int) -> tuple[list[int], list[int]]:
+    """The two nodes that each edge of a spanning tree joins, in their order; edge i makes the node points + i.
+
+    Disjoint sets by size with halved paths (Tarjan, "Data Structures and Network Algorithms", 1983, chapter 2). The
+    function of the `hdbscan` package keeps no sizes and shortens no path but its first step, so that long chains, of
+    which a log has many, take quadratic time.
+    """
+    above, sizes, node_of = list(range(points)), [1] * points, list(range(points))
+    lefts, rights = [], []
+    for node, ends in enumerate(zip(edges.left.tolist(), edges.right.tolist(), strict=True), start=points):
+        a, b = ends
+        while above[a] != a:
+            above[a] = a = above[above[a]]
+        while above[b] != b:
+            above[b] = b = above[above[b]]
+        lefts.append(node_of[a])
+        rights.append(node_of[b])
+        if sizes[a] < sizes[b]:
+            a, b = b, a
+        above[b] = a
+        sizes[a] += sizes[b]
+        node_of[a] = node
+    return lefts, rights

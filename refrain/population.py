@@ -41,6 +41,29 @@ class Trait:
         """Whether the log has the column at all."""
         return len(self.values) > 0
 
+    @cached_property
+    def holders(self) -> tuple[Ints, Ints]:
+        """The owners of each value, ascending, one value after the other, and the bounds (count + 1,) of each."""
+        owners = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
+        order = np.argsort(self.values, kind="stable")
+        return owners[order], slices(self.values[order], self.count)
+
+    @cached_property
+    def owners_of_values(self) -> Ints:
+        """(count,) how many owners have each value."""
+        return np.diff(self.holders[1])
+
+    @cached_property
+    def common(self) -> int:
+        """How many values two or more owners have."""
+        return int((self.owners_of_values > 1).sum())
+
+    def of_all(self, owners: Ints) -> Ints:
+        """The values of several owners, one owner after the other."""
+        many = self.bounds[owners + 1] - self.bounds[owners]
+        flat: Ints = self.values[np.repeat(self.bounds[owners], many) + ranges(many)]
+        return flat
+
 
 @dataclass(frozen=True)
 class Population:
@@ -74,6 +97,17 @@ class Population:
     def days(self) -> Ints:
         """Day of each request, 0 for the first day of the log."""
         return self.request_time // DAY_US - (int(self.request_time.min()) // DAY_US if len(self.request_time) else 0)
+
+    @cached_property
+    def has_models(self) -> bool:
+        """Whether any request's model is known."""
+        return bool((self.request_model >= 0).any())
+
+    @cached_property
+    def networks_per_request(self) -> Floats:
+        """(owners,) distinct networks for each request; NaN where no network is known."""
+        many = np.diff(self.network.bounds)
+        return np.where(many > 0, many / self.activity, np.nan)
 
     @cached_property
     def position(self) -> Ints:

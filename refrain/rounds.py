@@ -7,13 +7,13 @@ mostly members of other campaigns, and among these a pool looks ordinary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refrain import traits
-from refrain.assessing import Assessed, Scene, assess_places
+from refrain.assessing import Assessed, Scene, assess_places, spread
 from refrain.assessment import Assessment, assess
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
@@ -23,6 +23,8 @@ from refrain.counting import Ints
 from refrain.members import Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
+
+_CLOSE = 20  # first looks at a candidate that a close one, or a membership, takes as long as
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,27 @@ def _peeled(
     """Findings, the suspects that others' members explain, and how many it is that benign groups explain."""
     config = scene.config
 
-    def reassess(own: Candidate, templates: Ints) -> float:
-        system = bool(scene.uses.system[templates[0]])
-        return assess(own, matched, scene.instruments, system=system).p_value
+    among = replace(scene, setting=matched)
 
-    lasting = [s for s in suspects if matched is scene.setting or reassess(s.candidate, s.templates) <= max_p]
+    def reassess(own: Candidate, templates: Ints) -> float:
+        return _p_values(among, [(own, templates)])[0]
+
+    lasting = suspects
+    if matched is not scene.setting:
+        again = spread(among, _p_values, [(s.candidate, s.templates) for s in suspects], _CLOSE)
+        lasting = [s for s, p in zip(suspects, again, strict=True) if p <= max_p]
     findings, explained = peel(
         lasting, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before
     )
     return findings, explained, len(suspects) - len(lasting)
+
+
+def _p_values(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[float]:
+    """The p-values of candidates with their templates, each looked at closely."""
+    return [
+        assess(own, scene.setting, scene.instruments, system=scene.system(templates)).p_value
+        for own, templates in items
+    ]
 
 
 def without_members(scene: Scene, state: State, found: Round, taken: Ints, progress: Progress) -> State:
@@ -119,7 +133,7 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints, progr
         for place, _, verdict in left.open(scene)
         if min(verdict.families.values(), default=1.0) <= scene.config.false_discovery_rate
     ]
-    for place, item in assess_places(scene, speaking, gone, progress):
+    for place, item in assess_places(scene, speaking, gone, progress, _CLOSE):
         left.assessed[place] = item
     return left
 
@@ -162,20 +176,25 @@ def _suspects(scene: Scene, state: State) -> list[Suspect]:
         strong = q_values[place] <= config.false_discovery_rate or verdict.raw <= config.watch_p
         if strong:
             np.maximum.at(most, own.owners, own.counts)
-        if strong or verdict.p_value <= config.listed_p or scene.worth_reading(place, verdict):
+        if strong or verdict.p_value <= config.listed_p or scene.worth_reading(scene.groups[place], verdict):
             chosen.append((place, own, verdict))
+    memberships = spread(scene, _memberships, [(own, verdict) for _, own, verdict in chosen], _CLOSE)
     return [
         Suspect(
             scene.groups[place],
             own,
             verdict,
             q_values[place],
-            _membership(scene, own, verdict),
+            membership,
             config.member_posterior,
             leading=float((own.counts >= most[own.owners]).mean()),
         )
-        for place, own, verdict in chosen
+        for (place, own, verdict), membership in zip(chosen, memberships, strict=True)
     ]
+
+
+def _memberships(scene: Scene, items: Sequence[Assessed]) -> list[Membership]:
+    return [_membership(scene, own, verdict) for own, verdict in items]
 
 
 def _membership(scene: Scene, own: Candidate, verdict: Assessment) -> Membership:

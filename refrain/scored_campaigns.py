@@ -83,11 +83,14 @@ def label_requests(
     `requests` and `templates` are aligned, one entry a use; `ranked` has the most evidence first.
     """
     count = len(request_owner)
+    owner_of_use = request_owner[requests]
+    width, owners = int(templates.max(initial=-1)) + 1, int(request_owner.max(initial=-1)) + 1
     campaign = np.full(len(requests), len(ranked))
     for number in range(len(ranked) - 1, -1, -1):
         item = ranked[number]
-        hit = np.isin(templates, item.templates) & np.isin(request_owner[requests], item.members)
-        campaign[hit] = number
+        sung, member = np.zeros(width, bool), np.zeros(owners, bool)
+        sung[item.templates], member[item.members] = True, True
+        campaign[sung[templates] & member[owner_of_use]] = number
     order = np.lexsort((templates, campaign, requests))
     first = np.unique(requests[order], return_index=True)
     best = order[first[1]]

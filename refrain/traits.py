@@ -9,7 +9,7 @@ from refrain.coordination.controls import Strata, draw
 from refrain.coordination.results import Candidate, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
 from refrain.coordination.use import UseReference, binned_law
-from refrain.counting import Ints
+from refrain.counting import Ints, find_sorted, group_starts
 from refrain.members import TraitTable
 from refrain.population import Trait
 
@@ -61,10 +61,9 @@ def _strata_law(bins: Ints, count: int, candidate: Candidate, strata: Strata) ->
 
 def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: str, salt: int) -> TraitTable:
     """Whether a user shares a value with other users: with none, one or several owners of the set."""
-    own = _partners(trait, candidate.owners)
+    own = partners(trait, candidate.owners[None, :])[0]
     sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
-    drawn = np.concatenate([_partners(trait, row) for row in sets])
-    law = binned_law(np.sort(drawn.astype(float)), _PARTNER_EDGES)
+    law = binned_law(np.sort(partners(trait, sets).ravel().astype(float)), _PARTNER_EDGES)
     has = np.diff(trait.bounds)[candidate.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
     return TraitTable(name, bins, np.tile(law, (len(bins), 1)), of_use=False)
@@ -73,16 +72,19 @@ def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: st
 _PARTNER_EDGES = np.array([0.5, 1.5, 3.5])  # other users with the same value: none, one, a few, more
 
 
-def _partners(trait: Trait, owners: Ints) -> Ints:
-    """(owners,) for each, the most other owners of the set that one of its values has."""
-    values = [trait.values[trait.bounds[o] : trait.bounds[o + 1]] for o in owners]
-    flat = np.concatenate(values) if values else np.zeros(0, np.int64)
-    if not len(flat):
-        return np.zeros(len(owners), np.int64)
-    _, at, counts = np.unique(flat, return_inverse=True, return_counts=True)
+def partners(trait: Trait, sets: Ints) -> Ints:
+    """(sets, n) for each owner of each set, the most other owners of the set that one of its values has."""
+    owners = sets.ravel()
+    many = trait.bounds[owners + 1] - trait.bounds[owners]
+    place = np.repeat(np.arange(len(owners)), many)
+    keys = place // max(sets.shape[1], 1) * max(trait.count, 1) + trait.of_all(owners)
+    ordered = np.sort(keys)
+    first = group_starts(ordered)
+    others = np.diff(np.append(first, len(ordered))) - 1
+    cell = find_sorted(keys, ordered[first[others > 0]])
     out = np.zeros(len(owners), np.int64)
-    np.maximum.at(out, np.repeat(np.arange(len(owners)), [len(v) for v in values]), counts[at] - 1)
-    return out
+    np.maximum.at(out, place[cell >= 0], others[others > 0][cell[cell >= 0]])
+    return out.reshape(sets.shape)
 
 
 def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:

@@ -33,7 +33,7 @@ class Group:
     busiest: int = 25  # so many send nearly all
     system: bool = False
 
-    def assess(self) -> Assessment:
+    def assess(self, *, told: bool = True) -> Assessment:
         rng = np.random.default_rng(0)
         owners = PEOPLE + self.users
         group = np.arange(PEOPLE, owners)
@@ -59,7 +59,7 @@ class Group:
             owner, time, owners, age_days=age, client=client,
             card=trait(everybody, card, owners), network=trait(everybody, network, owners),
         )  # fmt: skip
-        setting = awkward_setting(population)
+        setting = replace(awkward_setting(population), told=told)
         uses = [self.uses if place < self.busiest else 1 for place in range(self.users)]
         rows = [rng.choice(population.requests_of(int(o)), n, replace=False) for o, n in zip(group, uses, strict=True)]
         others = [null_candidate(population, setting.strata, NullUse(20, 0, False, most=2), rng) for _ in range(30)]
@@ -153,3 +153,13 @@ def test_every_hypothesis_says_why_in_a_sentence() -> None:
     found = Group(network="one").assess()
     assert all(h.text and h.name for h in found.hypotheses)
     assert next(h for h in found.hypotheses if h.name == PLACE).text.startswith("100% of the users come from one")
+
+
+@pytest.mark.parametrize("group", [Group(), Group(network="one"), Group(one_client=True, young=True, cards=5)])
+def test_what_is_not_told_decides_nothing(group: Group) -> None:
+    """A first look leaves out what its sentences alone need."""
+    told, untold = group.assess(), group.assess(told=False)
+    assert (told.families, told.unexplained, told.raw, told.p_value, told.filter) == (
+        untold.families, untold.unexplained, untold.raw, untold.p_value, untold.filter,
+    )  # fmt: skip
+    assert [h.holds for h in told.hypotheses] == [h.holds for h in untold.hypotheses]

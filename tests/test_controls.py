@@ -15,12 +15,13 @@ from refrain.coordination.controls import (
     count_tail,
     draw,
     middle_rank,
+    middle_ranks,
     permutation_p,
     rank,
     score_sum_p,
     skewed_tail,
     stratify,
-    upper_share,
+    upper_shares,
     with_groups,
 )
 
@@ -122,7 +123,7 @@ def test_the_upper_share_counts_ties_against_a_value() -> None:
     ranks = rank(np.array([1.0, 2.0, 2.0, 3.0, np.nan]), strata_of([0] * 5))
     assert ranks.upper[:4].tolist() == [1.0, 0.75, 0.75, 0.25]
     assert np.isnan(ranks.upper[4])
-    assert upper_share(np.array([1.0, 2.0, 2.0]), 2.0) == 0.75
+    assert upper_shares(np.array([1.0, 2.0, 2.0]), np.array([2.0, 3.0])).tolist() == [0.75, 0.25]
 
 
 def test_owners_of_whom_nothing_is_known_change_nothing() -> None:
@@ -147,6 +148,7 @@ def test_scores_are_ranks_inside_strata() -> None:
 def test_middle_rank_is_the_share_below_with_ties_half(pool: list[int], value: int) -> None:
     below, equal = sum(p < value for p in pool), sum(p == value for p in pool)
     rank = middle_rank(np.sort(np.array(pool, float)), value)
+    assert middle_ranks(np.sort(np.array(pool, float)), np.array([value, value + 1.0]))[0] == rank
     # The value itself counts as one more tie.
     assert rank == pytest.approx((below + (equal + 1) / 2) / (len(pool) + 1))
 

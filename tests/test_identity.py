@@ -23,6 +23,7 @@ from refrain.coordination.identity import (
 )
 from refrain.coordination.results import Candidate, Setting, TestResult, candidate
 from refrain.population import Population
+from refrain.traits import partners
 
 HAVING = st.lists(st.sets(st.integers(0, 8), max_size=4), min_size=1, max_size=12)
 POOL = np.arange(20)
@@ -166,6 +167,18 @@ def test_repeats_against_a_plain_loop(having: list[set[int]], data: st.DataObjec
             if weights:
                 expected += (len(weights) - 1) * sum(weights) / len(weights)
         assert found == pytest.approx(expected)
+
+
+@given(HAVING, st.data())
+def test_partners_against_a_plain_loop(having: list[set[int]], data: st.DataObject) -> None:
+    values = trait(*_pairs(having), len(having))
+    size = data.draw(st.integers(1, len(having)))
+    sets = np.array([data.draw(st.permutations(range(len(having))))[:size] for _ in range(3)])
+    expected = [
+        [max((sum(v in having[o] for o in row) - 1 for v in having[owner]), default=0) for owner in row]
+        for row in sets.tolist()
+    ]
+    assert partners(values, sets).tolist() == expected
 
 
 @given(HAVING)

@@ -83,24 +83,32 @@ def test_both_are_off_for_one_user() -> None:
     assert minutes.off == instants.off == "there are fewer than two users"
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=40))
-def test_coincidences_against_a_plain_loop(sent: list[tuple[int, int, int]]) -> None:
-    sets, owners, minutes = (np.array(column) for column in zip(*sent, strict=True))
+@given(
+    st.lists(st.tuples(st.integers(0, 4), *[st.integers(0, 6)] * 3), min_size=1, max_size=40),
+    st.sampled_from([0, 2**40]),
+)
+def test_coincidences_against_a_plain_loop(sent: list[tuple[int, int, int, int]], since: int) -> None:
+    """Three sets, in which the same owners send at other minutes; since long ago, numbers need 64 bits."""
+    owners, *minutes = (np.array(column) for column in zip(*sent, strict=True))
     expected = [
-        sum(max(len({o for s, o, m in sent if (s, m) == (one, minute)}) - 1, 0) for minute in range(7))
-        for one in range(3)
-    ]
-    assert synchrony._coincidences(sets, owners, minutes, 3).tolist() == expected
+        sum(max(len({o for o, m in zip(owners.tolist(), row.tolist(), strict=True) if m == minute}) - 1, 0)
+            for minute in range(7))
+        for row in minutes
+    ]  # fmt: skip
+    many = np.concatenate([np.stack(minutes), np.full((1, len(owners)), -since)])
+    assert synchrony._coincidences(owners, many)[:3].tolist() == expected
+    assert synchrony._coincidences(np.tile(owners, (4, 1)), many)[:3].tolist() == expected
 
 
 def test_agreement_is_the_mean_product_over_pairs_of_owners() -> None:
     rng = np.random.default_rng(4)
     owners, bins = np.sort(rng.integers(5, size=60)), rng.integers(6, size=60)
     profile = Profile.of(rng.dirichlet(np.ones(6)))
-    sets, shares = synchrony._shares(np.zeros_like(owners), owners, bins, 6)
+    distinct, rows = np.unique(owners, return_inverse=True)
+    shares = synchrony._shares(rows[None], bins[None], len(distinct), 6)[0]
     deviation = (shares - profile.expected) * profile.scale
     expected = np.mean([(deviation[a] * deviation[b]).mean() for a, b in combinations(range(5), 2)])
-    assert synchrony._agreement(sets, shares, profile).tolist() == pytest.approx([expected])
+    assert synchrony._agreement(shares[None], profile).tolist() == pytest.approx([expected])
     for owner in range(5):
         assert shares[owner].tolist() == [float(np.mean(bins[owners == owner] == part)) for part in range(6)]
 
@@ -112,7 +120,7 @@ def test_turned_round_the_hour_against_every_turn_of_two_owners() -> None:
     for one in range(4):
         for other in range(4):
             pair = np.stack([np.roll(shares[0], one), np.roll(shares[1], other)])
-            every.append(synchrony._agreement(np.zeros(2, np.int64), pair, profile)[0])
+            every.append(synchrony._agreement(pair[None], profile)[0])
     turned = synchrony._turned(shares, profile, 4000, rng)
     assert {round(float(value), 9) for value in turned} == {round(float(value), 9) for value in every}
     assert turned.mean() == pytest.approx(np.mean(every), abs=4 * np.std(every) / np.sqrt(4000))
@@ -180,7 +188,7 @@ def test_controls_use_it_as_the_users_did() -> None:
     own, setting = as_users(population, places), awkward_setting(population)
     controls = drawn_requests(own, setting, draw(setting.strata, own.owners, 40, setting.rng(own, 0)))
     for number in range(40):
-        rows = controls.requests[controls.place == number]
+        rows = controls.requests[number]
         assert population.position[rows].tolist() == np.concatenate(places).tolist()
         assert len(set(population.request_owner[rows].tolist())) == 3
 
@@ -191,5 +199,5 @@ def test_controls_who_sent_less_use_what_they_have() -> None:
     busy = np.argsort(-population.activity)[:10]
     own = candidate(np.flatnonzero(np.isin(population.request_owner, busy)), population)
     controls = drawn_requests(own, setting, draw(setting.strata, own.owners, 30, setting.rng(own, 0)))
-    assert np.bincount(controls.place).tolist() == [len(own.requests)] * 30
+    assert controls.requests.shape == controls.control.shape == (30, len(own.requests))
     assert (controls.requests < len(population.request_owner)).all()

@@ -90,7 +90,10 @@ def _before(units: NDArray[Any]) -> Ints:
 
 def poisson_binomial_tail(chances: Floats, at_least: int) -> float:
     """P(at least so many successes) of independent trials with these chances; exact, by convolution."""
-    law = np.ones(1)
-    for chance in chances:
-        law = np.convolve(law, [1 - chance, chance])
+    law, moved = np.zeros(len(chances) + 1), np.zeros(len(chances) + 1)
+    law[0] = 1.0
+    for trials, chance in enumerate(chances.tolist(), 1):
+        np.multiply(law[:trials], chance, out=moved[1 : trials + 1])
+        np.multiply(law[: trials + 1], 1 - chance, out=law[: trials + 1])
+        law[1 : trials + 1] += moved[1 : trials + 1]
     return float(min(1.0, law[at_least:].sum()))

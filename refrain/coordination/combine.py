@@ -16,13 +16,13 @@ LARGEST = 0.9
 
 def cauchy_combination(p_values: Sequence[float]) -> float:
     """One p-value of several that may depend on one another (Liu and Xie, "Cauchy combination test", JASA 2020)."""
-    clipped = np.clip(np.asarray(p_values, float), SMALLEST, LARGEST)
+    clipped = np.array([min(max(p, SMALLEST), LARGEST) for p in p_values])
     if len(clipped) == 1:
         return float(clipped[0])
-    mean = float(np.tan((0.5 - clipped) * np.pi).mean())
+    mean = float(np.add.reduce(np.tan((0.5 - clipped) * np.pi)) / len(clipped))
     # For large values 1/2 - arctan(x)/pi cancels; 1/(pi x) is its limit.
     p = 1 / (np.pi * mean) if mean > 1 / np.sqrt(SMALLEST) else 0.5 - np.arctan(mean) / np.pi
-    return float(np.clip(p, SMALLEST, 1))
+    return float(min(max(p, SMALLEST), 1))
 
 
 def partial_conjunction(p_values: Sequence[float], families: int) -> float:

@@ -91,16 +91,39 @@ def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generat
         kept[np.arange(draws)[:, None], left_out] = False
         return np.nonzero(kept)[1].reshape(draws, many)
     out = rng.integers(size, size=(draws, many))
-    while True:
+    while many > 1:
+        ordered = np.sort(out, axis=1)
+        if not (ordered[:, 1:] == ordered[:, :-1]).any():
+            break
         # Redrawing what repeats an earlier place is the same as drawing one after the other.
         order = np.argsort(out, axis=1, kind="stable")
         ordered = np.take_along_axis(out, order, axis=1)
         again = np.zeros(out.shape, bool)
         np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-        count = int(again.sum())
-        if not count:
-            return out
-        out[again] = rng.integers(size, size=count)
+        out[again] = rng.integers(size, size=int(again.sum()))
+    return out
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The known scores of a stratum's owners, less their mean, and their mean and variance."""
+
+    centred: Floats
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, known: Floats) -> Pool:
+        """The pool of known scores; of none, it has mean and variance 0."""
+        if not len(known):
+            return cls(known, 0.0, 0.0)
+        mean = known.mean()
+        return cls(known - mean, float(mean), float(known.var()))
+
+
+def pools_of(scores: Floats, strata: Strata) -> tuple[Pool, ...]:
+    """The pool of each stratum."""
+    return tuple(Pool.of(own[~np.isnan(own)]) for own in (scores[members] for members in strata.members))
 
 
 @dataclass(frozen=True)
@@ -108,11 +131,12 @@ class Ranks:
     """(owners,) ranks inside strata, NaN where the value is unknown.
 
     `scores` are centred and scaled to (-1/2, 1/2), ties shared. `upper` is the share of the stratum's owners whose
-    value is at least as high, so that a share s is as rare as s, ties or not.
+    value is at least as high, so that a share s is as rare as s, ties or not. `pools` are the scores by stratum.
     """
 
     scores: Floats
     upper: Floats
+    pools: tuple[Pool, ...]
 
 
 def rank(values: Floats, strata: Strata) -> Ranks:
@@ -123,18 +147,24 @@ def rank(values: Floats, strata: Strata) -> Ranks:
         if len(known):
             scores[known] = (stats.rankdata(values[known]) - 0.5) / len(known) - 0.5
             upper[known] = stats.rankdata(-values[known], "max") / len(known)
-    return Ranks(scores, upper)
+    return Ranks(scores, upper, pools_of(scores, strata))
+
+
+def middle_ranks(pool: Floats, values: Floats) -> Floats:
+    """(n,) the share of a sorted pool below each of the values, ties counted half, in (0, 1)."""
+    low, high = np.searchsorted(pool, values, "left"), np.searchsorted(pool, values, "right")
+    return np.asarray((low + high + 1) / 2 / (len(pool) + 1))
 
 
 def middle_rank(pool: Floats, value: float) -> float:
-    """The share of a sorted pool below `value`, ties counted half, in (0, 1)."""
-    low, high = np.searchsorted(pool, value, "left"), np.searchsorted(pool, value, "right")
+    """The same of one value."""
+    low, high = pool.searchsorted(value, "left"), pool.searchsorted(value, "right")
     return float((low + high + 1) / 2 / (len(pool) + 1))
 
 
-def upper_share(pool: Floats, value: float) -> float:
-    """The share of a sorted pool that is at least `value`, the value itself counted with it, in (0, 1]."""
-    return float((len(pool) - np.searchsorted(pool, value, "left") + 1) / (len(pool) + 1))
+def upper_shares(pool: Floats, values: Floats) -> Floats:
+    """(n,) the share of a sorted pool that is at least each of the values, each itself counted with it, in (0, 1]."""
+    return np.asarray((len(pool) - np.searchsorted(pool, values, "left") + 1) / (len(pool) + 1))
 
 
 def permutation_p(ranks: Ranks, strata: Strata, owners: Ints) -> float:
@@ -144,35 +174,35 @@ def permutation_p(ranks: Ranks, strata: Strata, owners: Ints) -> float:
     average, the variance would be too small. 1 where nothing is known, or where nobody else could have been chosen.
     """
     owners = owners[~np.isnan(ranks.scores[owners])]
-    total = score_sum_p(ranks.scores, strata, owners)
+    total = score_sum_p(ranks.scores, strata, owners, ranks.pools)
     return cauchy_combination([total, top_tail(ranks.upper[owners])]) if total < 1 else 1.0
 
 
-def score_sum_p(scores: Floats, strata: Strata, owners: Ints) -> float:
+def score_sum_p(scores: Floats, strata: Strata, owners: Ints, pools: Sequence[Pool] = ()) -> float:
     """P-value that `owners` have known scores this high in sum under permutation inside strata (van Elteren's test).
 
     Mean and variance are exact. The shape of the tail is that of draws with replacement, scaled to this variance, where
-    the normal's is below 5%.
+    the normal's is below 5%. `pools` are those of the scores where they are at hand.
     """
+    pools = pools or pools_of(scores, strata)
     mean = variance = spread = 0.0
     wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
-    pools = []
-    for stratum in np.flatnonzero(wanted):
-        own = scores[strata.members[stratum]]
-        own = own[~np.isnan(own)]
-        n, k = len(own), int(wanted[stratum])
-        mean += k * own.mean()
-        spread += k * own.var()
+    drawn = []
+    for stratum in np.flatnonzero(wanted).tolist():
+        pool = pools[stratum]
+        n, k = len(pool.centred), int(wanted[stratum])
+        mean += k * pool.mean
+        spread += k * pool.variance
         if n > 1:
-            variance += k * own.var() * (n - k) / (n - 1)
-        pools.append((own, k))
+            variance += k * pool.variance * (n - k) / (n - 1)
+        drawn.append((pool.centred, k))
     if variance <= 0:
         return 1.0
     beyond = (scores[owners].sum() - mean) / np.sqrt(variance)
     plain = normal_upper(beyond)
     if plain > _NORMAL_FROM:
         return plain
-    return sum_tail(beyond * np.sqrt(spread), partial(drawn_cumulants, pools))
+    return sum_tail(beyond * np.sqrt(spread), partial(drawn_cumulants, drawn))
 
 
 def count_tail(observed: float, drawn: NDArray[np.float64]) -> float:
@@ -201,8 +231,9 @@ def skewed_tail(observed: float, drawn: NDArray[np.float64]) -> float:
     deviation = float(drawn.std(ddof=1))
     if deviation <= 0:
         return 1.0 if observed <= drawn.mean() else 1 / (len(drawn) + 1)
-    centred = drawn - drawn.mean()
+    mean = drawn.mean()
+    centred = drawn - mean
     skew = max(float((centred**3).mean() / (centred**2).mean() ** 1.5), 0.0)
-    tail = pearson_upper((observed - drawn.mean()) / deviation, skew)
+    tail = pearson_upper((observed - mean) / deviation, skew)
     seen = float((drawn >= observed).sum())
     return min(1.0, max(tail, seen / (len(drawn) + 1)))

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from refrain.coordination.controls import count_tail, permutation_p
 from refrain.coordination.distributions import binomial_upper
-from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, networks_per_request, switched_off
-from refrain.counting import Ints, ranges
+from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, switched_off
+from refrain.counting import Ints, find_sorted, group_starts, ranges
 from refrain.population import Trait
 
 
@@ -28,7 +28,9 @@ def young(candidate: Candidate, setting: Setting) -> TestResult:
 
 
 def _expected_median(values: NDArray[np.float64], owners: Ints, setting: Setting) -> float:
-    """The median over matched owners, each stratum weighted as among `owners`."""
+    """The median over matched owners, each stratum weighted as among `owners`; nan where that is not told."""
+    if not setting.told:
+        return float("nan")
     strata = setting.strata
     pool, weights = [], []
     for stratum, many in enumerate(np.bincount(strata.of_owner[owners], minlength=strata.count)):
@@ -56,10 +58,9 @@ def one_client(candidate: Candidate, setting: Setting) -> TestResult:
     strata = setting.strata
     clients, counts = np.unique(client[owners], return_counts=True)
     wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
-    known = np.flatnonzero(client >= 0)
     # Each stratum's share of the owners whose client is known, weighted as in the set.
-    weight = wanted / np.maximum(np.bincount(strata.of_owner[known], minlength=strata.count), 1) / len(owners)
-    rates = np.bincount(client[known], weight[strata.of_owner[known]])[clients]
+    weight = wanted / np.maximum(setting.clients.sizes, 1) / len(owners)
+    rates = np.bincount(setting.clients.codes, weight[setting.clients.strata])[clients]
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
     tails = binomial_upper(counts, len(owners), np.minimum(rates, 1)) / rates
     best = int(tails.argmin())
@@ -91,7 +92,8 @@ def _shared(
     if not trait.present:
         return switched_off(IDENTITY, name, reason)
     observed = float(repeats(trait, candidate.owners[None, :])[0])
-    drawn = repeats(trait, sets)
+    # Where nothing repeats, controls tell what is expected and decide nothing.
+    drawn = repeats(trait, sets) if observed or setting.told else np.full(1, np.nan)
     # Two ways to share, many values a little or one value much, so each counts twice.
     p = min(1.0, 2 * min(count_tail(observed, drawn), concentrated_p(trait, candidate.owners, setting)))
     return TestResult(
@@ -105,21 +107,19 @@ def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
     """P-value that so many of the owners have one and the same value: the smallest over all values, times the number of
     values that two owners of the population have (Bonferroni; no other value can be shared)."""
     strata = setting.strata
-    everybody = np.bincount(trait.values, minlength=trait.count)
-    many = np.diff(trait.bounds)
-    flat = np.repeat(trait.bounds[owners], many[owners]) + ranges(many[owners])
-    values, counts = np.unique(trait.values[flat], return_counts=True)
+    values, counts = np.unique(trait.of_all(owners), return_counts=True)
     values, counts = values[counts > 1], counts[counts > 1]
     if not len(values):
         return 1.0
     # A set's chance of a value: each stratum's share of owners with it, weighted as in the set.
     weight = np.bincount(strata.of_owner[owners], minlength=strata.count) / strata.sizes / len(owners)
-    owner_of_pair = np.repeat(np.arange(len(many)), many)
-    held = np.isin(trait.values, values)
-    rates = np.bincount(trait.values[held], weight[strata.of_owner[owner_of_pair[held]]], trait.count)[values]
+    holders, bounds = trait.holders
+    many = trait.owners_of_values[values]
+    holder = holders[np.repeat(bounds[values], many) + ranges(many)]
+    rates = np.bincount(np.repeat(np.arange(len(values)), many), weight[strata.of_owner[holder]], len(values))
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
     tails = binomial_upper(counts, len(owners), np.minimum(rates, 1))
-    return float(min(1.0, tails.min() * (everybody > 1).sum()))
+    return float(min(1.0, tails.min() * trait.common))
 
 
 def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
@@ -131,9 +131,14 @@ def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
     many = (trait.bounds[sets + 1] - trait.bounds[sets]).ravel()
     row = np.repeat(np.repeat(np.arange(len(sets)), sets.shape[1]), many)
     at = np.repeat(trait.bounds[sets].ravel(), many) + ranges(many)
-    cells, cell = np.unique(row * max(trait.count, 1) + trait.values[at], return_inverse=True)
-    owners = np.bincount(cell, minlength=len(cells))
-    weight = np.bincount(cell, 1 / np.repeat(many, many), len(cells))
+    keys = row * max(trait.count, 1) + trait.values[at]
+    ordered = np.sort(keys)
+    first = group_starts(ordered)
+    owners = np.diff(np.append(first, len(ordered)))
+    cells, owners = ordered[first[owners > 1]], owners[owners > 1]
+    # Few values repeat, and only these are weighed.
+    cell = find_sorted(keys, cells)
+    weight = np.bincount(cell[cell >= 0], (1 / np.repeat(many, many))[cell >= 0], len(cells))
     return np.asarray(np.bincount(cells // max(trait.count, 1), weight * (owners - 1) / owners, len(sets)), float)
 
 
@@ -142,7 +147,7 @@ def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
     trait = setting.population.network
     if not trait.present:
         return switched_off(IDENTITY, "addresses", "the log has no addresses")
-    per_owner = networks_per_request(setting.population)
+    per_owner = setting.population.networks_per_request
     known = candidate.owners[~np.isnan(per_owner[candidate.owners])]
     if not len(known):
         return switched_off(IDENTITY, "addresses", "no user's addresses are known")

@@ -18,8 +18,6 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
     Shares of traffic are ranked inside strata (van Elteren's test). The smallest p-value over new models, times their
     number.
     """
-    if not (setting.population.request_model >= 0).any():
-        return switched_off(TIME, "pivot", "the log has no model")
     best = (np.inf, 0.0, 0.0, 0)
     for shares, ranks in setting.moved:
         users = candidate.owners[~np.isnan(shares[candidate.owners])]
@@ -28,6 +26,8 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
         p = permutation_p(ranks, setting.strata, users)
         best = min(best, (p, float(shares[users].mean()), _expected(shares, users, setting), len(users)))
     p, observed, expected, many = best
+    if not many and not setting.population.has_models:
+        return switched_off(TIME, "pivot", "the log has no model")
     if not many:
         return switched_off(TIME, "pivot", "no model is new in the log that users active before could have moved to")
     return TestResult(
@@ -38,7 +38,9 @@ def moved_together(candidate: Candidate, setting: Setting) -> TestResult:
 
 
 def _expected(shares: Floats, users: Ints, setting: Setting) -> float:
-    """The mean share of matched owners, each stratum weighted as among the users."""
+    """The mean share of matched owners, each stratum weighted as among the users; nan where that is not told."""
+    if not setting.told:
+        return float("nan")
     total = 0.0
     for stratum, many in enumerate(np.bincount(setting.strata.of_owner[users], minlength=setting.strata.count)):
         if many:

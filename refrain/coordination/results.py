@@ -48,6 +48,22 @@ def some_users(candidate: Candidate, owners: Ints) -> Candidate:
 
 
 @dataclass(frozen=True)
+class Clients:
+    """The owners whose client is known: the code and the stratum of each, and how many each stratum has."""
+
+    codes: Ints
+    strata: Ints
+    sizes: Ints
+
+    @classmethod
+    def of(cls, population: Population, strata: Strata) -> Clients:
+        """Those of a population."""
+        known = np.flatnonzero(population.client >= 0)
+        of_known = strata.of_owner[known]
+        return cls(population.client[known], of_known, np.bincount(of_known, minlength=strata.count))
+
+
+@dataclass(frozen=True)
 class Setting:
     """What every test is given beside the candidate."""
 
@@ -57,7 +73,9 @@ class Setting:
     seed: int
     age: Ranks  # youngest highest
     addresses: Ranks  # of networks for the activity
+    clients: Clients
     moved: tuple[tuple[Floats, Ranks], ...] = ()  # of each new model, owners' shares of traffic, and their ranks
+    told: bool = True  # whether results say what matched owners lead to expect, which takes a look at all of them
 
     def rng(self, candidate: Candidate, salt: int) -> np.random.Generator:
         """A generator that depends on the candidate alone, not on the order in which candidates are tested."""
@@ -70,6 +88,7 @@ def setting(population: Population, strata: Strata, draws: int, seed: int) -> Se
     return Setting(
         population, strata, draws, seed, rank(-population.age_days, strata),
         rank(_wandering(population, strata), strata),
+        Clients.of(population, strata),
         tuple((shares, rank(shares, strata)) for shares in moved_shares(population)),
     )  # fmt: skip
 
@@ -93,18 +112,12 @@ def _wandering(population: Population, strata: Strata) -> Floats:
     return out
 
 
-def networks_per_request(population: Population) -> Floats:
-    """(owners,) distinct networks for each request; NaN where no network is known."""
-    many = np.diff(population.network.bounds)
-    return np.where(many > 0, many / population.activity, np.nan)
-
-
 @dataclass(frozen=True)
 class TestResult:
     """One test: what was observed, what controls lead to expect, how likely that is, and a sentence.
 
     `p_value` is None where the test is off, and `off` says why. `observed` and `expected` are in the unit that the
-    sentence names.
+    sentence names; `expected` may be nan in a setting that is not `told`.
     """
 
     __test__ = False  # not a test class for pytest

@@ -41,8 +41,8 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
     moments = np.arange(start + window, end - window + 1, step)
     if not len(moments):
         return switched_off(TIME, "succession", f"the log covers less than {2 * rule.hours} hours")
-    able = setting.population.activity >= rule.min_requests
-    users = candidate.owners[able[candidate.owners]]
+    activity = setting.population.activity
+    users = candidate.owners[activity[candidate.owners] >= rule.min_requests]
     if len(users) < 2 * rule.min_owners:
         reason = f"fewer than {2 * rule.min_owners} users have {rule.min_requests} requests"
         return switched_off(TIME, "succession", reason)
@@ -69,6 +69,7 @@ def pools_replaced(candidate: Candidate, setting: Setting, rule: SuccessionRule)
     for moment in moments.tolist():
         fewest = min(int(kind.sum()) for kind in kinds(users, moment))
         if fewest >= rule.min_owners:
+            able = activity >= rule.min_requests
             tails = [
                 _tail(kind[users], rates)
                 for kind, by_days in zip(kinds(slice(None), moment), moved(moment), strict=True)

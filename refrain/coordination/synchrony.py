@@ -9,23 +9,25 @@ from numpy.typing import NDArray
 
 from refrain.coordination.controls import count_tail, skewed_tail
 from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
-from refrain.counting import Ints, ranges
+from refrain.counting import Ints, portions, ranges
 from refrain.population import MICROSECONDS, Population
 
 Floats = NDArray[np.float64]
 MINUTE_US = 60 * MICROSECONDS
 HOUR_US = 60 * MINUTE_US
 _BROADENED = 1.25  # meetings before shifts for each one after them, at most, of people with the same waking hours
+_CELLS = 1 << 16  # owners, times sets and parts of the hour, looked at together: as many as a cache holds
 _AT_ONCE = 64  # owners, times draws and parts of the hour: some MiB
 
 
 @dataclass(frozen=True)
 class DrawnRequests:
-    """Requests of control sets: the number of sets, and aligned the request rows and the set of each."""
+    """Requests of control sets: aligned (sets, requests) the request rows and the control of each, by its place among
+    the `size` owners of its set."""
 
-    sets: int
     requests: Ints
-    place: Ints
+    control: Ints
+    size: int
 
 
 def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnRequests:
@@ -52,7 +54,10 @@ def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnR
     use = np.repeat((ends - candidate.counts)[user], many) + ranges(many)
     place = (offset[use] * np.repeat(closer, many)).astype(np.int64) + np.repeat(start, many)
     rows = population.by_owner[np.repeat(population.bounds[owners], many) + place]
-    return DrawnRequests(len(sets), rows, np.repeat(np.arange(len(owners)) // max(sets.shape[1], 1), many))
+    number = np.empty_like(sets)
+    np.put_along_axis(number, np.argsort(sets, axis=1), np.arange(sets.shape[1])[None], axis=1)
+    shape = len(sets), len(candidate.requests)  # every set has as many as the users
+    return DrawnRequests(rows.reshape(shape), np.repeat(number.ravel(), many).reshape(shape), sets.shape[1])
 
 
 @dataclass(frozen=True)
@@ -117,11 +122,14 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
         return switched_off(TIME, "minutes", "there are fewer than two users")
     bins, parts = minutes.bins, len(minutes.total)
     profile = Profile.of(minutes.without(population, candidate.owners))
-    sets, own = _shares(np.zeros_like(candidate.requests), candidate.request_owner, bins[candidate.requests], parts)
-    observed = float(_agreement(sets, own, profile)[0])
-    turned = _turned(own, profile, setting.draws, setting.rng(candidate, 5))
-    taken = controls.requests
-    drawn = _agreement(*_shares(controls.place, population.request_owner[taken], bins[taken], parts), profile)
+    places, users = np.searchsorted(candidate.owners, candidate.request_owner), len(candidate.owners)
+    own = _shares(places[None], bins[candidate.requests][None], users, parts)
+    observed = float(_agreement(own, profile)[0])
+    turned = _turned(own[0], profile, setting.draws, setting.rng(candidate, 5))
+    drawn = np.concatenate([
+        _agreement(_shares(controls.control[some], bins[controls.requests[some]], users, parts), profile)
+        for some in portions(np.full(len(controls.requests), users * parts), _CELLS)
+    ])  # fmt: skip
     p, expected = max((skewed_tail(observed, law), float(law.mean())) for law in (turned, drawn))
     return TestResult(
         TIME, "minutes", observed, expected, p,
@@ -130,22 +138,24 @@ def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests
     )  # fmt: skip
 
 
-def _shares(sets: Ints, owners: Ints, bins: Ints, parts: int) -> tuple[Ints, Floats]:
-    """Of each owner of each set, sorted by set, then owner: the set (rows,), and the shares of the parts of the hour
-    (rows, parts)."""
-    width = int(owners.max()) + 1
-    keys, row = np.unique(sets * width + owners, return_inverse=True)
-    table = np.bincount(row * parts + bins, minlength=len(keys) * parts).reshape(len(keys), -1)
-    return keys // width, table / table.sum(axis=1, keepdims=True)
+def _shares(owners: Ints, bins: Ints, count: int, parts: int) -> Floats:
+    """(sets, count, parts) the shares of the parts of the hour among the requests of each of `count` owners of each
+    set; `owners` and `bins` are (sets, requests), and every owner has one."""
+    rows = owners + np.arange(len(owners))[:, None] * count
+    table = np.bincount((rows * parts + bins).ravel(), minlength=len(owners) * count * parts)
+    table = table.reshape(-1, count, parts)
+    return np.asarray(table / table.sum(axis=2, keepdims=True))
 
 
-def _agreement(sets: Ints, shares: Floats, profile: Profile) -> Floats:
-    """(sets,) the mean over pairs of a set's owners of the scaled product of their deviations from the profile."""
-    scaled = (shares - profile.expected) * profile.scale
-    bounds = np.searchsorted(sets, np.arange(int(sets[-1]) + 1))
+def _agreement(shares: Floats, profile: Profile) -> Floats:
+    """(sets,) the mean over pairs of a set's owners of the scaled product of their deviations from the profile, given
+    shares (sets, owners, parts)."""
+    sets, many, parts = shares.shape
+    scaled = ((shares - profile.expected) * profile.scale).reshape(-1, parts)
+    bounds = np.arange(sets) * many
     total = np.add.reduceat(scaled, bounds, axis=0)
     own = np.add.reduceat((scaled * scaled).sum(axis=1), bounds)
-    return _mean_of_pairs(total, own, np.diff(bounds, append=len(sets)))
+    return _mean_of_pairs(total, own, np.full(sets, many))
 
 
 def _turned(shares: Floats, profile: Profile, draws: int, rng: np.random.Generator) -> Floats:
@@ -182,18 +192,13 @@ def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequest
     if len(candidate.owners) <= 1:
         return switched_off(TIME, "instants", "there are fewer than two users")
     owner_row = np.searchsorted(candidate.owners, owners)
-    observed = float(_coincidences(np.zeros_like(minutes), owner_row, minutes, 1)[0])
+    observed = float(_coincidences(owner_row, minutes[None])[0])
     if not observed:
         return TestResult(TIME, "instants", 0.0, 0.0, 1.0, "no two users send in the same minute")
     rng = setting.rng(candidate, 4)
     shifts = rng.integers(-shift_hours, shift_hours + 1, size=(setting.draws, len(candidate.owners))) * 60
-    shifted = (minutes + shifts[:, owner_row]).ravel()
-    sets = np.repeat(np.arange(setting.draws), len(minutes))
-    moved = _coincidences(sets, np.tile(owner_row, setting.draws), shifted, setting.draws)
-    taken = controls.requests
-    matched = _coincidences(
-        controls.place, population.request_owner[taken], population.request_time[taken] // MINUTE_US, controls.sets
-    )
+    moved = _coincidences(owner_row, minutes + shifts[:, owner_row])
+    matched = _coincidences(controls.control, population.request_time[controls.requests] // MINUTE_US)
     p, drawn = max((count_tail(observed, law), float(law.mean())) for law in (moved * _BROADENED, matched))
     return TestResult(
         TIME, "instants", observed, drawn, p,
@@ -202,10 +207,13 @@ def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequest
     )  # fmt: skip
 
 
-def _coincidences(sets: Ints, owners: Ints, minutes: Ints, count: int) -> Floats:
-    """(count,) of each set, the minutes in which owners send beyond the first one, summed; arrays aligned."""
-    width, span = int(owners.max()) + 1, int(np.ptp(minutes)) + 1
-    keys = np.sort((sets * span + minutes - minutes.min()) * width + owners)
-    keys = keys[np.diff(keys, prepend=-1) > 0] // width  # an owner counts once a minute
-    again = np.diff(keys, prepend=-1) == 0
-    return np.bincount(keys[again] // span, minlength=count).astype(float)
+def _coincidences(owners: Ints, minutes: Ints) -> Floats:
+    """(sets,) of each set, the minutes in which owners send beyond the first one, summed; `minutes` is (sets, requests)
+    and `owners` the same, or (requests,) for all sets."""
+    width, low = int(owners.max()) + 1, int(minutes.min())
+    largest = (int(minutes.max()) - low + 1) * width
+    keys = ((minutes - low) * width + owners).astype(np.int32 if largest <= np.iinfo(np.int32).max else np.int64)
+    keys.sort(axis=1)
+    later = keys[:, 1:] != keys[:, :-1]  # an owner counts once a minute
+    np.floor_divide(keys, width, out=keys)
+    return np.asarray((later.sum(axis=1) - (keys[:, 1:] != keys[:, :-1]).sum(axis=1)).astype(float))

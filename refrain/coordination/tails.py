@@ -68,19 +68,18 @@ def uniform_cumulants(many: int, t: float) -> tuple[float, float, float]:
 
 
 def drawn_cumulants(pools: Sequence[tuple[Floats, int]], t: float) -> tuple[float, float, float]:
-    """The cumulants at `t` of the sum of draws, some from each pool, less its mean.
+    """The cumulants at `t` of the sum of draws, some from each pool of mean 0.
 
     Draws are with replacement, which has the wider law (Hoeffding, "Probability inequalities for sums of bounded random
     variables", Journal of the American Statistical Association 1963).
     """
     value = slope = curvature = 0.0
-    for pool, many in pools:
-        centred = pool - pool.mean()
+    for centred, many in pools:
         powers = t * centred
         most = powers.max()
         tilted = np.exp(powers - most)
         total = tilted.sum()
-        log_mean = float(most + np.log(total / len(pool)))
+        log_mean = float(most + np.log(total / len(centred)))
         tilted /= total
         first = float(tilted @ centred)
         value += many * log_mean

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.coordination.combine import cauchy_combination
-from refrain.coordination.controls import middle_rank, upper_share
+from refrain.coordination.controls import middle_ranks, upper_shares
 from refrain.coordination.results import USE, Candidate, Setting, TestResult, switched_off
 from refrain.coordination.tails import sum_tail, top_tail, uniform_cumulants
 from refrain.counting import Ints
@@ -89,16 +89,19 @@ def _against(
     noun: str,
 ) -> TestResult:
     bins = reference.bin_of_owner[candidate.owners]
-    known = np.array([len(pools.values[b]) > 0 for b in bins], bool)
+    known = np.array([len(pool) > 0 for pool in pools.values], bool)[bins]
     if not known.any():
         return switched_off(USE, name, "no other template recurs among owners this active")
-    ranked = [(pools.values[b], v) for b, v, k in zip(bins, values, known, strict=True) if k]
-    beyond = sum(middle_rank(pool, v) - 0.5 for pool, v in ranked)
-    upper = np.array([upper_share(pool, v) for pool, v in ranked])
+    ranks, upper = np.zeros(len(bins)), np.zeros(len(bins))
+    for number in np.unique(bins[known]).tolist():
+        own = bins == number
+        pool, theirs = pools.values[number], values[own]
+        ranks[own], upper[own] = middle_ranks(pool, theirs), upper_shares(pool, theirs)
+    beyond, many = sum((ranks[known] - 0.5).tolist()), int(known.sum())
     expected = float(pools.means[bins[known]].mean())
     observed = float(values[known].mean())
     # Mid-ranks vary no more than uniforms.
-    p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, len(ranked))), top_tail(upper)])
+    p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, many)), top_tail(upper[known])])
     return TestResult(USE, name, observed, expected, p, f"{noun}: {observed:.2f}, of other templates {expected:.2f}")
 
 
