@@ -135,13 +135,13 @@ def test_distillation_against_its_definition() -> None:
 
 
 def test_the_tier_decides(config: EmbedConfig, tmp_path: Path, teacher: SentenceEncoder) -> None:
-    chosen, judge = open_encoders(replace(config, tier="transformer"), tmp_path)
-    assert judge is None
+    chosen, reader = open_encoders(replace(config, tier="transformer"), tmp_path)
+    assert reader is None
     assert chosen.fingerprint == teacher.fingerprint
     assert not list(tmp_path.iterdir())
-    static, judge = open_encoders(config, tmp_path)
-    assert isinstance(static, StaticEncoder)
-    assert judge is not None
-    assert judge.fingerprint == teacher.fingerprint
+    encoder, reader = open_encoders(config, tmp_path)
+    assert isinstance(encoder, StaticEncoder)
+    assert reader is not None
+    assert reader.fingerprint == teacher.fingerprint
     with pytest.raises(ValueError, match="tier"):
         replace(config, tier="magic")
