@@ -6,8 +6,6 @@
 Random distinct segments (segments.parquet) and random distinct prompts (texts.parquet) of a run's `requests` folder:
 
 - `static` and `transformer`: the two tiers, as `embeddings.tiers.open_encoders` opens them
-- `stage`: as the embed stage does with the static tier: all segments by it, and those that `embed.probe_owners` owners
-  sent, in Latin script, by the transformer too; both timed on a full sample, the second counted by its share of the log
 - `plain`: `SentenceTransformer(the same model).encode(texts)` with nothing else said
 
 Each in a process of its own with a few texts to warm up, all of them in every round, in an order that turns from round
@@ -26,14 +24,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from measuring import Vectors, alone, parser, say, write_result
 
 from refrain.settings import load_settings
 
 PLAIN = "plain"
-ENCODERS = ("static", "stage", "transformer", PLAIN)
+ENCODERS = ("static", "transformer", PLAIN)
 TABLES = {"segments": "segments.parquet", "prompts": "texts.parquet"}
 NEAREST = 10
 WARM_UP = 64
@@ -42,16 +39,6 @@ WARM_UP = 64
 def sample(requests: Path, kind: str, count: int, seed: int) -> list[str]:
     """Random distinct texts that hold a letter, `count` or all there are."""
     return _drawn(pq.read_table(requests / TABLES[kind], columns=["text"])["text"], count, seed, _has_letter)
-
-
-def judged(requests: Path, count: int, seed: int, min_owners: int) -> tuple[list[str], float]:
-    """Random distinct segments of those that the transformer reads beside the static tier, and their share of all."""
-    from refrain.scripts import LATIN, script_of
-
-    table = pq.read_table(requests / TABLES["segments"], columns=["text", "owners"])
-    recurrent = table["text"].filter(pc.greater_equal(table["owners"], min_owners))
-    texts = _drawn(recurrent, count, seed, lambda text: _has_letter(text) and script_of(text) == LATIN)
-    return texts, len(recurrent) / max(1, len(table))
 
 
 def _has_letter(text: str) -> bool:
@@ -73,19 +60,14 @@ def speeds(
     encoder: str, requests: str, count: int, seed: int, encoders: str, out: str | None, kinds: list[str]
 ) -> dict[str, Any]:
     """Seconds to load one of ENCODERS and to encode each kind of text; the vectors lie in `out` where it is named."""
-    config = load_settings().config.embed
     samples = {kind: sample(Path(requests), kind, count, seed) for kind in kinds}
     start = time.perf_counter()
-    encode, judge = _opened(encoder, encoders)
+    encode = _opened(encoder, encoders)
     figures: dict[str, Any] = {"load_seconds": round(time.perf_counter() - start, 2)}
     for kind, texts in samples.items():
         vectors, seconds = _timed(encode, texts)
         characters = sum(map(len, texts)) / max(1, len(texts))
         figures[kind] = {"texts": len(texts), "characters": round(characters, 1), "seconds": round(seconds, 4)}
-        if encoder == "stage":
-            again, share = judged(Path(requests), count, seed, config.probe_owners)
-            theirs = _timed(judge, again)[1] * share * len(texts) / max(1, len(again))
-            figures[kind] |= {"seconds": round(seconds + theirs, 4), "share_read_twice": round(share, 4)}
         if out is not None:
             np.save(Path(out) / f"{encoder}-{kind}.npy", vectors)
     return figures
@@ -99,20 +81,20 @@ def _timed(encode: Callable[[list[str]], Vectors], texts: list[str]) -> tuple[Ve
     return vectors, time.perf_counter() - start
 
 
-def _opened(encoder: str, encoders: str) -> tuple[Any, Any]:
-    """A function from texts to vectors, and that of the judge where there is one."""
+def _opened(encoder: str, encoders: str) -> Callable[[list[str]], Vectors]:
+    """A function from texts to vectors."""
     config = load_settings().config.embed
     if encoder == PLAIN:
         from sentence_transformers import SentenceTransformer
 
         from embeddings.encoder import model_folder
 
-        return SentenceTransformer(str(model_folder(config.model))).encode, None
+        plain: Callable[[list[str]], Vectors] = SentenceTransformer(str(model_folder(config.model))).encode
+        return plain
     from embeddings.tiers import open_encoders
 
     tier = "transformer" if encoder == "transformer" else "static"
-    ours, judge = open_encoders(replace(config, tier=tier), Path(encoders))
-    return ours.encode, judge.encode if judge is not None else None
+    return open_encoders(replace(config, tier=tier), Path(encoders))[0].encode
 
 
 def nearest_rows(vectors: Vectors) -> Any:
@@ -157,7 +139,7 @@ def main() -> None:
                 outcome = alone("encode", "speeds", {
                     "encoder": encoder, "requests": str(arguments.requests), "count": arguments.count,
                     "seed": arguments.seed, "encoders": str(encoders), "out": temporary,
-                    "kinds": ["segments"] if encoder == "stage" else list(TABLES),
+                    "kinds": list(TABLES),
                 })  # fmt: skip
                 figures[encoder] = outcome.needed(encoder)
                 say(f"round {turn + 1}, {encoder}: {figures[encoder]}")

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from embeddings.encoder import SentenceEncoder, Vectors
 from refrain.artifacts import digest_json, sync_folder
@@ -30,8 +29,7 @@ from refrain.errors import RefrainError
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # of what encode() computes with a table; since 2 a text's pieces are added up in their order
-TABLE_VERSION = 1  # of what a distillation computes
+VERSION = 1  # of what a distillation computes
 TABLE = "vectors"
 _BLOCK_TEXTS = 1024  # texts whose pieces are held at a time by each core
 
@@ -53,8 +51,8 @@ class StaticEncoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors (n, d) in the order of `texts`; RefrainError where a text's vectors add up to nothing.
 
-        Blocks of texts side by side: cutting into pieces and adding up need no interpreter. A text's sum is its own row
-        of a product, so neither its neighbours nor the number of cores change a bit.
+        Blocks of texts side by side: cutting into pieces and adding up need no interpreter. A text is added up alone,
+        so neither its neighbours nor the number of cores change a bit.
         """
         out = np.empty((len(texts), self.dimension), dtype=np.float32)
 
@@ -70,31 +68,29 @@ class StaticEncoder:
         counts = np.fromiter(map(len, ids), np.int64, len(ids))
         if not counts.all():
             raise RefrainError("a text has no piece that the encoder knows")
-        bounds = np.concatenate([[0], np.cumsum(counts)])
-        pieces = np.fromiter(chain.from_iterable(ids), np.int32, int(bounds[-1]))
-        shape = (len(ids), len(self.table))
-        sums: Vectors = csr_array((np.ones(len(pieces), np.float32), pieces, bounds), shape) @ self.table
+        pieces = np.fromiter(chain.from_iterable(ids), np.int64, int(counts.sum()))
+        # One text after the other, so that no neighbour changes a bit.
+        sums = np.add.reduceat(np.take(self.table, pieces, axis=0), np.cumsum(counts) - counts, axis=0)
         norms = np.sqrt(np.einsum("nd,nd->n", sums, sums))
         if not (norms > 0).all():
             raise RefrainError("the vectors of a text's pieces add up to nothing")
-        return np.asarray(sums / norms[:, None], dtype=np.float32)
+        return np.asarray(sums / norms[:, None])
 
 
 def distilled(teacher: SentenceEncoder, config: EmbedConfig, folder: Path) -> StaticEncoder:
     """The static encoder of a transformer; distilled once and kept in `folder`."""
-    table_digest = digest_json({
-        "version": TABLE_VERSION,
+    fingerprint = digest_json({
+        "version": VERSION,
         "teacher": teacher.fingerprint,
         "dimensions": config.static_dimensions,
         "frequency": config.static_frequency,
     })  # fmt: skip
-    path = folder / f"{table_digest}.safetensors"
+    path = folder / f"{fingerprint}.safetensors"
     table = _load(path)
     if table is None:
         logger.info("distilling a static encoder, once for each model and store")
         table = distil(teacher, config.static_dimensions, config.static_frequency)
         _save(path, table)
-    fingerprint = digest_json({"version": VERSION, "table": table_digest})
     return StaticEncoder(config.model, fingerprint, table, teacher.tokenizer)
 
 
