@@ -48,10 +48,14 @@ def spanning_forest(edges: Edges, points: int) -> Edges:
 
     Loops are left out; of several edges between two points the lightest counts; weights may be zero and infinite.
     """
-    order = np.lexsort((edges.right, edges.left, edges.weights))
-    ordered = edges.take(order[edges.left[order] != edges.right[order]])
-    _, first = np.unique(ordered.left * points + ordered.right, return_index=True)
-    ordered = ordered.take(np.sort(first))
+    edges = edges.take(edges.left != edges.right)
+    keys = edges.left * points + edges.right
+    if (keys[1:] > keys[:-1]).all():  # by (left, right) and once each, as the neighbour graph has them
+        ordered = edges.take(np.argsort(edges.weights, kind="stable"))
+    else:
+        ordered = edges.take(np.lexsort((keys, edges.weights)))
+        _, first = np.unique(ordered.left * points + ordered.right, return_index=True)
+        ordered = ordered.take(np.sort(first))
     # Ranks in place of weights: distinct, so that the forest is unique, and above zero, which scipy reads as "no edge".
     ranks = np.arange(1, len(ordered) + 1, dtype=np.float64)
     graph = csr_array((ranks, (ordered.left, ordered.right)), shape=(points, points))

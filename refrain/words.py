@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow.compute as pc
 from refrain.counting import Ints
 from refrain.segments import token_spans, tokens
 from refrain.text import normalise_folded, squeezed
+
+_CACHED_WORDS = 1 << 16  # the same words come up in many texts
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,16 @@ def excerpt(readable: str, start: int, end: int) -> str:
     """The part of a readable text that the words [start, end) of its squeezed form stand for; these words themselves
     where repeated characters keep the two from being aligned."""
     pieces = token_spans(readable)
-    ends = list(accumulate(len(_squeezed_tokens(readable[low:high])) for low, high in pieces))
+    ends = list(accumulate(_squeezed_length(readable[low:high]) for low, high in pieces))
     words = _squeezed_tokens(readable)
     if not words or ends[-1] != len(words):
         return " ".join(words[start:end])
     return readable[pieces[bisect_right(ends, start)][0] : pieces[bisect_left(ends, end)][1]]
+
+
+@lru_cache(maxsize=_CACHED_WORDS)
+def _squeezed_length(piece: str) -> int:
+    return len(_squeezed_tokens(piece))
 
 
 def _squeezed_tokens(text: str) -> list[str]:

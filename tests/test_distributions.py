@@ -35,3 +35,8 @@ def test_counts(count: float, mean: float, size: float) -> None:
 def test_pearson(x: float, skew: float) -> None:
     expected = float(stats.pearson3.sf(x, skew))
     assert tails.pearson_upper(x, skew) == pytest.approx(expected, rel=1e-6, abs=1e-280)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=1, max_size=9))
+def test_the_median_is_numpys(values: list[float]) -> None:
+    assert tails.median(np.array(values)) == np.median(values)

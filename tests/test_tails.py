@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from refrain.coordination.tails import drawn_cumulants, sum_tail, top_tail, uniform_cumulants
+from refrain.coordination.tails import DrawnLaw, drawn_cumulants, sum_tail, top_tail, uniform_cumulants
 
 
 @pytest.mark.parametrize("many", [2, 3, 6, 20, 60])
@@ -30,20 +30,22 @@ def test_the_tail_of_drawn_sums_is_that_of_all_that_could_be_drawn() -> None:
         # Between two sums that can occur the tail of a discrete law jumps.
         low, high = (sums > observed).mean(), (sums >= observed - 1e-9).mean()
         assert (
-            low / 2 <= sum_tail(observed, partial(drawn_cumulants, [(p - p.mean(), n) for p, n in pools])) <= high * 2
+            low / 2
+            <= sum_tail(observed, partial(drawn_cumulants, [(DrawnLaw(p - p.mean()), n) for p, n in pools]))
+            <= high * 2
         )
 
 
 def test_the_largest_sum_is_as_likely_as_it_is_and_a_larger_one_is_not() -> None:
     pool = np.arange(40) / 40
-    tail = partial(drawn_cumulants, [(pool - pool.mean(), 6)])
+    tail = partial(drawn_cumulants, [(DrawnLaw(pool - pool.mean()), 6)])
     largest = 6 * (pool.max() - pool.mean())
     assert sum_tail(largest, tail) == pytest.approx(40.0**-6, rel=0.1)
     assert sum_tail(largest * 1.1, tail) < 1e-30
 
 
 def test_tails_of_what_does_not_vary_say_nothing() -> None:
-    assert sum_tail(0.0, partial(drawn_cumulants, [(np.zeros(5), 3)])) == 1
+    assert sum_tail(0.0, partial(drawn_cumulants, [(DrawnLaw(np.zeros(5)), 3)])) == 1
     assert sum_tail(-3.0, partial(uniform_cumulants, 9)) > 0.99
 
 

@@ -22,7 +22,7 @@ from refrain.coordination.distributions import (
     pearson_upper,
     poisson_upper,
 )
-from refrain.coordination.tails import drawn_cumulants, sum_tail, top_tail
+from refrain.coordination.tails import DrawnLaw, drawn_cumulants, sum_tail, top_tail
 from refrain.counting import Ints
 from refrain.population import Population
 
@@ -106,19 +106,19 @@ def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generat
 
 @dataclass(frozen=True)
 class Pool:
-    """The known scores of a stratum's owners, less their mean, and their mean and variance."""
+    """The known scores of a stratum's owners: their number, mean, variance, and law."""
 
-    centred: Floats
+    size: int
     mean: float
     variance: float
+    law: DrawnLaw
 
     @classmethod
     def of(cls, known: Floats) -> Pool:
         """The pool of known scores; of none, it has mean and variance 0."""
         if not len(known):
-            return cls(known, 0.0, 0.0)
-        mean = known.mean()
-        return cls(known - mean, float(mean), float(known.var()))
+            return cls(0, 0.0, 0.0, DrawnLaw(known))
+        return cls(len(known), float(known.mean()), float(known.var()), DrawnLaw(known - known.mean()))
 
 
 def pools_of(scores: Floats, strata: Strata) -> tuple[Pool, ...]:
@@ -190,12 +190,12 @@ def score_sum_p(scores: Floats, strata: Strata, owners: Ints, pools: Sequence[Po
     drawn = []
     for stratum in np.flatnonzero(wanted).tolist():
         pool = pools[stratum]
-        n, k = len(pool.centred), int(wanted[stratum])
+        n, k = pool.size, int(wanted[stratum])
         mean += k * pool.mean
         spread += k * pool.variance
         if n > 1:
             variance += k * pool.variance * (n - k) / (n - 1)
-        drawn.append((pool.centred, k))
+        drawn.append((pool.law, k))
     if variance <= 0:
         return 1.0
     beyond = (scores[owners].sum() - mean) / np.sqrt(variance)

@@ -15,6 +15,14 @@ Numbers = NDArray[np.int64]
 _NO_SKEW = 1.6e-5  # below, Pearson's type III is the normal to the last bits
 
 
+def median(values: Floats) -> float:
+    """The middle of some numbers, at least one, none of them NaN; of an even number the mean of the two middle ones.
+
+    numpy's own looks after NaN and axes, at ten times the time for a few numbers."""
+    ordered = np.sort(values)
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
+
+
 def normal_upper(x: float) -> float:
     """Of a standard normal variable."""
     return float(special.ndtr(-x))

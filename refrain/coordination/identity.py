@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.coordination.controls import count_tail, permutation_p
-from refrain.coordination.distributions import binomial_upper
+from refrain.coordination.distributions import binomial_upper, median
 from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, switched_off
 from refrain.counting import Ints, find_sorted, group_starts, ranges
 from refrain.population import Trait
@@ -19,7 +19,7 @@ def young(candidate: Candidate, setting: Setting) -> TestResult:
     if not len(known):
         return switched_off(IDENTITY, "young", "the log does not say when accounts were created")
     p = permutation_p(setting.age, setting.strata, known)
-    observed = float(np.median(age[known]))
+    observed = median(age[known])
     expected = _expected_median(age, known, setting)
     return TestResult(
         IDENTITY, "young", observed, expected, p,
@@ -91,9 +91,11 @@ def _shared(
 ) -> TestResult:
     if not trait.present:
         return switched_off(IDENTITY, name, reason)
+    if not setting.told and not _repeats_any(trait, candidate.owners):
+        # Controls would tell what is expected, and decide nothing.
+        return TestResult(IDENTITY, name, 0.0, float("nan"), 1.0, f"no two users share {noun}")
     observed = float(repeats(trait, candidate.owners[None, :])[0])
-    # Where nothing repeats, controls tell what is expected and decide nothing.
-    drawn = repeats(trait, sets) if observed or setting.told else np.full(1, np.nan)
+    drawn = repeats(trait, sets)
     # Two ways to share, many values a little or one value much, so each counts twice.
     p = min(1.0, 2 * min(count_tail(observed, drawn), concentrated_p(trait, candidate.owners, setting)))
     return TestResult(
@@ -101,6 +103,11 @@ def _shared(
         f"{observed / len(candidate.owners):.0%} of a user's {noun} repeat another user's on average, "
         f"of a matched owner's {drawn.mean() / len(candidate.owners):.1%}",
     )  # fmt: skip
+
+
+def _repeats_any(trait: Trait, owners: Ints) -> bool:
+    values = np.sort(trait.of_all(owners))
+    return bool((values[1:] == values[:-1]).any())
 
 
 def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
@@ -152,7 +159,7 @@ def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
     if not len(known):
         return switched_off(IDENTITY, "addresses", "no user's addresses are known")
     p = permutation_p(setting.addresses, setting.strata, known)
-    observed = float(np.median(per_owner[known]))
+    observed = median(per_owner[known])
     expected = _expected_median(per_owner, known, setting)
     return TestResult(
         IDENTITY, "addresses", observed, expected, p,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.coordination.controls import count_tail, skewed_tail
+from refrain.coordination.distributions import median
 from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
 from refrain.counting import Ints, portions, ranges
 from refrain.population import MICROSECONDS, Population
@@ -107,7 +108,7 @@ class Profile:
     @classmethod
     def of(cls, expected: Floats) -> Profile:
         """The profile of expected shares, none of them 0."""
-        return cls(expected, np.minimum(1, np.median(expected) / expected) / np.sqrt(expected))
+        return cls(expected, np.minimum(1, median(expected) / expected) / np.sqrt(expected))
 
 
 def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests, minutes: Minutes) -> TestResult:

@@ -10,6 +10,7 @@ quarter, eighth does not (higher criticism: Donoho and Jin, Annals of Statistics
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,24 +68,42 @@ def uniform_cumulants(many: int, t: float) -> tuple[float, float, float]:
     return many * float(value), many * float(slope), many * float(curvature)
 
 
-def drawn_cumulants(pools: Sequence[tuple[Floats, int]], t: float) -> tuple[float, float, float]:
-    """The cumulants at `t` of the sum of draws, some from each pool of mean 0.
+@dataclass(frozen=True)
+class DrawnLaw:
+    """The law of one draw from scores of mean 0."""
+
+    centred: Floats
+    _made: dict[float, tuple[float, float, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def cumulants(self, t: float) -> tuple[float, float, float]:
+        """The cumulants of a draw at `t`; those at whole numbers, with which `sum_tail` begins, are computed once."""
+        if t in self._made:
+            return self._made[t]
+        powers = t * self.centred
+        most = powers.max()
+        tilted = np.exp(powers - most)
+        total = tilted.sum()
+        log_mean = float(most + np.log(total / len(powers)))
+        tilted /= total
+        first = float(tilted @ self.centred)
+        found = log_mean, first, float(tilted @ (self.centred - first) ** 2)
+        if t == int(t):
+            self._made[t] = found
+        return found
+
+
+def drawn_cumulants(pools: Sequence[tuple[DrawnLaw, int]], t: float) -> tuple[float, float, float]:
+    """The cumulants at `t` of the sum of draws, so many from each pool.
 
     Draws are with replacement, which has the wider law (Hoeffding, "Probability inequalities for sums of bounded random
     variables", Journal of the American Statistical Association 1963).
     """
     value = slope = curvature = 0.0
-    for centred, many in pools:
-        powers = t * centred
-        most = powers.max()
-        tilted = np.exp(powers - most)
-        total = tilted.sum()
-        log_mean = float(most + np.log(total / len(centred)))
-        tilted /= total
-        first = float(tilted @ centred)
+    for law, many in pools:
+        log_mean, first, second = law.cumulants(t)
         value += many * log_mean
         slope += many * first
-        curvature += many * float(tilted @ (centred - first) ** 2)
+        curvature += many * second
     return value, slope, curvature
 
 

@@ -34,6 +34,11 @@ class Pools:
         return self._laws[key]
 
     @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """(bins,) whether each has any."""
+        return np.array([len(pool) > 0 for pool in self.values], bool)
+
+    @cached_property
     def means(self) -> Floats:
         """(bins,) the mean of each, 0 where the bin has none."""
         return np.array([pool.mean() if len(pool) else 0.0 for pool in self.values])
@@ -89,19 +94,20 @@ def _against(
     noun: str,
 ) -> TestResult:
     bins = reference.bin_of_owner[candidate.owners]
-    known = np.array([len(pool) > 0 for pool in pools.values], bool)[bins]
+    known = pools.present[bins]
     if not known.any():
         return switched_off(USE, name, "no other template recurs among owners this active")
+    bins, values = bins[known], values[known]
     ranks, upper = np.zeros(len(bins)), np.zeros(len(bins))
-    for number in np.unique(bins[known]).tolist():
-        own = bins == number
+    for number in sorted(set(bins.tolist())):
+        own = np.flatnonzero(bins == number)
         pool, theirs = pools.values[number], values[own]
         ranks[own], upper[own] = middle_ranks(pool, theirs), upper_shares(pool, theirs)
-    beyond, many = sum((ranks[known] - 0.5).tolist()), int(known.sum())
-    expected = float(pools.means[bins[known]].mean())
-    observed = float(values[known].mean())
+    beyond, many = sum((ranks - 0.5).tolist()), len(ranks)
+    expected = float(pools.means[bins].mean())
+    observed = float(values.mean())
     # Mid-ranks vary no more than uniforms.
-    p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, many)), top_tail(upper[known])])
+    p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, many)), top_tail(upper)])
     return TestResult(USE, name, observed, expected, p, f"{noun}: {observed:.2f}, of other templates {expected:.2f}")
 
 
