@@ -7,6 +7,7 @@ Random subsets of a run's vectors (or of those in a .npy file), and all of them:
 
 - `ours`: `embeddings.neighbours.nearest` with the settings of configs/default.toml, all vectors, in as many parts at
   random as a window has days (--parts), each of which is searched by itself and then beside each other one
+  (with --of-run: what the run's own index stage found, a day a part, and its seconds)
 - `exact`: faiss.IndexFlatIP with all its threads; above --exact-up-to vectors, the time of the random queries, scaled
 
 Each in a process of its own; seconds count building and searching, not reading the vectors, and peak memory counts all.
@@ -15,6 +16,7 @@ or more, less 1e-6, so that it is left open which of equals is named. `recall_in
 `cluster.max_distance`, the only ones that the clusters read.
 """
 
+import json
 import tempfile
 import time
 from importlib import import_module
@@ -22,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import alone, open_source, parser, say, write_result, write_subset
+from measuring import MIB, alone, open_source, parser, say, write_result, write_subset
 
+from refrain.runs import TIMINGS
 from refrain.settings import load_settings
 
 SIZES = (10_000, 50_000, 100_000, 300_000)
@@ -45,6 +48,16 @@ def ours(vectors: str, queries: str, out: str, parts: int, overrides: list[str])
     seconds = time.perf_counter() - start
     np.save(out, found.indices[np.load(queries)])
     return {"seconds": round(seconds, 2), "kind": found.kind, **found.parameters}
+
+
+def of_run(vectors: str, queries: str, out: str, run: str) -> dict[str, Any]:
+    """Seconds that the run's own index stage took; the neighbours of the queries lie in `out`."""
+    folder = Path(run)
+    entry = json.loads((folder / TIMINGS).read_text(encoding="utf-8"))["neighbours"]
+    description = json.loads((folder / "neighbours" / "index.json").read_text(encoding="utf-8"))
+    found = np.load(folder / "neighbours" / "indices.npy", mmap_mode="r", allow_pickle=False)
+    np.save(out, found[np.load(queries)])
+    return {"seconds": round(entry["seconds"], 2), "stage_peak_mib": round(entry["peak_bytes"] / MIB), **description}
 
 
 def exact(vectors: str, queries: str, out: str, k: int, whole: bool) -> dict[str, Any]:
@@ -92,6 +105,7 @@ def main() -> None:
     arguments_parser.add_argument("source", type=Path, help="a run's folder, or a .npy file of unit vectors")
     arguments_parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help=f"default: {SIZES}")
     arguments_parser.add_argument("--all", action="store_true", help="all vectors too")
+    arguments_parser.add_argument("--of-run", action="store_true", help="what the run's index stage found")
     arguments_parser.add_argument("--queries", type=int, default=QUERIES, help=f"for recall, default {QUERIES}")
     arguments_parser.add_argument("--parts", type=int, default=PARTS, help=f"of a window, default {PARTS}")
     arguments_parser.add_argument("--exact-up-to", type=int, default=100_000, help="searched whole, default 100,000")
@@ -100,6 +114,8 @@ def main() -> None:
     config = load_settings(None, arguments.set).config
     total = open_source(arguments.source)[0]
     sizes = sorted({min(size, total) for size in arguments.sizes} | ({total} if arguments.all else set()))
+    if arguments.of_run:
+        sizes = [total]
     rows = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as temporary:
@@ -109,11 +125,11 @@ def main() -> None:
             rng = np.random.default_rng(arguments.seed)
             np.save(queries, np.sort(rng.choice(size, min(size, arguments.queries), replace=False)))
             shared = {"vectors": str(vectors), "queries": str(queries)}
-            told = alone(
-                "neighbours",
-                "ours",
-                {**shared, "out": f"{folder / 'ours.npy'}", "parts": arguments.parts, "overrides": arguments.set},
-            )
+            asked = {**shared, "out": f"{folder / 'ours.npy'}"}
+            if arguments.of_run:
+                told = alone("neighbours", "of_run", {**asked, "run": f"{arguments.source}"})
+            else:
+                told = alone("neighbours", "ours", {**asked, "parts": arguments.parts, "overrides": arguments.set})
             k = config.index.neighbours
             whole = size <= arguments.exact_up_to
             plain = alone("neighbours", "exact", {**shared, "out": f"{folder / 'exact.npy'}", "k": k, "whole": whole})
