@@ -6,7 +6,6 @@ of; a window that was searched yesterday costs the new day and its pairs with th
 no byte of a result, and each can be computed on a worker of its own.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +18,12 @@ from embeddings.crossing import Crossing, Side, cross
 from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered, settled
 from embeddings.guessing import Graph, Share, exact_graph, guess_graph, join_round, row_blocks
 from embeddings.shards import Rows
-from refrain.artifacts import damaged_files, read_manifest, seal, staged, sweep
+from refrain.artifacts import digest_json, seal, staged, sweep, whole_manifest
 from refrain.config import IndexConfig
-from refrain.errors import StoreError
 
 INDEX, EDGES, PARAMETERS = "index.faiss", "edges.npy", "parameters.json"
 CROSSING = ("left_rows", "left_edges", "right_rows", "right_edges")
+_MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,14 @@ class Kept:
         """The folder of what is kept of these days, whole; None where it has to be computed."""
         if self.folder is None:
             return None
-        place = self._place(kind, names)
-        try:
-            manifest = read_manifest(place)
-        except StoreError:
-            return None
-        return place if manifest is not None and not damaged_files(place, manifest) else None
+        place = self.folder / kind / self._address(kind, names)
+        return place if whole_manifest(place) else None
 
-    def put(self, kind: str, names: Sequence[str], write: Callable[[Path], None]) -> None:
-        """Nothing; what `write` leaves in a folder is then kept."""
+    def put(self, kind: str, names: Sequence[str], write: Callable[[Path], None]) -> Path | None:
+        """The folder in which what `write` leaves is then kept; None where nothing is."""
         if self.folder is None:
-            return
-        place = self._place(kind, names)
+            return None
+        place = self.folder / kind / self._address(kind, names)
         sweep(place.parent)
         with staged(place) as out:
             write(out)
@@ -66,11 +61,10 @@ class Kept:
                 out, stage="index", noun=kind, address=place.name, inputs=tuple(names), config={}, code=self.code,
                 counts={},
             )  # fmt: skip
+        return place
 
-    def _place(self, kind: str, names: Sequence[str]) -> Path:
-        address = hashlib.blake2b(json.dumps([kind, list(names), self.code]).encode(), digest_size=16).hexdigest()
-        assert self.folder is not None
-        return self.folder / kind / address
+    def _address(self, kind: str, names: Sequence[str]) -> str:
+        return digest_json([kind, list(names), self.code])
 
 
 @dataclass(frozen=True)
@@ -160,8 +154,7 @@ def _graph(window: Window, day: Day) -> tuple[Graph, bool]:
         if not small:
             faiss.write_index(graph.index, str(out / INDEX))
 
-    window.kept.put("days", [day.name], write)
-    place = window.kept.get("days", [day.name])
+    place = window.kept.put("days", [day.name], write)
     return graph if place is None else _read_graph(place), False
 
 
@@ -214,9 +207,6 @@ def _merge(edges: Edges, rows: Rows, more: Edges, numbers: Rows, config: IndexCo
     for block in row_blocks(len(rows), config.block_rows * _MERGED):
         theirs = renumbered(np.asarray(more[block]), numbers, fresh=fresh)
         edges[rows[block]] = nearest_edges(edges[rows[block]], theirs)
-
-
-_MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows
 
 
 def _among(rows: Rows, others: Rows, size: int) -> NDArray[np.bool_]:

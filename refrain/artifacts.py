@@ -220,6 +220,15 @@ def damaged_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     )
 
 
+def whole_manifest(folder: Path) -> Manifest | None:
+    """The manifest in `folder` where every byte of what it lists is as it says; None where anything is amiss."""
+    try:
+        manifest = read_manifest(folder)
+    except StoreError:
+        return None
+    return None if manifest is None or damaged_files(folder, manifest) else manifest
+
+
 def link_tree(source: Path, target: Path) -> None:
     """Nothing; the empty folder `target` then holds the files of `source`, hard-linked, copied where links fail."""
     for path in sorted(path for path in source.rglob("*") if path.is_file()):

@@ -14,10 +14,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from refrain.artifacts import MANIFEST, damaged_files, digest_json, read_manifest, seal, staged, sweep
+from refrain.artifacts import MANIFEST, digest_json, seal, staged, sweep, whole_manifest
 from refrain.code import code_digest
 from refrain.config import IngestConfig, speed_fields
-from refrain.errors import StoreError
 from refrain.intake import Tally
 from refrain.key import key_id
 from refrain.logs import LogFile
@@ -85,11 +84,8 @@ class KeptTables:
         """The folder of a unit's tables, what became of its records, and its torn files; None where it is not there
         whole."""
         target = self._target(unit, digests)
-        try:
-            manifest = read_manifest(target)
-        except StoreError:
-            return None
-        if manifest is None or damaged_files(target, manifest):
+        manifest = whole_manifest(target)
+        if manifest is None:
             return None
         self._used.add(target)
         os.utime(target / MANIFEST)
