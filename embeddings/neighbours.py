@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from embeddings.days import Day, Kept, Window, search_window
 from embeddings.edges import Floats, cosine_distances, distances_of, numbers_of
 from embeddings.guessing import row_blocks
-from embeddings.shards import DIGEST_BYTES, Rows, as_digests
+from embeddings.shards import DIGEST_BYTES, Rows, as_digests, digests_of
 from embeddings.vectors import VECTORS, SegmentVectors, open_vectors
 from refrain.artifacts import Store, digest_json
 from refrain.code import code_digest
@@ -103,7 +103,7 @@ def nearest(vectors: Floats, config: IndexConfig, parts: Sequence[Part] = ()) ->
 
 def _days(requests: Path, vectors: Path, opened: SegmentVectors) -> list[Part]:
     """The vectors of each day of the log, days in order."""
-    digests = as_digests(pq.read_table(vectors / VECTORS, columns=["digest"])["digest"].to_pylist())
+    digests = digests_of(pq.read_table(vectors / VECTORS, columns=["digest"])["digest"])
     count = int(opened.segment_rows.max(initial=-1)) + 1
     parts = []
     for path in sorted((requests / "request_segments").glob("*/*.parquet")):

@@ -54,11 +54,14 @@ class Scene:
         most = max(config.listed_p, config.watch_p, config.false_discovery_rate)
         return min(verdict.raw, verdict.p_value) <= most or self.worth_reading(templates, verdict)
 
+    def speaks(self, verdict: Assessment) -> bool:
+        """Whether one family speaks clearly."""
+        return min(verdict.families.values(), default=1.0) <= self.config.watch_p
+
     def worth_reading(self, templates: Ints, verdict: Assessment) -> bool:
         """Whether one family speaks clearly of a candidate with high-signal content: it alerts never, and a person can
         tell a public template from a wrapper of somebody's."""
-        speaks = min(verdict.families.values(), default=1.0) <= self.config.watch_p
-        return speaks and not self.tagged.isdisjoint(templates.tolist())
+        return self.speaks(verdict) and not self.tagged.isdisjoint(templates.tolist())
 
 
 Assessed = tuple[Candidate, Assessment]

@@ -67,7 +67,7 @@ def speaking(scene: Scene, state: State) -> list[int]:
     return [
         template
         for place, _, verdict in state.open(scene)
-        if min(verdict.families.values(), default=1.0) <= scene.config.watch_p
+        if scene.speaks(verdict)
         for template in scene.groups[place].tolist()
     ]
 
@@ -128,12 +128,12 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints, progr
     left = State(list(state.assessed), state.done | {int(f.templates[0]) for f in found.findings})
     gone = np.zeros(scene.setting.population.owners, bool)
     gone[taken] = True
-    speaking = [
+    places = [
         place
         for place, _, verdict in left.open(scene)
         if min(verdict.families.values(), default=1.0) <= scene.config.false_discovery_rate
     ]
-    for place, item in assess_places(scene, speaking, gone, progress, _CLOSE):
+    for place, item in assess_places(scene, places, gone, progress, _CLOSE):
         left.assessed[place] = item
     return left
 
