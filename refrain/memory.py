@@ -20,7 +20,7 @@ class PeakMeter:
     more. Pages that several processes share count for each."""
 
     def __init__(self) -> None:
-        self._together = 0
+        self._peak = 0  # of what was seen, and in the end of this process
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -36,15 +36,16 @@ class PeakMeter:
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._peak = max(self._peak, peak_bytes())  # now: whoever sets the peak back next would take it away
 
     @property
     def peak(self) -> int:
-        """Bytes so far."""
-        return max(peak_bytes(), self._together)
+        """Bytes so far, and once the context is left until then."""
+        return self._peak if self._ended.is_set() else max(peak_bytes(), self._peak)
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY_SECONDS):
-            self._together = max(self._together, sum(map(_resident, _family("self"))))
+            self._peak = max(self._peak, sum(map(_resident, _family("self"))))
 
 
 def reset_peak() -> bool:
