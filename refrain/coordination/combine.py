@@ -16,13 +16,22 @@ LARGEST = 0.9
 
 def cauchy_combination(p_values: Sequence[float]) -> float:
     """One p-value of several that may depend on one another (Liu and Xie, "Cauchy combination test", JASA 2020)."""
-    clipped = np.array([min(max(p, SMALLEST), LARGEST) for p in p_values])
-    if len(clipped) == 1:
-        return float(clipped[0])
-    mean = float(np.add.reduce(np.tan((0.5 - clipped) * np.pi)) / len(clipped))
+    return float(cauchy_rows(np.asarray([list(p_values)], float))[0])
+
+
+def cauchy_rows(p_values: Floats) -> Floats:
+    """(n,) the same of each row of (n, tests) p-values, of those that are not NaN; NaN where all are."""
+    clipped = np.clip(p_values, SMALLEST, LARGEST)
+    absent = np.isnan(p_values)
+    many = p_values.shape[1] - absent.sum(axis=1)
+    heights = np.where(absent, 0.0, np.tan((0.5 - np.where(absent, 0.5, clipped)) * np.pi))
+    mean = heights.sum(axis=1) / np.maximum(many, 1)
     # For large values 1/2 - arctan(x)/pi cancels; 1/(pi x) is its limit.
-    p = 1 / (np.pi * mean) if mean > 1 / np.sqrt(SMALLEST) else 0.5 - np.arctan(mean) / np.pi
-    return float(min(max(p, SMALLEST), 1))
+    far = mean > 1 / np.sqrt(SMALLEST)
+    p = np.where(far, 1 / (np.pi * np.where(far, mean, 1.0)), 0.5 - np.arctan(mean) / np.pi)
+    alone = np.where(absent, 0.0, clipped).sum(axis=1)
+    p = np.where(many == 1, alone, np.clip(p, SMALLEST, 1))
+    return np.where(many == 0, np.nan, p)
 
 
 def partial_conjunction(p_values: Sequence[float], families: int) -> float:
@@ -30,12 +39,18 @@ def partial_conjunction(p_values: Sequence[float], families: int) -> float:
 
     1 where fewer than `families` p-values are given.
     """
-    ordered = np.sort(np.asarray(p_values, float))
-    n = len(ordered)
-    if n < families:
-        return 1.0
-    steps = np.arange(families, n + 1)
-    return float(min(1.0, ((n - families + 1) / (steps - families + 1) * ordered[families - 1 :]).min()))
+    return float(partial_conjunction_rows(np.asarray([list(p_values)], float), families)[0])
+
+
+def partial_conjunction_rows(p_values: Floats, families: int) -> Floats:
+    """(n,) the same of each row of (n, nulls) p-values, of those that are not NaN."""
+    ordered = np.sort(p_values, axis=1)  # NaN last
+    many = (~np.isnan(p_values)).sum(axis=1)
+    out = np.ones(len(p_values))
+    for column in range(families - 1, p_values.shape[1]):
+        step = (many - families + 1) / (column - families + 2) * ordered[:, column]
+        out = np.where(column < many, np.minimum(out, step), out)
+    return out
 
 
 def adaptive_q_values(filters: Floats, selections: Floats) -> Floats:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from refrain.coordination.combine import cauchy_combination
+from refrain.coordination.combine import cauchy_rows
 from refrain.coordination.distributions import (
     negative_binomial_upper,
     normal_upper,
@@ -42,10 +42,29 @@ class Strata:
         """How many strata there are."""
         return len(self.members)
 
-    @property
+    @cached_property
     def sizes(self) -> Ints:
         """Owners of each stratum."""
         return np.array([len(m) for m in self.members], np.int64)
+
+    @cached_property
+    def position(self) -> Ints:
+        """(owners,) the place of each owner among those of its stratum."""
+        out = np.empty(len(self.of_owner), np.int64)
+        for members in self.members:
+            out[members] = np.arange(len(members))
+        return out
+
+    @cached_property
+    def listed(self) -> tuple[Ints, Ints]:
+        """The owners stratum by stratum, and where each stratum's begin."""
+        starts = np.cumsum(self.sizes) - self.sizes
+        return np.concatenate([np.zeros(0, np.int64), *self.members]), starts
+
+    def counted(self, owners: Ints, group: Ints, many: int) -> Ints:
+        """(many, strata) the owners of each stratum in each of so many groups, given an aligned owner and group."""
+        cells = np.bincount(group * self.count + self.of_owner[owners], minlength=many * self.count)
+        return cells.reshape(many, self.count)
 
 
 def stratify(population: Population, activity_bins: int, min_owners: int) -> Strata:
@@ -68,40 +87,6 @@ def with_groups(strata: Strata, groups: Sequence[Ints]) -> Strata:
         key[group] = strata.count + number
     _, of_owner = np.unique(key, return_inverse=True)
     return Strata(of_owner, tuple(np.flatnonzero(of_owner == s) for s in range(int(of_owner.max(initial=-1)) + 1)))
-
-
-def draw(strata: Strata, owners: Ints, draws: int, rng: np.random.Generator) -> Ints:
-    """(draws, n) control sets: in each row, for every owner another owner of the same stratum, without repetition.
-
-    Columns follow the owners sorted by stratum, then row.
-    """
-    wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
-    columns = []
-    for stratum in np.flatnonzero(wanted):
-        members, many = strata.members[stratum], int(wanted[stratum])
-        columns.append(members[_without_repetition(len(members), many, draws, rng)])
-    return np.concatenate(columns, axis=1) if columns else np.zeros((draws, 0), np.int64)
-
-
-def _without_repetition(size: int, many: int, draws: int, rng: np.random.Generator) -> Ints:
-    """(draws, many) samples of 0..size-1, distinct within a row, each set of them equally likely."""
-    if 2 * many > size:
-        left_out = _without_repetition(size, size - many, draws, rng)
-        kept = np.ones((draws, size), bool)
-        kept[np.arange(draws)[:, None], left_out] = False
-        return np.nonzero(kept)[1].reshape(draws, many)
-    out = rng.integers(size, size=(draws, many))
-    while many > 1:
-        ordered = np.sort(out, axis=1)
-        if not (ordered[:, 1:] == ordered[:, :-1]).any():
-            break
-        # Redrawing what repeats an earlier place is the same as drawing one after the other.
-        order = np.argsort(out, axis=1, kind="stable")
-        ordered = np.take_along_axis(out, order, axis=1)
-        again = np.zeros(out.shape, bool)
-        np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-        out[again] = rng.integers(size, size=int(again.sum()))
-    return out
 
 
 @dataclass(frozen=True)
@@ -167,73 +152,72 @@ def upper_shares(pool: Floats, values: Floats) -> Floats:
     return np.asarray((len(pool) - np.searchsorted(pool, values, "left") + 1) / (len(pool) + 1))
 
 
-def permutation_p(ranks: Ranks, strata: Strata, owners: Ints) -> float:
-    """P-value that `owners` rank this high under permutation inside strata: in sum, or a part of them at the top.
+def permutation_p(ranks: Ranks, strata: Strata, owners: Ints, group: Ints, many: int) -> Floats:
+    """(many,) p-values that the owners of each group rank this high under permutation inside strata: in sum, or a part
+    of them at the top. `owners` and `group` are aligned, groups ascending from 0.
 
     Owners whose rank is NaN are left out, among `owners` and among those they are compared with: were they taken for
     average, the variance would be too small. 1 where nothing is known, or where nobody else could have been chosen.
     """
-    owners = owners[~np.isnan(ranks.scores[owners])]
-    total = score_sum_p(ranks.scores, strata, owners, ranks.pools)
-    return cauchy_combination([total, top_tail(ranks.upper[owners])]) if total < 1 else 1.0
+    known = ~np.isnan(ranks.scores[owners])
+    owners, group = owners[known], group[known]
+    total = score_sum_p(ranks.scores, strata, owners, group, many, ranks.pools)
+    both = cauchy_rows(np.stack([total, top_tail(ranks.upper[owners], group, many)], axis=1))
+    return np.where(total < 1, both, 1.0)
 
 
-def score_sum_p(scores: Floats, strata: Strata, owners: Ints, pools: Sequence[Pool] = ()) -> float:
-    """P-value that `owners` have known scores this high in sum under permutation inside strata (van Elteren's test).
+def score_sum_p(
+    scores: Floats, strata: Strata, owners: Ints, group: Ints, many: int, pools: Sequence[Pool] = ()
+) -> Floats:
+    """(many,) p-values that the owners of each group have known scores this high in sum under permutation inside strata
+    (van Elteren's test).
 
     Mean and variance are exact. The shape of the tail is that of draws with replacement, scaled to this variance, where
     the normal's is below 5%. `pools` are those of the scores where they are at hand.
     """
     pools = pools or pools_of(scores, strata)
-    mean = variance = spread = 0.0
-    wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
-    drawn = []
-    for stratum in np.flatnonzero(wanted).tolist():
-        pool = pools[stratum]
-        n, k = pool.size, int(wanted[stratum])
-        mean += k * pool.mean
-        spread += k * pool.variance
-        if n > 1:
-            variance += k * pool.variance * (n - k) / (n - 1)
-        drawn.append((pool.law, k))
-    if variance <= 0:
-        return 1.0
-    beyond = (scores[owners].sum() - mean) / np.sqrt(variance)
-    plain = normal_upper(beyond)
-    if plain > _NORMAL_FROM:
-        return plain
-    return sum_tail(beyond * np.sqrt(spread), partial(drawn_cumulants, drawn))
+    wanted = strata.counted(owners, group, many)
+    size, mean, variance = (np.array(part) for part in zip(*((p.size, p.mean, p.variance) for p in pools), strict=True))
+    spread = (wanted * variance).sum(axis=1)
+    left = np.where(size > 1, (size - wanted) / np.maximum(size - 1, 1), 0.0)
+    deviation = np.sqrt((wanted * variance * left).sum(axis=1))
+    varies = deviation > 0
+    beyond = np.bincount(group, scores[owners], many) - (wanted * mean).sum(axis=1)
+    beyond = np.divide(beyond, deviation, out=np.zeros(many), where=varies)
+    out = np.where(varies, normal_upper(beyond), 1.0)
+    for place in np.flatnonzero(out <= _NORMAL_FROM):
+        drawn = [(pools[stratum].law, int(wanted[place, stratum])) for stratum in np.flatnonzero(wanted[place])]
+        out[place] = sum_tail(float(beyond[place] * np.sqrt(spread[place])), partial(drawn_cumulants, drawn))
+    return out
 
 
-def count_tail(observed: float, drawn: NDArray[np.float64]) -> float:
-    """P-value of a count at least `observed`, from counts of control sets.
+def count_tail(observed: Floats, drawn: Floats) -> Floats:
+    """(n,) p-values of counts at least `observed` (n,), from the counts (n, draws) of control sets of each.
 
     The tail is a negative binomial's with the draws' mean and variance (Poisson where they vary less), never below
     what the draws themselves show. The mean carries one pseudo-count over all draws, so no event seen never is
     impossible.
     """
-    if observed <= 0:
-        return 1.0
-    mean = (drawn.sum() + 1) / (len(drawn) + 1)
-    variance = float(drawn.var(ddof=1)) if len(drawn) > 1 else mean
-    if variance > mean * (1 + 1e-9):
-        size = mean**2 / (variance - mean)
-        tail = negative_binomial_upper(observed, size, mean)
-    else:
-        tail = poisson_upper(observed, mean)
-    seen = float((drawn >= observed).sum())
-    return min(1.0, max(tail, seen / (len(drawn) + 1)))
+    draws = drawn.shape[1]
+    mean = (drawn.sum(axis=1) + 1) / (draws + 1)
+    variance = drawn.var(axis=1, ddof=1) if draws > 1 else mean
+    wider = variance > mean * (1 + 1e-9)
+    size = mean**2 / np.where(wider, variance - mean, 1.0)
+    tail = np.where(wider, negative_binomial_upper(observed, size, mean), poisson_upper(observed, mean))
+    seen = (drawn >= observed[:, None]).sum(axis=1)
+    return np.where(observed <= 0, 1.0, np.minimum(1.0, np.maximum(tail, seen / (draws + 1))))
 
 
-def skewed_tail(observed: float, drawn: NDArray[np.float64]) -> float:
-    """P-value of a statistic at least `observed`: the three-moment Pearson III fit to control draws (Mielke and Berry,
-    "Permutation Methods", 2007), never below what the draws themselves show."""
-    deviation = float(drawn.std(ddof=1))
-    if deviation <= 0:
-        return 1.0 if observed <= drawn.mean() else 1 / (len(drawn) + 1)
-    mean = drawn.mean()
-    centred = drawn - mean
-    skew = max(float((centred**3).mean() / (centred**2).mean() ** 1.5), 0.0)
-    tail = pearson_upper((observed - mean) / deviation, skew)
-    seen = float((drawn >= observed).sum())
-    return min(1.0, max(tail, seen / (len(drawn) + 1)))
+def skewed_tail(observed: Floats, drawn: Floats) -> Floats:
+    """(n,) p-values of statistics at least `observed` (n,): the three-moment Pearson III fit to control draws
+    (n, draws) of each (Mielke and Berry, "Permutation Methods", 2007), never below what the draws themselves show."""
+    draws = drawn.shape[1]
+    deviation, mean = drawn.std(axis=1, ddof=1), drawn.mean(axis=1)
+    varies = deviation > 0
+    centred = drawn - mean[:, None]
+    squares, cubes = (centred**2).mean(axis=1), (centred**3).mean(axis=1)
+    skew = np.maximum(np.divide(cubes, squares**1.5, out=np.zeros(len(drawn)), where=varies), 0.0)
+    beyond = np.divide(observed - mean, deviation, out=np.zeros(len(drawn)), where=varies)
+    seen = (drawn >= observed[:, None]).sum(axis=1)
+    fitted = np.minimum(1.0, np.maximum(pearson_upper(beyond, skew), seen / (draws + 1)))
+    return np.where(varies, fitted, np.where(observed <= mean, 1.0, 1 / (draws + 1)))

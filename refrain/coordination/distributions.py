@@ -1,7 +1,6 @@
-"""Upper tails of the distributions that tests compare with, each P(X >= x).
+"""Upper tails of the distributions that tests compare with, each P(X >= x), elementwise.
 
-scipy.stats has them all and checks every argument anew; these are its special functions directly, at a tenth of the
-time for one number, which is what a test asks for (Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.5).
+scipy.stats has them all and checks every argument anew; these are its special functions directly (Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.5).
 """
 
 from __future__ import annotations
@@ -23,37 +22,36 @@ def median(values: Floats) -> float:
     return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
-def normal_upper(x: float) -> float:
-    """Of a standard normal variable."""
-    return float(special.ndtr(-x))
+def normal_upper(x: Floats) -> Floats:
+    """Of standard normal variables."""
+    return np.asarray(special.ndtr(-x))
 
 
-def normal_density(x: float) -> float:
+def normal_density(x: Floats) -> Floats:
     """The standard normal density at x."""
-    return float(np.exp(-x * x / 2) / np.sqrt(2 * np.pi))
+    return np.asarray(np.exp(-x * x / 2) / np.sqrt(2 * np.pi))
 
 
-def binomial_upper(counts: Numbers, trials: int, shares: Floats) -> Floats:
-    """Of binomial counts, elementwise; counts are at most `trials`."""
+def binomial_upper(counts: Numbers, trials: Numbers | int, shares: Floats) -> Floats:
+    """Of binomial counts; counts are at most `trials`."""
     least = np.maximum(counts, 1)
-    return np.where(counts <= 0, 1.0, special.betainc(least, trials - least + 1.0, shares))
+    return np.where(counts <= 0, 1.0, special.betainc(least, np.maximum(trials - least + 1.0, 1.0), shares))
 
 
-def poisson_upper(count: float, mean: float) -> float:
-    """Of a Poisson count."""
-    whole = np.floor(count)
-    return float(special.gammainc(whole, mean)) if whole > 0 else 1.0
+def poisson_upper(counts: Floats, mean: Floats) -> Floats:
+    """Of Poisson counts."""
+    whole = np.floor(counts)
+    return np.where(whole > 0, special.gammainc(np.maximum(whole, 1), mean), 1.0)
 
 
-def negative_binomial_upper(count: float, size: float, mean: float) -> float:
-    """Of a negative binomial count with this mean, of variance mean + mean ** 2 / size."""
-    whole = np.floor(count)
-    return float(special.betainc(whole, size, mean / (size + mean))) if whole > 0 else 1.0
+def negative_binomial_upper(counts: Floats, size: Floats, mean: Floats) -> Floats:
+    """Of negative binomial counts with this mean, of variance mean + mean ** 2 / size."""
+    whole = np.floor(counts)
+    return np.where(whole > 0, special.betainc(np.maximum(whole, 1), size, mean / (size + mean)), 1.0)
 
 
-def pearson_upper(x: float, skew: float) -> float:
-    """Of a Pearson type III variable of mean 0 and variance 1, with a skewness of at least 0."""
-    if skew < _NO_SKEW:
-        return normal_upper(x)
-    beta = 2 / skew
-    return float(special.gammaincc(beta * beta, max(beta * (x + beta), 0.0)))
+def pearson_upper(x: Floats, skew: Floats) -> Floats:
+    """Of Pearson type III variables of mean 0 and variance 1, with a skewness of at least 0."""
+    beta = 2 / np.maximum(skew, _NO_SKEW)
+    skewed = special.gammaincc(beta * beta, np.maximum(beta * (x + beta), 0.0))
+    return np.where(skew < _NO_SKEW, normal_upper(x), skewed)

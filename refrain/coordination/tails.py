@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from refrain.coordination.distributions import binomial_upper, normal_density, normal_upper
+from refrain.counting import Ints
 
 Floats = NDArray[np.float64]
 Cumulants = Callable[[float], tuple[float, float, float]]
@@ -107,8 +108,9 @@ def drawn_cumulants(pools: Sequence[tuple[DrawnLaw, int]], t: float) -> tuple[fl
     return value, slope, curvature
 
 
-def top_tail(shares: Floats) -> float:
-    """P-value of so many at the top, (n,) `shares` being each one's upper share: of its controls, those at least as
-    high. The smallest binomial tail over the tops, times their number."""
-    found = (shares[:, None] <= _PARTS).sum(axis=0)
-    return float(min(1.0, len(_PARTS) * binomial_upper(found, len(shares), _PARTS).min()))
+def top_tail(shares: Floats, group: Ints, many: int) -> Floats:
+    """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its controls,
+    those at least as high. The smallest binomial tail over the tops, times their number."""
+    sizes = np.bincount(group, minlength=many)
+    found = np.stack([np.bincount(group[shares <= part], minlength=many) for part in _PARTS], axis=1)
+    return np.minimum(1.0, len(_PARTS) * binomial_upper(found, sizes[:, None], _PARTS).min(axis=1))
