@@ -16,18 +16,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.assessment import Assessment, Instruments, assess
+from refrain.assessment import Assessment, Assessments, Instruments, assess
 from refrain.config import ScoreConfig
-from refrain.coordination.results import Candidate, Setting, candidate
+from refrain.coordination.results import Candidate, Candidates, Setting
 from refrain.cores import core_count
-from refrain.counting import Ints
+from refrain.counting import Ints, group_starts, portions, ranges
+from refrain.population import Population
 from refrain.progress import Progress
-from refrain.regulars import regular_users
 from refrain.template_uses import TemplateUses
 
-_ALONE_BELOW = 4000  # first looks at candidates that one core takes sooner than further ones are started
+_ALONE_BELOW = 20_000  # first looks at candidates that one core takes sooner than further ones are started
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
-_TOGETHER = 256  # candidates whose regular users are found together: bounds the memory, changes no verdict
+_TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Scene:
         """Whether a candidate's template stands in the system prompt."""
         return bool(self.uses.system[templates[0]])
 
-    def shown(self, templates: Ints, verdict: Assessment) -> bool:
-        """Whether a person may come to read of a candidate."""
+    def shown(self, verdict: Assessment) -> bool:
+        """Whether a person may come to read of a candidate, whatever its templates ask for."""
         config = self.config
         most = max(config.listed_p, config.watch_p, config.false_discovery_rate)
-        return min(verdict.raw, verdict.p_value) <= most or self.worth_reading(templates, verdict)
+        return min(verdict.raw, verdict.p_value) <= most or self.speaks(verdict)
 
     def speaks(self, verdict: Assessment) -> bool:
         """Whether one family speaks clearly."""
@@ -86,7 +86,7 @@ def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], looks: in
     """What `work` makes of the items, in their order, on all cores where they are much work: an item is as much as so
     many first looks at a candidate."""
     if len(items) * looks < _ALONE_BELOW:
-        yield from _in_portions(scene, work, items)
+        yield from work(scene, items)
         return
     import joblib
 
@@ -109,40 +109,74 @@ def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item
     if number not in _held:
         _held.clear()
         _held[number] = scene
-    return list(_in_portions(_held[number], work, items))
-
-
-def _in_portions(scene: Scene, work: Work[Item, Out], items: Sequence[Item]) -> Iterator[Out]:
-    for start in range(0, len(items), _TOGETHER):
-        yield from work(scene, items[start : start + _TOGETHER])
+    return work(_held[number], items)
 
 
 def _assess_some(scene: Scene, groups: Sequence[Ints], gone: NDArray[np.bool_]) -> list[Assessed | None]:
-    found = [_users(scene, group, gone) for group in groups]
-    left = [own for own in found if own is not None]
-    instruments = scene.instruments
-    cores = iter(regular_users(left, scene.setting, instruments.reference, instruments.regular))
-    return [
-        None if own is None else (own, _assess(scene, group, own, next(cores)))
-        for group, own in zip(groups, found, strict=True)
-    ]
+    own, left = candidates_of(groups, scene.uses, scene.setting.population, gone, scene.config.min_owners)
+    out: list[Assessed | None] = [None] * len(groups)
+    for part in portions(np.diff(own.request_bounds), _TOGETHER // scene.config.screening_draws):
+        places = np.arange(part.start, part.stop)
+        verdicts = _verdicts(scene, own.only(places), [groups[i] for i in left[places].tolist()])
+        for place, verdict in zip(places.tolist(), verdicts, strict=True):
+            out[left[place]] = own.one(place), verdict
+    return out
 
 
-def _users(scene: Scene, templates: Ints, gone: NDArray[np.bool_]) -> Candidate | None:
-    """The candidate of some templates without the owners that are gone; None where too few are left."""
-    rows = scene.uses.of_all(templates)
-    population = scene.setting.population
-    own = candidate(rows[~gone[population.request_owner[rows]]], population)
-    return own if len(own.owners) >= scene.config.min_owners else None
+def candidates_of(
+    groups: Sequence[Ints], uses: TemplateUses, population: Population, gone: NDArray[np.bool_], min_owners: int
+) -> tuple[Candidates, Ints]:
+    """The candidates of groups of templates without the owners that are gone (owners,), and which groups they are:
+    those with at least so many owners."""
+    many = [len(group) for group in groups]
+    templates = np.concatenate([np.zeros(0, np.int64), *groups])
+    of_template = uses.bounds[templates + 1] - uses.bounds[templates]
+    rows = uses.requests[uses.by_template[np.repeat(uses.bounds[templates], of_template) + ranges(of_template)]]
+    group = np.repeat(np.repeat(np.arange(len(groups)), many), of_template)
+    kept = ~gone[population.request_owner[rows]]
+    rows, group = rows[kept], group[kept]
+    # Requests stand owner by owner in `by_owner`, each owner's in time order.
+    total = len(population.request_owner)
+    keys = np.sort(group * total + population.bounds[population.request_owner[rows]] + population.position[rows])
+    group, place = np.divmod(keys[group_starts(keys)], max(total, 1))
+    rows = population.by_owner[place]
+    owner = population.request_owner[rows]
+    users = group_starts(group, owner)
+    counts = np.diff(np.append(users, len(rows)))
+    sizes = np.bincount(group[users], minlength=len(groups))
+    left = np.flatnonzero(sizes >= max(min_owners, 1))
+    held = sizes[group] >= max(min_owners, 1)
+    held_users = held[users]
+    bounds = np.concatenate([[0], np.cumsum(sizes[left])])
+    return Candidates.made(rows[held], owner[users][held_users], counts[held_users], bounds), left
 
 
-def _assess(scene: Scene, templates: Ints, own: Candidate, core: Candidate) -> Assessment:
-    """A candidate's assessment: with few draws first, with all where there is any sign."""
-    quick = replace(scene.setting, draws=scene.config.screening_draws, told=False)
-    system = scene.system(templates)
-    first = assess(own, quick, scene.instruments, system=system, closely=False, core=core)
-    if min(first.raw, first.p_value) <= scene.config.screening_p:
-        return assess(own, scene.setting, scene.instruments, system=system, core=core)
-    if scene.shown(templates, first):
-        return assess(own, replace(quick, told=True), scene.instruments, system=system, closely=False, core=core)
-    return first
+def _verdicts(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Assessment]:
+    """The assessments of candidates: with few draws first, with all where there is any sign."""
+    system = np.array([scene.system(group) for group in groups], bool)
+    quick = replace(scene.setting, draws=scene.config.screening_draws)
+    first = assess(own, quick, scene.instruments, system=system, closely=False)
+    signs = np.minimum(first.raw, first.p_values) <= scene.config.screening_p
+    out = [_told(scene, first, place) for place in range(len(own))]
+    chosen = np.flatnonzero(signs)
+    closer = closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()])
+    for place, verdict in zip(chosen.tolist(), closer, strict=True):
+        out[place] = verdict
+    return out
+
+
+def closely(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Assessment]:
+    """The assessments of candidates with all draws, looked at closely."""
+    system = np.array([scene.system(group) for group in groups], bool)
+    out = []
+    for part in portions(np.diff(own.request_bounds), _TOGETHER // scene.setting.draws):
+        places = np.arange(part.start, part.stop)
+        found = assess(own.only(places), scene.setting, scene.instruments, system=system[part])
+        out += [_told(scene, found, i) for i in range(len(places))]
+    return out
+
+
+def _told(scene: Scene, found: Assessments, place: int) -> Assessment:
+    """One of several assessments, with what tests say where a person may come to read of it."""
+    verdict = found.one(place, told=False)
+    return found.one(place) if scene.shown(verdict) else verdict

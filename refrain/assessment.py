@@ -1,17 +1,21 @@
-"""All tests of one candidate, by family, the benign explanations, and what is left when they are taken off."""
+"""All tests of candidates, by family, the benign explanations, and what is left when they are taken off."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from refrain.benign import BenignRule, Hypothesis, benign_hypotheses
+from refrain.benign import BenignRule, Hypotheses, Hypothesis, benign_hypotheses
 from refrain.config import ScoreConfig
 from refrain.coordination import adoption, identity, pivot, rhythm, succession, synchrony, use
-from refrain.coordination.combine import cauchy_combination, partial_conjunction
-from refrain.coordination.controls import Strata, draw
-from refrain.coordination.results import Candidate, Setting, TestResult, some_users
+from refrain.coordination.combine import cauchy_rows, partial_conjunction_rows
+from refrain.coordination.controls import Strata
+from refrain.coordination.drawing import draw
+from refrain.coordination.lots import words
+from refrain.coordination.results import Candidates, Setting, TestResult, TestResults
 from refrain.coordination.rhythm import RhythmRule, Rhythms
 from refrain.coordination.succession import SuccessionRule
 from refrain.coordination.synchrony import Minutes
@@ -20,7 +24,8 @@ from refrain.members import MemberRule
 from refrain.population import Population
 from refrain.regulars import RegularRule, regular_users
 
-_LOTS = 99  # salt of ties between users
+Floats = NDArray[np.float64]
+_CONTROLS, _LOTS = 0, 99  # purposes of lots: controls, and ties between users
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Assessment:
 
     `families` are p-values by family of all tests, `unexplained` the same without the tests that a benign hypothesis
     explains. `p_value` is the partial conjunction of the unexplained, `filter` the same for one family less, `raw` the
-    partial conjunction of all.
+    partial conjunction of all. `results` and `hypotheses` are empty of a candidate that nobody comes to read of.
     """
 
     results: dict[str, TestResult]
@@ -101,57 +106,92 @@ class Assessment:
     filter: float
 
 
+@dataclass(frozen=True)
+class Assessments:
+    """Those of many candidates: (candidates,) of each p-value, (candidates, families) of those of families, NaN where
+    all its tests are off."""
+
+    results: list[TestResults]
+    hypotheses: Hypotheses
+    looked_at: tuple[str, ...]
+    families: Floats
+    unexplained: Floats
+    raw: Floats
+    p_values: Floats
+    filters: Floats
+
+    def one(self, place: int, *, told: bool = True) -> Assessment:
+        """Those of one candidate; without `told` there is nothing to read."""
+        return Assessment(
+            {result.key: result.one(place) for result in self.results} if told else {},
+            self.hypotheses.read(place) if told else [],
+            self._by_family(self.families[place]),
+            self._by_family(self.unexplained[place]),
+            float(self.raw[place]),
+            float(self.p_values[place]),
+            float(self.filters[place]),
+        )
+
+    def _by_family(self, values: Floats) -> dict[str, float]:
+        return {f: p for f, p in zip(self.looked_at, values.tolist(), strict=True) if not np.isnan(p)}
+
+
 def assess(
-    candidate: Candidate,
+    candidates: Candidates,
     setting: Setting,
     instruments: Instruments,
     *,
-    system: bool,
+    system: NDArray[np.bool_],
     closely: bool = True,
-    core: Candidate | None = None,
-) -> Assessment:
-    """The assessment of a candidate; `system` says whether its template stands in the system prompt.
+) -> Assessments:
+    """The assessments of candidates; `system` (candidates,) says whether the template stands in the system prompt.
 
-    Without `closely`, the half who send it most is not looked at apart: a first look. `core` is the candidate with its
-    regular users only, where these are known already.
+    Without `closely`, the half who send it most is not looked at apart: a first look.
     """
-    if core is None:
-        [core] = regular_users([candidate], setting, instruments.reference, instruments.regular)
+    core = regular_users(candidates, setting, instruments.reference, instruments.regular)
     results = _of_being(core, setting, instruments)
-    if closely and len(core.owners) // 2 >= instruments.min_owners:
-        halves = _of_being(heaviest_half(core, setting), setting, instruments)
-        results = [_either(all_users, half) for all_users, half in zip(results, halves, strict=True)]
-    results += [test(candidate, setting, instruments.reference) for test in use.TESTS]
-    by_key = {r.key: r for r in results}
+    halved = np.flatnonzero(core.sizes // 2 >= instruments.min_owners)
+    if closely and len(halved):
+        halves = _of_being(heaviest_halves(core.only(halved), setting), setting, instruments)
+        results = [_either(users, half, halved) for users, half in zip(results, halves, strict=True)]
+    results += [test(candidates, setting, instruments.reference) for test in use.TESTS]
+    by_key = {r.key: r.p_values for r in results}
     hypotheses = benign_hypotheses(core, setting, by_key, instruments.minutes, system, instruments.benign)
-    explained = {key for h in hypotheses if h.holds for key in h.explains}
-    families = _families(results, set(), instruments.looked_at)
-    unexplained = _families(results, explained, instruments.looked_at)
+    families = _families(results, by_key, instruments.looked_at)
+    left = {key: np.where(hypotheses.explained(key), np.nan, p) for key, p in by_key.items()}
+    unexplained = _families(results, left, instruments.looked_at)
     needed = instruments.families
     # A family that is explained away stays in the count, as one that says nothing.
-    said = [unexplained.get(f, 1.0) for f in families]
-    ordered = np.sort(said)
-    p = partial_conjunction(said, needed)
-    weaker = (len(said) - needed + 1) * float(ordered[needed - 2]) if len(said) >= needed > 1 else p
-    raw = partial_conjunction(list(families.values()), needed)
-    return Assessment(by_key, hypotheses, families, unexplained, raw, p, min(p, weaker))
+    said = np.where(np.isnan(unexplained) & ~np.isnan(families), 1.0, unexplained)
+    p = partial_conjunction_rows(said, needed)
+    many = (~np.isnan(said)).sum(axis=1)
+    weaker = p
+    if needed > 1:
+        clearest = np.sort(said, axis=1)[:, needed - 2]
+        weaker = np.where(many >= needed, (many - needed + 1) * clearest, p)
+    raw = partial_conjunction_rows(families, needed)
+    return Assessments(
+        results, hypotheses, instruments.looked_at, families, unexplained, raw, p, np.minimum(p, weaker)
+    )
 
 
-def heaviest_half(candidate: Candidate, setting: Setting) -> Candidate:
-    """The half of the users, rounded down, who send it most; ties by lot.
+def heaviest_halves(candidates: Candidates, setting: Setting) -> Candidates:
+    """Of each candidate the half of the users, rounded down, who send it most; ties by lot.
 
     A public template that a pool uses has honest regulars too, and the pool works harder. As with `regular_users`, only
     use is looked at.
     """
-    lots = setting.rng(candidate, _LOTS).random(len(candidate.owners))
-    order = np.lexsort((lots, -candidate.counts))
-    return some_users(candidate, np.sort(candidate.owners[order[: len(order) // 2]]))
+    lots = words(candidates.keys[candidates.group], setting.seed, _LOTS, candidates.place)
+    order = np.lexsort((lots, -candidates.counts, candidates.group))
+    heavy = np.empty(len(order), bool)
+    heavy[order] = candidates.place < (candidates.sizes // 2)[candidates.group]
+    return candidates.users_where(heavy)
 
 
-def _of_being(core: Candidate, setting: Setting, instruments: Instruments) -> list[TestResult]:
+def _of_being(core: Candidates, setting: Setting, instruments: Instruments) -> list[TestResults]:
     """The tests of who the users are and when they send."""
-    sets = draw(setting.strata, core.owners, setting.draws, setting.rng(core, 0))
-    controls = synchrony.drawn_requests(core, setting, sets)
+    sets = draw(core, setting.strata, setting.draws, setting.seed, _CONTROLS)
+    controls = synchrony.DrawnRequests(core, setting.population, sets)
     return [
         *(test(core, setting) for test in identity.TESTS),
         *(test(core, setting, sets) for test in identity.TESTS_BY_DRAWS),
@@ -164,20 +204,33 @@ def _of_being(core: Candidate, setting: Setting, instruments: Instruments) -> li
     ]
 
 
-def _either(users: TestResult, half: TestResult) -> TestResult:
-    """One test of all users and of the half who send it most: what the clearer one says, at the p-value of both."""
-    if users.p_value is None or half.p_value is None:
-        return users
-    p = cauchy_combination([users.p_value, half.p_value])
-    if half.p_value >= users.p_value:
-        return replace(users, p_value=p)
-    return replace(half, p_value=p, text=f"of the half who send it most: {half.text}")
+def _either(users: TestResults, halves: TestResults, halved: Sequence[int] | NDArray[np.int64]) -> TestResults:
+    """One test of all users and, of the candidates `halved`, of the half who send it most: what the clearer one says,
+    at the p-value of both."""
+    at = np.full(len(users.p_values), -1)
+    at[halved] = np.arange(len(halved))
+    p_values = users.p_values.copy()
+    both = np.stack([users.p_values[halved], halves.p_values], axis=1)
+    p_values[halved] = np.where(np.isnan(both).any(axis=1), users.p_values[halved], cauchy_rows(both))
+
+    def read(place: int) -> TestResult:
+        half = int(at[place])
+        if half < 0 or np.isnan(users.p_values[place]) or np.isnan(halves.p_values[half]):
+            return users.one(place)
+        if halves.p_values[half] >= users.p_values[place]:
+            return replace(users.one(place), p_value=float(p_values[place]))
+        clearer = halves.one(half)
+        return replace(
+            clearer, p_value=float(p_values[place]), text=f"of the half who send it most: {clearer.text}"
+        )
+
+    return TestResults(users.family, users.name, p_values, read)
 
 
-def _families(results: list[TestResult], without: set[str], looked_at: tuple[str, ...]) -> dict[str, float]:
-    out = {}
-    for family in looked_at:
-        values = [r.p_value for r in results if r.family == family and r.p_value is not None and r.key not in without]
-        if values:
-            out[family] = cauchy_combination(values)
-    return out
+def _families(
+    results: Sequence[TestResults], p_values: dict[str, Floats], looked_at: tuple[str, ...]
+) -> Floats:
+    """(candidates, families) the p-value of each family's tests."""
+    return np.stack(
+        [cauchy_rows(np.stack([p_values[r.key] for r in results if r.family == f], axis=1)) for f in looked_at], axis=1
+    )

@@ -6,16 +6,20 @@ not shared cards. A finding alerts on what no hypothesis that holds explains.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from refrain.coordination.results import Candidate, Setting, TestResult
-from refrain.coordination.rhythm import concentration
+from refrain.coordination.results import Candidates, Setting
+from refrain.coordination.rhythm import concentrations
 from refrain.coordination.synchrony import Minutes
-from refrain.counting import Ints
+from refrain.counting import Ints, group_starts
 from refrain.population import Trait
+
+Floats = NDArray[np.float64]
+PRODUCT, HARNESS = "product on its users' own keys", "assistant harness"
 
 
 @dataclass(frozen=True)
@@ -46,51 +50,74 @@ class Hypothesis:
     of_group: bool = False  # it names a group of owners, whose members are each other's best controls
 
 
+@dataclass(frozen=True)
+class Hypotheses:
+    """The verdicts on many candidates: `holds` (hypotheses, candidates), which tests each explains, and, on demand,
+    what all of them say of one."""
+
+    holds: NDArray[np.bool_]
+    explains: tuple[tuple[str, ...], ...]
+    read: Callable[[int], list[Hypothesis]]
+
+    def explained(self, key: str) -> NDArray[np.bool_]:
+        """(candidates,) whether a hypothesis that holds explains a test."""
+        of_test = [key in explained for explained in self.explains]
+        return np.asarray(self.holds[of_test].any(axis=0))
+
+
 def benign_hypotheses(
-    candidate: Candidate,
+    candidates: Candidates,
     setting: Setting,
-    results: Mapping[str, TestResult],
+    results: Mapping[str, Floats],
     minutes: Minutes,
-    system: bool,
+    system: NDArray[np.bool_],
     rule: BenignRule,
-) -> list[Hypothesis]:
-    """All hypotheses with their verdicts. `system` says whether the template stands in the system prompt."""
+) -> Hypotheses:
+    """All hypotheses with their verdicts. `results` are the p-values of each test, NaN where it is off; `system`
+    (candidates,) says whether the template stands in the system prompt."""
+    many = len(candidates)
+    said = {key: np.where(np.isnan(p), 1.0, p) for key, p in results.items()}
+    silent = np.ones(many)
 
-    def above(level: float, *keys: str) -> bool:
-        return all(_p(results, key) > level for key in keys)
+    def above(level: float, *keys: str) -> NDArray[np.bool_]:
+        return np.logical_and.reduce([said.get(key, silent) > level for key in keys])
 
-    users = candidate.owners
     population = setting.population
-    client = _largest(population.client[users][population.client[users] >= 0], len(users))
-    network, network_users, network_owners = _place(population.network, users)
-    card, _, _ = _place(population.card, users)
-    hours = float(concentration(population.hours[candidate.requests])) if len(candidate.requests) > 1 else 0.0
-    once = float((candidate.counts == 1).mean())
-    busiest = float(np.sort(candidate.counts)[::-1][: rule.few_owners].sum() / candidate.counts.sum())
+    users, sizes = candidates.owners, candidates.sizes
+    client, _ = _commonest(candidates.group, population.client[users], many)
+    network, network_value = _commonest_value(population.network, candidates)
+    card, _ = _commonest_value(population.card, candidates)
+    client_share, network_share, card_share = client / sizes, network / sizes, card / sizes
+    together = concentrations(population.hours[candidates.requests], candidates.request_bounds)
+    once = candidates.sums(candidates.counts == 1) / sizes
+    busiest = candidates.sums(np.where(_rank(candidates) < rule.few_owners, candidates.counts, 0))
+    busiest = busiest / np.diff(candidates.request_bounds)
     # What hardly speaks stays evidence beside the hypothesis; it does not give back all that this explains.
     human = above(rule.refuting_p, "time_rhythm", "time_minutes")
     own_cards = above(rule.refuting_p, "identity_card")
     own_networks = above(rule.refuting_p, "identity_network", "identity_addresses")
-    product = client >= rule.client_share and human and own_cards and own_networks
-    place = network >= rule.place_share and hours >= rule.place_concentration and human and own_cards
-    alone = float((candidate.counts >= population.activity[users]).mean())
+    product = (client_share >= rule.client_share) & human & own_cards & own_networks
+    one_place = (network_share >= rule.place_share) & (together >= rule.place_concentration) & human & own_cards
+    alone = candidates.sums(candidates.counts >= population.activity[users]) / sizes
     # With cards and networks, one customer's accounts are one owner; without, nothing else tells its keys from a pool.
-    untold = not (population.card.present and population.network.present)
-    service = untold and alone >= rule.service_share and _on_the_hour(candidate, minutes)
-    outside = network_owners - network_users
-    gateway = network >= rule.place_share and outside >= rule.gateway_factor * network_users
-    return [
-        Hypothesis(
-            "assistant harness" if system else "product on its users' own keys",
+    service = np.zeros(many, bool)
+    if not (population.card.present and population.network.present):
+        service = (alone >= rule.service_share) & _on_the_hour(candidates, minutes)
+    outside = np.where(network > 0, _owners_of(population.network, network_value), 0) - network
+    gateway = (network_share >= rule.place_share) & (outside >= rule.gateway_factor * network)
+    being = [key for key in results if key.startswith(("identity_", "time_"))]
+    kinds: list[tuple[str, NDArray[np.bool_], tuple[str, ...], Callable[[int], str], bool]] = [
+        (
+            PRODUCT,
             product,
             ("identity_client", "identity_young", "time_adoption", "time_pivot"),  # a product has a first day
-            f"{client:.0%} of the users have one client; cards, networks and hours are "
-            + ("their own" if product else "not all their own"),
-            of_group=True,
+            lambda i: f"{client_share[i]:.0%} of the users have one client; cards, networks and hours are "
+            + ("their own" if product[i] else "not all their own"),
+            True,
         ),
-        Hypothesis(
+        (
             "course, office or hackathon in one place",
-            place,
+            one_place,
             (
                 "identity_network",
                 "identity_young",
@@ -99,71 +126,112 @@ def benign_hypotheses(
                 "time_adoption",
                 "time_succession",
             ),
-            f"{network:.0%} of the users come from one network; hours of all users lie together by {hours:.2f}",
-            of_group=True,
+            lambda i: f"{network_share[i]:.0%} of the users come from one network; hours of all users lie together by "
+            f"{together[i]:.2f}",
+            True,
         ),
-        Hypothesis(
+        (
             "one customer's accounts",
-            card >= rule.card_share,
+            card_share >= rule.card_share,
             ("identity_card", "identity_network", "identity_client", "identity_young", "time_pivot"),
-            f"{card:.0%} of the users pay with one card",
-            of_group=True,
+            lambda i: f"{card_share[i]:.0%} of the users pay with one card",
+            True,
         ),
-        Hypothesis(
+        (
             "one service's keys",
             service,
             ("identity_client", "identity_young", "time_rhythm", "time_minutes", "use_dedication"),
-            f"{alone:.0%} of the users send nothing else; nothing in the log tells whether they are one customer's",
+            lambda i: f"{alone[i]:.0%} of the users send nothing else; nothing in the log tells whether they are one "
+            "customer's",
+            False,
         ),
-        Hypothesis(
+        (
             "gateway",
             gateway,
             ("identity_network",),
-            f"the network of most users has {outside} owners who do not use the template",
+            lambda i: f"the network of most users has {outside[i]} owners who do not use the template",
+            False,
         ),
-        Hypothesis(
+        (
             "viral prompt",
             once >= rule.once_share,
             ("time_adoption", "time_instants", "time_succession"),
-            f"{once:.0%} of the users sent it once",
+            lambda i: f"{once[i]:.0%} of the users sent it once",
+            False,
         ),
-        Hypothesis(
+        (
             "evaluation run",
-            busiest >= rule.few_owners_share and human,
+            (busiest >= rule.few_owners_share) & human,
             ("use_repetition", "use_dedication"),
-            f"the busiest {rule.few_owners} owners sent {busiest:.0%} of the requests",
+            lambda i: f"the busiest {rule.few_owners} owners sent {busiest[i]:.0%} of the requests",
+            False,
         ),
-        Hypothesis(
+        (
             "popular template",
-            above(rule.silent_p, *(k for k in results if k.startswith(("identity_", "time_")))),
+            above(rule.silent_p, *being),
             ("use_repetition", "use_dedication"),
-            "in who they are and when they send, the users look like anybody",
+            lambda i: "in who they are and when they send, the users look like anybody",
+            False,
         ),
     ]
 
+    def read(place: int) -> list[Hypothesis]:
+        return [
+            Hypothesis(
+                HARNESS if name == PRODUCT and system[place] else name,
+                bool(holds[place]),
+                explains,
+                text(place),
+                of_group,
+            )
+            for name, holds, explains, text, of_group in kinds
+        ]
 
-def _on_the_hour(candidate: Candidate, minutes: Minutes) -> bool:
-    """Whether the users' minutes of the hour are everybody's favourite ones: jobs start where all jobs do."""
+    return Hypotheses(np.stack([kind[1] for kind in kinds]), tuple(kind[2] for kind in kinds), read)
+
+
+def _on_the_hour(candidates: Candidates, minutes: Minutes) -> NDArray[np.bool_]:
+    """(candidates,) whether the users' minutes of the hour are everybody's favourite ones: jobs start where all do."""
     profile = minutes.profile
-    own = np.bincount(minutes.bins[candidate.requests], minlength=len(profile)) / len(candidate.requests)
+    favourite = int(profile.argmax())
+    cells = candidates.group[candidates.user] * len(profile) + minutes.bins[candidates.requests]
+    seen = np.bincount(cells, minlength=len(candidates) * len(profile)).reshape(-1, len(profile))
+    own = seen / np.diff(candidates.request_bounds)[:, None]
     beyond = np.maximum(own - profile, 0)
-    return bool(own.argmax() == profile.argmax() and 2 * beyond[profile.argmax()] >= beyond.sum())
+    return np.asarray((own.argmax(axis=1) == favourite) & (2 * beyond[:, favourite] >= beyond.sum(axis=1)))
 
 
-def _p(results: Mapping[str, TestResult], key: str) -> float:
-    result = results.get(key)
-    return 1.0 if result is None or result.p_value is None else result.p_value
+def _rank(candidates: Candidates) -> Ints:
+    """(users,) the place of each user among those of its candidate by how often they send it."""
+    order = np.lexsort((-candidates.counts, candidates.group))
+    out = np.empty(len(order), np.int64)
+    out[order] = candidates.place
+    return out
 
 
-def _largest(codes: Ints, users: int) -> float:
-    return float(np.bincount(codes).max() / users) if len(codes) else 0.0
+def _commonest(group: Ints, codes: Ints, many: int) -> tuple[Ints, Ints]:
+    """(many,) how often the most frequent code stands in each group, and that code, the smallest of several; 0 where
+    there is none. `group` and `codes` are aligned, codes below 0 left out."""
+    known = codes >= 0
+    width = int(codes.max(initial=0)) + 1
+    keys = np.sort(group[known] * width + codes[known])
+    starts = group_starts(keys)
+    counts = np.diff(np.append(starts, len(keys)))
+    of_group, code = np.divmod(keys[starts], width)
+    most = np.zeros(many, np.int64)
+    np.maximum.at(most, of_group, counts)
+    best = np.flatnonzero(counts == most[of_group])[::-1]  # the first one of a group is written last
+    commonest = np.zeros(many, np.int64)
+    commonest[of_group[best]] = code[best]
+    return most, commonest
 
 
-def _place(trait: Trait, users: Ints) -> tuple[float, int, int]:
-    """The share of users that have the most common value, their number, and all owners that have it."""
-    values = trait.of_all(users)
-    if not len(values):
-        return 0.0, 0, 0
-    counts = np.bincount(values)
-    best = int(counts.argmax())
-    return float(counts[best] / len(users)), int(counts[best]), int(trait.owners_of_values[best])
+def _commonest_value(trait: Trait, candidates: Candidates) -> tuple[Ints, Ints]:
+    """(candidates,) how many users have the value that most of each one's users have, and that value."""
+    many = trait.bounds[candidates.owners + 1] - trait.bounds[candidates.owners]
+    return _commonest(np.repeat(candidates.group, many), trait.of_all(candidates.owners), len(candidates))
+
+
+def _owners_of(trait: Trait, values: Ints) -> Ints:
+    """How many owners have each of some values."""
+    return trait.owners_of_values[values] if trait.present else np.zeros(len(values), np.int64)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.results import Candidate, Setting, some_users
+from refrain.coordination.results import Candidates, Setting
 from refrain.coordination.use import UseReference
 from refrain.counting import Ints, ranges
 from refrain.members import BYSTANDER, MEMBER, MemberRule, TraitTable
@@ -33,27 +33,17 @@ class RegularRule:
 
 
 def regular_users(
-    candidates: Sequence[Candidate], setting: Setting, reference: UseReference, rule: RegularRule
-) -> list[Candidate]:
+    candidates: Candidates, setting: Setting, reference: UseReference, rule: RegularRule
+) -> Candidates:
     """The candidates, each without those who only tried it, told by how they use it; whole where too few are left.
 
     Who they are and when they send is not looked at, so under the null of the tests of both it is still a fair choice;
     a bystander who tried a wrapper once would dilute them.
     """
-    if not candidates:
-        return []
-    bounds = np.concatenate([[0], np.cumsum([len(c.owners) for c in candidates])])
-    none = np.zeros(0, np.int64)
-    owners, counts = (np.concatenate(part) for part in zip(*((c.owners, c.counts) for c in candidates), strict=True))
-    together = use_traits(Candidate(none, none, owners, counts), setting, reference)
-    regular = members_by_use(together, bounds, rule.member) >= rule.posterior
-    out = []
-    for number, candidate in enumerate(candidates):
-        own = regular[bounds[number] : bounds[number + 1]]
-        many = int(own.sum())
-        whole = many < rule.min_members or many == len(own)
-        out.append(candidate if whole else some_users(candidate, candidate.owners[own]))
-    return out
+    traits = use_traits(candidates, setting, reference)
+    regular = members_by_use(traits, candidates.bounds, rule.member) >= rule.posterior
+    whole = candidates.sums(regular) < rule.min_members
+    return candidates.users_where(regular | whole[candidates.group])
 
 
 def members_by_use(traits: Sequence[TraitTable], bounds: Ints, rule: MemberRule) -> Floats:

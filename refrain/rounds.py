@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain import traits
-from refrain.assessing import Assessed, Scene, assess_places, spread
-from refrain.assessment import Assessment, assess
+from refrain.assessing import Assessed, Scene, assess_places, closely, spread
+from refrain.assessment import Assessment
 from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
 from refrain.coordination.controls import with_groups
-from refrain.coordination.results import Candidate, Setting, setting
+from refrain.coordination.results import Candidate, Candidates, Setting, setting
 from refrain.counting import Ints
 from refrain.members import Membership, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
@@ -113,10 +113,8 @@ def _peeled(
 
 def _p_values(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[float]:
     """The p-values of candidates with their templates, each looked at closely."""
-    return [
-        assess(own, scene.setting, scene.instruments, system=scene.system(templates)).p_value
-        for own, templates in items
-    ]
+    own = Candidates.of([candidate for candidate, _ in items])
+    return [verdict.p_value for verdict in closely(scene, own, [templates for _, templates in items])]
 
 
 def without_members(scene: Scene, state: State, found: Round, taken: Ints, progress: Progress) -> State:

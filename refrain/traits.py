@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.coordination.controls import Strata, draw
-from refrain.coordination.results import Candidate, Setting
+from refrain.coordination.results import Candidate, Candidates, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
 from refrain.coordination.use import UseReference, binned_law
 from refrain.counting import Ints, find_sorted, group_starts
@@ -20,7 +20,7 @@ AGE_EDGES = np.array([1.0, 3.0, 7.0, 14.0, 30.0, 90.0, 365.0])  # days since sig
 RANK_EDGES = np.array([0.25, 0.5, 0.75])  # quarters of the controls
 
 
-def use_traits(candidate: Candidate, setting: Setting, reference: UseReference) -> list[TraitTable]:
+def use_traits(candidate: Candidate | Candidates, setting: Setting, reference: UseReference) -> list[TraitTable]:
     """How often the users send it, and as what share of their traffic."""
     bins = reference.bin_of_owner[candidate.owners]
     share = candidate.counts / setting.population.activity[candidate.owners]

@@ -2,63 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refrain.coordination.controls import count_tail, skewed_tail
-from refrain.coordination.distributions import median
-from refrain.coordination.results import TIME, Candidate, Setting, TestResult, switched_off
-from refrain.counting import Ints, portions, ranges
+from refrain.coordination.lots import below, words
+from refrain.coordination.results import TIME, Candidates, Setting, TestResult, TestResults, switched_off
+from refrain.counting import Ints
 from refrain.population import MICROSECONDS, Population
 
 Floats = NDArray[np.float64]
 MINUTE_US = 60 * MICROSECONDS
 HOUR_US = 60 * MINUTE_US
 _BROADENED = 1.25  # meetings before shifts for each one after them, at most, of people with the same waking hours
-_CELLS = 1 << 16  # owners, times sets and parts of the hour, looked at together: as many as a cache holds
-_AT_ONCE = 64  # owners, times draws and parts of the hour: some MiB
+_AT_ONCE = 1 << 20  # requests, times draws, looked at together: tens of MiB
+_SHIFTS, _TURNS = 4, 5  # purposes of lots
 
 
 @dataclass(frozen=True)
 class DrawnRequests:
-    """Requests of control sets: aligned (sets, requests) the request rows and the control of each, by its place among
-    the `size` owners of its set."""
+    """Requests of control sets, `sets` (draws, users): of each control those that correspond to the requests of the
+    user in its place: as far apart in its traffic and as early or late in it, closer together where it sent fewer. So a
+    burst stays a burst, and what is spread is spread."""
 
-    requests: Ints
-    control: Ints
-    size: int
+    candidates: Candidates
+    population: Population
+    sets: Ints
 
+    def some(self) -> Iterator[Ints]:
+        """(some draws, uses) the request rows, stretch by stretch of the draws."""
+        population, own = self.population, self.candidates
+        position = population.position[own.requests]
+        first = position[own.starts[:-1]]
+        span = position[own.starts[1:] - 1] - first + 1
+        offset = position - first[own.user]
+        early = first / np.maximum(population.activity[own.owners] - span, 1)
+        step = max(1, _AT_ONCE // max(len(own.requests), 1))
+        for begin in range(0, len(self.sets), step):
+            sets = self.sets[begin : begin + step]
+            activity = population.activity[sets]
+            start = np.rint(early * np.maximum(activity - span, 0)).astype(np.int64)
+            closer = np.minimum(activity / span, 1)
+            place = (offset * closer[:, own.user]).astype(np.int64)
+            yield population.by_owner[(population.bounds[sets] + start)[:, own.user] + place]
 
-def drawn_requests(candidate: Candidate, setting: Setting, sets: Ints) -> DrawnRequests:
-    """Of each control the requests that correspond to those of the user in its place: as far apart in its traffic and
-    as early or late in it, closer together where it sent fewer. So a burst stays a burst, and what is spread is spread.
-
-    `sets` (draws, n) is as `controls.draw` gives it.
-    """
-    population = setting.population
-    by_stratum = np.lexsort((candidate.owners, setting.strata.of_owner[candidate.owners]))
-    order = np.argsort(candidate.request_owner, kind="stable")
-    position = population.position[candidate.requests[order]]
-    ends = np.cumsum(candidate.counts)
-    first = position[ends - candidate.counts]
-    span = position[ends - 1] - first + 1
-    offset = position - np.repeat(first, candidate.counts)
-    early = first / np.maximum(population.activity[candidate.owners] - span, 1)
-    user = np.tile(by_stratum, len(sets))  # of each control, the user in whose place it stands
-    owners = sets.ravel()
-    many = candidate.counts[user]
-    activity = population.activity[owners]
-    start = np.rint(early[user] * np.maximum(activity - span[user], 0)).astype(np.int64)
-    closer = np.minimum(activity / span[user], 1)
-    use = np.repeat((ends - candidate.counts)[user], many) + ranges(many)
-    place = (offset[use] * np.repeat(closer, many)).astype(np.int64) + np.repeat(start, many)
-    rows = population.by_owner[np.repeat(population.bounds[owners], many) + place]
-    number = np.empty_like(sets)
-    np.put_along_axis(number, np.argsort(sets, axis=1), np.arange(sets.shape[1])[None], axis=1)
-    shape = len(sets), len(candidate.requests)  # every set has as many as the users
-    return DrawnRequests(rows.reshape(shape), np.repeat(number.ravel(), many).reshape(shape), sets.shape[1])
+    def only(self, places: Ints) -> DrawnRequests:
+        """Those of some of the candidates."""
+        own = self.candidates
+        chosen = np.isin(own.group, places)
+        return DrawnRequests(own.only(places), self.population, self.sets[:, chosen])
 
 
 @dataclass(frozen=True)
@@ -73,17 +68,17 @@ class Minutes:
     @property
     def profile(self) -> Floats:
         """(parts,) what share of each part an owner is expected to have; every owner weighs the same."""
-        return self._profile(self.total, self.owners)
+        return np.asarray((self.total + 1 / len(self.total)) / (self.owners + 1))
 
-    def without(self, population: Population, owners: Ints) -> Floats:
-        """The profile of all other owners."""
+    def without(self, population: Population, candidates: Candidates) -> Floats:
+        """(candidates, parts) the profile of all owners who are no users of each candidate."""
+        parts, owners = len(self.total), candidates.owners
         rows = population.requests_of_all(owners)
-        weights = 1 / population.activity[population.request_owner[rows]]
-        own = np.bincount(self.bins[rows], weights, len(self.total))
-        return self._profile(self.total - own, self.owners - len(owners))
-
-    def _profile(self, total: Floats, owners: int) -> Floats:
-        return (np.maximum(total, 0) + 1 / len(total)) / (owners + 1)
+        many = population.activity[owners]
+        cells = np.repeat(candidates.group, many) * parts + self.bins[rows]
+        own = np.bincount(cells, np.repeat(1 / many, many), len(candidates) * parts).reshape(-1, parts)
+        left = self.owners - candidates.sizes[:, None]
+        return np.asarray((np.maximum(self.total - own, 0) + 1 / parts) / (left + 1))
 
 
 def minutes_of(population: Population, parts: int) -> Minutes:
@@ -95,8 +90,8 @@ def minutes_of(population: Population, parts: int) -> Minutes:
 
 @dataclass(frozen=True)
 class Profile:
-    """The share of each part of the hour that an owner is expected to have, `expected` (parts,), and what a deviation
-    from it counts, `scale` (parts,).
+    """The share of each part of the hour that an owner is expected to have, `expected` (candidates, parts), and what a
+    deviation from it counts, `scale` of the same shape.
 
     A deviation counts by its standard deviation (chi-square), and the less the more of everybody's requests the part
     has beyond the median part: to start on the hour, as most jobs do, is no agreement.
@@ -108,78 +103,100 @@ class Profile:
     @classmethod
     def of(cls, expected: Floats) -> Profile:
         """The profile of expected shares, none of them 0."""
-        return cls(expected, np.minimum(1, median(expected) / expected) / np.sqrt(expected))
+        middle = np.median(expected, axis=1, keepdims=True)
+        return cls(expected, np.minimum(1, middle / expected) / np.sqrt(expected))
 
 
-def same_minutes(candidate: Candidate, setting: Setting, controls: DrawnRequests, minutes: Minutes) -> TestResult:
+def same_minutes(
+    candidates: Candidates, setting: Setting, controls: DrawnRequests, minutes: Minutes
+) -> TestResults:
     """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?
 
     Compared with each user's own minutes turned round the hour by chance, so that neither a burst nor the even minutes
     of people (unlike a population with jobs in it) look like agreement; and with matched owners. The p-value is the
     larger of the two.
     """
-    population = setting.population
-    if len(candidate.owners) <= 1:
-        return switched_off(TIME, "minutes", "there are fewer than two users")
     bins, parts = minutes.bins, len(minutes.total)
-    profile = Profile.of(minutes.without(population, candidate.owners))
-    places, users = np.searchsorted(candidate.owners, candidate.request_owner), len(candidate.owners)
-    own = _shares(places[None], bins[candidate.requests][None], users, parts)
-    observed = float(_agreement(own, profile)[0])
-    turned = _turned(own[0], profile, setting.draws, setting.rng(candidate, 5))
-    drawn = np.concatenate([
-        _agreement(_shares(controls.control[some], bins[controls.requests[some]], users, parts), profile)
-        for some in portions(np.full(len(controls.requests), users * parts), _CELLS)
-    ])  # fmt: skip
-    p, expected = max((skewed_tail(observed, law), float(law.mean())) for law in (turned, drawn))
-    return TestResult(
-        TIME, "minutes", observed, expected, p,
-        f"users agree on minutes of the hour by {observed:.3f}, turned round the hour by {turned.mean():.3f}, "
-        f"matched owners by {drawn.mean():.3f} (0 is by chance)",
-    )  # fmt: skip
+    profile = Profile.of(minutes.without(setting.population, candidates))
+    own = _Shares.of(candidates, bins[candidates.requests][None], parts)
+    observed = _agreement(own, candidates, profile)[:, 0]
+    turned = _turned(own, candidates, profile, setting)
+    drawn = np.concatenate(
+        [_agreement(_Shares.of(candidates, bins[rows], parts), candidates, profile) for rows in controls.some()], axis=1
+    )
+    laws = turned, drawn
+    tails = np.stack([skewed_tail(observed, law) for law in laws])
+    p_values = np.where(candidates.sizes > 1, tails.max(axis=0), np.nan)
+
+    def read(place: int) -> TestResult:
+        if candidates.sizes[place] <= 1:
+            return switched_off(TIME, "minutes", "there are fewer than two users")
+        means = [float(law[place].mean()) for law in laws]
+        return TestResult(
+            TIME, "minutes", float(observed[place]), means[int(tails[:, place].argmax())], float(p_values[place]),
+            f"users agree on minutes of the hour by {observed[place]:.3f}, turned round the hour by {means[0]:.3f}, "
+            f"matched owners by {means[1]:.3f} (0 is by chance)",
+        )  # fmt: skip
+
+    return TestResults(TIME, "minutes", p_values, read)
 
 
-def _shares(owners: Ints, bins: Ints, count: int, parts: int) -> Floats:
-    """(sets, count, parts) the shares of the parts of the hour among the requests of each of `count` owners of each
-    set; `owners` and `bins` are (sets, requests), and every owner has one."""
-    rows = owners + np.arange(len(owners))[:, None] * count
-    table = np.bincount((rows * parts + bins).ravel(), minlength=len(owners) * count * parts)
-    table = table.reshape(-1, count, parts)
-    return np.asarray(table / table.sum(axis=2, keepdims=True))
+@dataclass(frozen=True)
+class _Shares:
+    """The shares of the parts of the hour that users of `sets` sets have, where they are not 0: the set, the user (by
+    its place among all users), the part, and the share of the user's requests."""
+
+    sets: int
+    row: Ints
+    user: Ints
+    part: Ints
+    share: Floats
+
+    @classmethod
+    def of(cls, candidates: Candidates, bins: Ints, parts: int) -> _Shares:
+        """Those of requests in these parts (sets, uses)."""
+        keys = np.sort(candidates.user * parts + bins, axis=1)
+        new = np.ones(keys.shape, bool)
+        np.not_equal(keys[:, 1:], keys[:, :-1], out=new[:, 1:])
+        starts = np.flatnonzero(new)
+        many = np.diff(np.append(starts, keys.size))
+        user, part = np.divmod(keys.ravel()[starts], parts)
+        return cls(len(bins), starts // max(keys.shape[1], 1), user, part, many / candidates.counts[user])
 
 
-def _agreement(shares: Floats, profile: Profile) -> Floats:
-    """(sets,) the mean over pairs of a set's owners of the scaled product of their deviations from the profile, given
-    shares (sets, owners, parts)."""
-    sets, many, parts = shares.shape
-    scaled = ((shares - profile.expected) * profile.scale).reshape(-1, parts)
-    bounds = np.arange(sets) * many
-    total = np.add.reduceat(scaled, bounds, axis=0)
-    own = np.add.reduceat((scaled * scaled).sum(axis=1), bounds)
-    return _mean_of_pairs(total, own, np.full(sets, many))
+def _agreement(shares: _Shares, candidates: Candidates, profile: Profile) -> Floats:
+    """(candidates, sets) the mean over pairs of users of the scaled product of their deviations from the profile."""
+    many, parts = profile.expected.shape
+    cells = (candidates.group[shares.user] * shares.sets + shares.row) * parts + shares.part
+    shape = many, shares.sets, parts
+    total = np.bincount(cells, shares.share, many * shares.sets * parts).reshape(shape)
+    squares = np.bincount(cells, shares.share * shares.share, many * shares.sets * parts).reshape(shape)
+    size, expected = candidates.sizes[:, None, None], profile.expected[:, None, :]
+    # The product of the sums, less everybody's with itself: of all users the same parts are expected.
+    together = total - size * expected
+    own = squares - 2 * expected * total + size * expected * expected
+    scaled = ((together * together - own) * np.square(profile.scale)[:, None, :]).sum(axis=2)
+    return np.asarray(scaled / (np.maximum(size[:, :, 0] * (size[:, :, 0] - 1), 1) * parts))
 
 
-def _turned(shares: Floats, profile: Profile, draws: int, rng: np.random.Generator) -> Floats:
-    """(draws,) the agreement of owners whose shares (owners, parts) are each turned round the hour by chance."""
-    parts = len(profile.expected)
-    total, own = np.zeros((draws, parts)), np.zeros(draws)
-    for start in range(0, len(shares), _AT_ONCE):
-        part = shares[start : start + _AT_ONCE]
-        every = part[:, (np.arange(parts) - np.arange(parts)[:, None]) % parts]
-        scaled = (every - profile.expected) * profile.scale
-        turns = rng.integers(parts, size=(draws, len(part)))
-        taken = scaled[np.arange(len(part)), turns]
-        total += taken.sum(axis=1)
-        own += np.einsum("dnp,dnp->d", taken, taken)
-    return _mean_of_pairs(total, own, np.full(draws, len(shares)))
+def _turned(own: _Shares, candidates: Candidates, profile: Profile, setting: Setting) -> Floats:
+    """(candidates, draws) the agreement of users whose shares are each turned round the hour by chance."""
+    parts, many = profile.expected.shape[1], len(own.user)
+    size, place, keys = candidates.sizes[candidates.group], candidates.place, candidates.keys[candidates.group]
+    out, step = [], max(1, _AT_ONCE // max(many, 1))
+    for begin in range(0, setting.draws, step):
+        draws = np.arange(begin, min(begin + step, setting.draws))[:, None]
+        turns = below(words(keys, setting.seed, _TURNS, draws * size + place), np.array(parts))
+        part = (own.part + turns[:, own.user]) % parts
+        row = np.repeat(np.arange(len(draws)), many)
+        shares = _Shares(len(draws), row, np.tile(own.user, len(draws)), part.ravel(), np.tile(own.share, len(draws)))
+        out.append(_agreement(shares, candidates, profile))
+    return np.concatenate(out, axis=1)
 
 
-def _mean_of_pairs(total: Floats, own: Floats, many: Ints) -> Floats:
-    """(rows,) of vectors with this sum (rows, parts) and sum of squared lengths, the mean product of two a part."""
-    return np.asarray(((total * total).sum(axis=1) - own) / (np.maximum(many * (many - 1), 1) * total.shape[1]))
-
-
-def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequests, shift_hours: int) -> TestResult:
+def same_instants(
+    candidates: Candidates, setting: Setting, controls: DrawnRequests, shift_hours: int
+) -> TestResults:
     """Do different users send within the same minute more often than if each were some whole hours earlier or later,
     and more often than matched owners do?
 
@@ -188,33 +205,65 @@ def same_instants(candidate: Candidate, setting: Setting, controls: DrawnRequest
     is the larger of the two. A shift makes waking hours a little broader, so a quarter more meetings than after shifts
     is still taken for chance: among hundreds of people in one time zone a few per cent are significant.
     """
-    population = setting.population
-    owners, minutes = candidate.request_owner, population.request_time[candidate.requests] // MINUTE_US
-    if len(candidate.owners) <= 1:
-        return switched_off(TIME, "instants", "there are fewer than two users")
-    owner_row = np.searchsorted(candidate.owners, owners)
-    observed = float(_coincidences(owner_row, minutes[None])[0])
-    if not observed:
-        return TestResult(TIME, "instants", 0.0, 0.0, 1.0, "no two users send in the same minute")
-    rng = setting.rng(candidate, 4)
-    shifts = rng.integers(-shift_hours, shift_hours + 1, size=(setting.draws, len(candidate.owners))) * 60
-    moved = _coincidences(owner_row, minutes + shifts[:, owner_row])
-    matched = _coincidences(controls.control, population.request_time[controls.requests] // MINUTE_US)
-    p, drawn = max((count_tail(observed, law), float(law.mean())) for law in (moved * _BROADENED, matched))
-    return TestResult(
-        TIME, "instants", observed, drawn, p,
-        f"two users send in the same minute {observed:.0f} times, after shifts by whole hours {moved.mean():.1f} "
-        f"times, matched owners {matched.mean():.1f} times",
-    )  # fmt: skip
+    times = setting.population.request_time
+    observed = _coincidences(candidates, times[candidates.requests][None] // MINUTE_US)[:, 0]
+    p_values = np.where(candidates.sizes > 1, 1.0, np.nan)
+    meeting = np.flatnonzero(observed > 0)
+    some = candidates.only(meeting)
+    moved = _shifted(some, setting, shift_hours)
+    drawn = controls.only(meeting).some()
+    matched = np.concatenate([_coincidences(some, times[rows] // MINUTE_US) for rows in drawn], axis=1)
+    tails = [count_tail(observed[meeting], law) for law in (moved * _BROADENED, matched)]
+    p_values[meeting] = np.maximum(*tails)
+
+    def read(place: int) -> TestResult:
+        if candidates.sizes[place] <= 1:
+            return switched_off(TIME, "instants", "there are fewer than two users")
+        if not observed[place]:
+            return TestResult(TIME, "instants", 0.0, 0.0, 1.0, "no two users send in the same minute")
+        at = int(np.searchsorted(meeting, place))
+        shifted, others = float(moved[at].mean()), float(matched[at].mean())
+        expected = others if tails[1][at] >= tails[0][at] else shifted * _BROADENED
+        return TestResult(
+            TIME, "instants", float(observed[place]), expected, float(p_values[place]),
+            f"two users send in the same minute {observed[place]:.0f} times, after shifts by whole hours {shifted:.1f} "
+            f"times, matched owners {others:.1f} times",
+        )  # fmt: skip
+
+    return TestResults(TIME, "instants", p_values, read)
 
 
-def _coincidences(owners: Ints, minutes: Ints) -> Floats:
-    """(sets,) of each set, the minutes in which owners send beyond the first one, summed; `minutes` is (sets, requests)
-    and `owners` the same, or (requests,) for all sets."""
-    width, low = int(owners.max()) + 1, int(minutes.min())
-    largest = (int(minutes.max()) - low + 1) * width
-    keys = ((minutes - low) * width + owners).astype(np.int32 if largest <= np.iinfo(np.int32).max else np.int64)
-    keys.sort(axis=1)
-    later = keys[:, 1:] != keys[:, :-1]  # an owner counts once a minute
-    np.floor_divide(keys, width, out=keys)
-    return np.asarray((later.sum(axis=1) - (keys[:, 1:] != keys[:, :-1]).sum(axis=1)).astype(float))
+def _shifted(candidates: Candidates, setting: Setting, shift_hours: int) -> Floats:
+    """(candidates, draws) the coincidences after each user is moved by some whole hours by chance."""
+    minutes = setting.population.request_time[candidates.requests] // MINUTE_US
+    size, keys = candidates.sizes[candidates.group], candidates.keys[candidates.group]
+    out, step = [], max(1, _AT_ONCE // max(len(minutes), 1))
+    for begin in range(0, setting.draws, step):
+        draws = np.arange(begin, min(begin + step, setting.draws))[:, None]
+        lots = words(keys, setting.seed, _SHIFTS, draws * size + candidates.place)
+        shifts = (below(lots, np.array(2 * shift_hours + 1)) - shift_hours) * 60
+        out.append(_coincidences(candidates, minutes + shifts[:, candidates.user]))
+    return np.concatenate(out, axis=1)
+
+
+def _coincidences(candidates: Candidates, minutes: Ints) -> Floats:
+    """(candidates, sets) of each set, the minutes in which users send beyond the first one, summed; `minutes` is
+    (sets, uses)."""
+    if not len(candidates):
+        return np.zeros((0, len(minutes)))
+    width = int(candidates.sizes.max())
+    low = int(minutes.min())
+    length = int(minutes.max()) - low + 1
+    group = candidates.group[candidates.user]
+    keys = ((group * length - low + minutes) * width) + candidates.place[candidates.user]
+    keys.sort(axis=1)  # inside a candidate's run: its requests come before the next one's
+    pairs, cells = (_changes(values) for values in (keys, keys // width))
+    beyond = pairs.astype(np.int64) - cells
+    return np.ascontiguousarray(np.add.reduceat(beyond, candidates.request_bounds[:-1], axis=1).T.astype(float))
+
+
+def _changes(ordered: Ints) -> NDArray[np.bool_]:
+    """Where a value stands for the first time in each row."""
+    out = np.ones(ordered.shape, bool)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=out[:, 1:])
+    return out
