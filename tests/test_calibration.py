@@ -14,6 +14,7 @@ from populations import NullUse, awkward_population, awkward_setting, instrument
 from scipy import stats
 
 from refrain.assessment import assess
+from refrain.coordination.results import Candidates
 
 LEVELS = (0.1, 0.05, 0.01, 0.001)
 FALSE_FAILURE = 1e-10
@@ -42,13 +43,14 @@ def test_p_values_of_templates_without_coordination_are_uniform_or_larger(seed: 
     ]
     shared = instruments(population, setting, [c for _, c in candidates])
     p_values = defaultdict(list)
-    for group, candidate in candidates:
-        found = assess(candidate, setting, shared, system=False)
-        named = {key: r.p_value for key, r in found.results.items()} | {
-            "raw": found.raw, "unexplained": found.p_value, **found.families,
-        }  # fmt: skip
-        for name, p in named.items():
-            if p is not None:
+    found = assess(
+        Candidates.of([c for _, c in candidates]), setting, shared, system=np.zeros(len(candidates), bool)
+    )
+    named = {r.key: r.p_values for r in found.results} | {"raw": found.raw, "unexplained": found.p_values}
+    named |= dict(zip(found.looked_at, found.families.T, strict=True))
+    for name, values in named.items():
+        for (group, _), p in zip(candidates, values.tolist(), strict=True):
+            if not np.isnan(p):
                 for where in (ALL, group):
                     p_values[name, where].append(p)
     check(p_values)
@@ -71,6 +73,21 @@ def test_the_conjunction_is_calibrated_where_one_family_speaks_for_sure() -> Non
     # Everybody else uses other templates once: these are used a lot.
     others = [null_candidate(population, setting.strata, NullUse(100, 0, False, most=1), rng) for _ in range(40)]
     shared = instruments(population, setting, others)
-    found = [assess(c, setting, shared, system=False) for c in candidates]
-    assert np.mean([a.families["use"] < 1e-3 for a in found]) > 0.5
-    check({("conjunction", ALL): [a.raw for a in found]})
+    found = assess(Candidates.of(candidates), setting, shared, system=np.zeros(len(candidates), bool))
+    assert np.mean(found.families[:, found.looked_at.index("use")] < 1e-3) > 0.5
+    check({("conjunction", ALL): found.raw.tolist()})
+
+
+def test_candidates_are_assessed_side_by_side_as_alone() -> None:
+    population = awkward_population(2, owners=400)
+    setting = awkward_setting(population, draws=60)
+    rng = np.random.default_rng(1)
+    alone = [
+        null_candidate(population, setting.strata, NullUse(users, tilt, in_a_row), rng)
+        for users, tilt, in_a_row in product((5, 7, 30, 120), (-1, 1), (False, True))
+    ]
+    shared = instruments(population, setting, alone)
+    system = np.arange(len(alone)) % 2 == 0
+    together = assess(Candidates.of(alone), setting, shared, system=system)
+    for place, own in enumerate(alone):
+        assert together.one(place) == assess(Candidates.of([own]), setting, shared, system=system[[place]]).one(0)

@@ -1,6 +1,7 @@
 """Synchrony: plain loops for agreement and coincidence, planted pools, jobs on the hour and at midnight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -8,24 +9,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from populations import HOUR_US, START, awkward_population, awkward_setting, people, population_of
+from populations import (
+    HOUR_US,
+    START,
+    NullUse,
+    awkward_population,
+    awkward_setting,
+    null_candidate,
+    people,
+    population_of,
+)
 from scipy import stats
 
 from refrain.coordination import synchrony
-from refrain.coordination.controls import draw
-from refrain.coordination.results import Candidate, Setting, TestResult, candidate
-from refrain.coordination.synchrony import MINUTE_US, Profile, drawn_requests, minutes_of, same_instants, same_minutes
+from refrain.coordination.drawing import draw
+from refrain.coordination.results import Candidate, Candidates, Setting, TestResult, TestResults, candidate
+from refrain.coordination.synchrony import MINUTE_US, DrawnRequests, Profile, minutes_of, same_instants, same_minutes
 from refrain.population import DAY_US, Population
 
 Times = Callable[[int, np.random.Generator], NDArray[np.int64]]
 POOL = 12
 
 
-def both(own: Candidate, setting: Setting) -> tuple[TestResult, TestResult]:
-    controls = drawn_requests(own, setting, draw(setting.strata, own.owners, setting.draws, setting.rng(own, 0)))
+def controls_of(own: Candidates, setting: Setting) -> DrawnRequests:
+    return DrawnRequests(own, setting.population, draw(own, setting.strata, setting.draws, setting.seed, 0))
+
+
+def side_by_side(own: Candidates, setting: Setting) -> tuple[TestResults, TestResults]:
+    controls = controls_of(own, setting)
     return same_minutes(own, setting, controls, minutes_of(setting.population, 30)), same_instants(
         own, setting, controls, 2
     )
+
+
+def both(own: Candidate, setting: Setting) -> tuple[TestResult, TestResult]:
+    minutes, instants = side_by_side(Candidates.of([own]), setting)
+    return minutes.one(0), instants.one(0)
+
+
+def owners_with(uses: Sequence[int]) -> Candidates:
+    """One candidate whose owners have so many requests each; of nothing else is anything to be asked."""
+    rows = np.arange(sum(uses))
+    return Candidates.made(rows, np.arange(len(uses)), np.array(uses), np.array([0, len(uses)]))
 
 
 def planted(times: Times) -> tuple[float, float]:
@@ -95,35 +120,53 @@ def test_coincidences_against_a_plain_loop(sent: list[tuple[int, int, int, int]]
             for minute in range(7))
         for row in minutes
     ]  # fmt: skip
-    many = np.concatenate([np.stack(minutes), np.full((1, len(owners)), -since)])
-    assert synchrony._coincidences(owners, many)[:3].tolist() == expected
-    assert synchrony._coincidences(np.tile(owners, (4, 1)), many)[:3].tolist() == expected
+    order = np.argsort(owners, kind="stable")
+    distinct, uses = np.unique(owners, return_counts=True)
+    own = owners_with(uses.tolist())
+    many = np.concatenate([np.stack(minutes), np.full((1, len(owners)), -since)])[:, order]
+    assert synchrony._coincidences(own, many)[0, :3].tolist() == expected
 
 
 def test_agreement_is_the_mean_product_over_pairs_of_owners() -> None:
     rng = np.random.default_rng(4)
     owners, bins = np.sort(rng.integers(5, size=60)), rng.integers(6, size=60)
-    profile = Profile.of(rng.dirichlet(np.ones(6)))
-    distinct, rows = np.unique(owners, return_inverse=True)
-    shares = synchrony._shares(rows[None], bins[None], len(distinct), 6)[0]
+    profile = Profile.of(rng.dirichlet(np.ones(6))[None])
+    shares = np.array([[np.mean(bins[owners == owner] == part) for part in range(6)] for owner in range(5)])
     deviation = (shares - profile.expected) * profile.scale
     expected = np.mean([(deviation[a] * deviation[b]).mean() for a, b in combinations(range(5), 2)])
-    assert synchrony._agreement(shares[None], profile).tolist() == pytest.approx([expected])
-    for owner in range(5):
-        assert shares[owner].tolist() == [float(np.mean(bins[owners == owner] == part)) for part in range(6)]
+    own = owners_with(np.bincount(owners).tolist())
+    found = synchrony._agreement(synchrony._Shares.of(own, bins[None], 6), own, profile)
+    assert found.tolist() == [pytest.approx([expected])]
 
 
 def test_turned_round_the_hour_against_every_turn_of_two_owners() -> None:
     rng = np.random.default_rng(5)
-    profile, shares = Profile.of(rng.dirichlet(np.ones(4))), rng.dirichlet(np.ones(4), size=2)
+    profile = Profile.of(rng.dirichlet(np.ones(4))[None])
+    own, bins = owners_with([7, 9]), rng.integers(4, size=16)
+    shares = synchrony._Shares.of(own, bins[None], 4)
     every = []
     for one in range(4):
         for other in range(4):
-            pair = np.stack([np.roll(shares[0], one), np.roll(shares[1], other)])
-            every.append(synchrony._agreement(pair[None], profile)[0])
-    turned = synchrony._turned(shares, profile, 4000, rng)
+            turned_bins = (bins + np.repeat([one, other], [7, 9])) % 4
+            every.append(synchrony._agreement(synchrony._Shares.of(own, turned_bins[None], 4), own, profile)[0, 0])
+    owner, time = people(0, 20)
+    setting = replace(awkward_setting(population_of(owner, time, 20)), draws=4000)
+    turned = synchrony._turned(shares, own, profile, setting)[0]
     assert {round(float(value), 9) for value in turned} == {round(float(value), 9) for value in every}
     assert turned.mean() == pytest.approx(np.mean(every), abs=4 * np.std(every) / np.sqrt(4000))
+
+
+def test_side_by_side_is_as_alone() -> None:
+    population = awkward_population(1, owners=500)
+    setting = awkward_setting(population, draws=40)
+    rng = np.random.default_rng(2)
+    alone = [
+        null_candidate(population, setting.strata, NullUse(users, tilt, False), rng)
+        for users, tilt in ((5, 0), (60, 1), (1, 0), (9, -1), (200, 0))
+    ]
+    together = side_by_side(Candidates.of(alone), setting)
+    for place, own in enumerate(alone):
+        assert [found.one(place) for found in together] == list(both(own, setting))
 
 
 def test_people_of_one_time_zone_have_no_appointments() -> None:
@@ -186,9 +229,7 @@ def test_controls_use_it_as_the_users_did() -> None:
     population = population_of(owner, time, 60)
     places = [np.array([0, 1, 2]), np.array([3, 9, 20]), np.array([23])]
     own, setting = as_users(population, places), awkward_setting(population)
-    controls = drawn_requests(own, setting, draw(setting.strata, own.owners, 40, setting.rng(own, 0)))
-    for number in range(40):
-        rows = controls.requests[number]
+    for rows in np.concatenate(list(controls_of(Candidates.of([own]), setting).some())):
         assert population.position[rows].tolist() == np.concatenate(places).tolist()
         assert len(set(population.request_owner[rows].tolist())) == 3
 
@@ -198,6 +239,6 @@ def test_controls_who_sent_less_use_what_they_have() -> None:
     setting = awkward_setting(population)
     busy = np.argsort(-population.activity)[:10]
     own = candidate(np.flatnonzero(np.isin(population.request_owner, busy)), population)
-    controls = drawn_requests(own, setting, draw(setting.strata, own.owners, 30, setting.rng(own, 0)))
-    assert controls.requests.shape == controls.control.shape == (30, len(own.requests))
-    assert (controls.requests < len(population.request_owner)).all()
+    rows = np.concatenate(list(controls_of(Candidates.of([own]), setting).some()))
+    assert rows.shape == (setting.draws, len(own.requests))
+    assert (np.diff(population.request_owner[rows[0]]) != 0).sum() + 1 == 10
