@@ -13,7 +13,6 @@ from scipy import stats
 from refrain.coordination.controls import (
     Strata,
     count_tail,
-    draw,
     middle_rank,
     middle_ranks,
     permutation_p,

@@ -41,7 +41,7 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
         return 1.0
     plain = normal_upper(observed / np.sqrt(variance))
     if observed <= np.sqrt(variance) / 2:
-        return plain
+        return float(plain)
     steep = 1.0
     while cumulants(steep)[1] < observed * (1 + _LAST_BITS):
         steep *= 2
@@ -109,8 +109,8 @@ def drawn_cumulants(pools: Sequence[tuple[DrawnLaw, int]], t: float) -> tuple[fl
 
 
 def top_tail(shares: Floats, group: Ints, many: int) -> Floats:
-    """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its controls,
-    those at least as high. The smallest binomial tail over the tops, times their number."""
+    """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its
+    controls, those at least as high. The smallest binomial tail over the tops, times their number."""
     sizes = np.bincount(group, minlength=many)
     found = np.stack([np.bincount(group[shares <= part], minlength=many) for part in _PARTS], axis=1)
-    return np.minimum(1.0, len(_PARTS) * binomial_upper(found, sizes[:, None], _PARTS).min(axis=1))
+    return np.asarray(np.minimum(1.0, len(_PARTS) * binomial_upper(found, sizes[:, None], _PARTS).min(axis=1)))
