@@ -33,14 +33,14 @@ class Repeated:
 class Holdings:
     """The values that two owners or more have, numbered from 0; no other value can be shared.
 
-    `values` are those of each owner, one owner after the other, with `bounds` (owners + 1,); `all_values` (owners,) is
-    how many values an owner has, be they shared or not. Value v has the cells cells[v]:cells[v + 1], each of a
-    `stratum` and the `share` of the stratum's owners who have it.
+    `words` are those of each owner, one owner after the other, with `bounds` (owners + 1,): a value, and in the last
+    `bits` the number of all values that this owner has, be they shared or not. Value v has the cells
+    cells[v]:cells[v + 1], each of a `stratum` and the `share` of the stratum's owners who have it.
     """
 
-    values: Ints
+    words: Ints
     bounds: Ints
-    all_values: Ints
+    bits: int
     stratum: Ints
     share: Floats
     cells: Ints
@@ -59,7 +59,8 @@ class Holdings:
         value, stratum = np.divmod(keys[first], max(strata.count, 1))
         share = np.diff(np.append(first, len(keys))) / sizes[stratum]
         cells = np.searchsorted(value, np.arange(int(shared.sum()) + 1))
-        return cls(values, bounds, all_values, stratum, share, cells)
+        bits = int(all_values.max(initial=0)).bit_length()
+        return cls((values << bits) + all_values[owner], bounds, bits, stratum, share, cells)
 
     @classmethod
     def of_clients(cls, population: Population, strata: Strata) -> Holdings:
@@ -76,18 +77,17 @@ class Holdings:
 
     def repeated(self, row: Ints, owners: Ints) -> Repeated:
         """The values that repeat in rows of owners, given aligned pairs of a row and an owner, none of them twice."""
-        many = self.bounds[owners + 1] - self.bounds[owners]
-        at = np.repeat(self.bounds[owners], many) + ranges(many)
+        start = self.bounds[owners]
+        many = self.bounds[owners + 1] - start
+        ends = np.cumsum(many)
+        at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(start - ends + many, many)
         # The owner's number of values goes along in the same word: sorted once, nothing is looked up.
-        width = int(self.all_values.max(initial=0)) + 1
-        keys = np.repeat(row * self.count, many) + self.values[at]
-        keys *= width
-        keys += np.repeat(self.all_values[owners], many)
+        keys = self.words[at] + np.repeat((row * self.count) << self.bits, many)
         keys.sort()
-        cell = keys // width
+        cell = keys >> self.bits
         same = cell[1:] == cell[:-1]
         kept = np.flatnonzero(np.append(same, False) | np.concatenate([[False], same])) if len(cell) else cell
-        cell, all_values = cell[kept], keys[kept] - cell[kept] * width
+        cell, all_values = cell[kept], keys[kept] & ((1 << self.bits) - 1)
         first = group_starts(cell)
         of_cell = np.diff(np.append(first, len(cell)))
         weight = np.bincount(np.repeat(np.arange(len(first)), of_cell), 1 / all_values, len(first))
