@@ -49,12 +49,12 @@ def test_a_tail_of_many_is_each_ones() -> None:
     x, mean, size = rng.normal(3, 4, 50), rng.uniform(0.1, 9, 50), rng.uniform(0.1, 9, 50)
     skew = np.where(rng.random(50) < 0.3, 0.0, size)
     counts, trials = rng.integers(0, 9, 50), rng.integers(9, 20, 50)
-    for tail, given_ in (
-        (tails.normal_upper, (x,)),
-        (tails.binomial_upper, (counts, trials, mean / 9)),
-        (tails.poisson_upper, (counts, mean)),
-        (tails.negative_binomial_upper, (counts, size, mean)),
-        (tails.pearson_upper, (x, skew)),
+    everything = slice(None)
+    for tail in (
+        lambda at: tails.normal_upper(x[at]),
+        lambda at: tails.binomial_upper(counts[at], trials[at], mean[at] / 9),
+        lambda at: tails.poisson_upper(counts[at].astype(float), mean[at]),
+        lambda at: tails.negative_binomial_upper(counts[at].astype(float), size[at], mean[at]),
+        lambda at: tails.pearson_upper(x[at], skew[at]),
     ):
-        alone = [tail(*(part[i : i + 1] for part in given_))[0] for i in range(50)]
-        assert tail(*given_).tolist() == alone
+        assert tail(everything).tolist() == [tail(slice(i, i + 1))[0] for i in range(50)]

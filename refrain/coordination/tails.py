@@ -39,9 +39,9 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
     _, _, variance = cumulants(0.0)
     if variance <= 0:
         return 1.0
-    plain = normal_upper(observed / np.sqrt(variance))
+    plain = float(normal_upper(observed / np.sqrt(variance)))
     if observed <= np.sqrt(variance) / 2:
-        return float(plain)
+        return plain
     steep = 1.0
     while cumulants(steep)[1] < observed * (1 + _LAST_BITS):
         steep *= 2
@@ -113,4 +113,5 @@ def top_tail(shares: Floats, group: Ints, many: int) -> Floats:
     controls, those at least as high. The smallest binomial tail over the tops, times their number."""
     sizes = np.bincount(group, minlength=many)
     found = np.stack([np.bincount(group[shares <= part], minlength=many) for part in _PARTS], axis=1)
-    return np.asarray(np.minimum(1.0, len(_PARTS) * binomial_upper(found, sizes[:, None], _PARTS).min(axis=1)))
+    smallest = binomial_upper(found, sizes[:, None], _PARTS).min(axis=1)
+    return np.asarray(np.minimum(1.0, len(_PARTS) * smallest))
