@@ -11,7 +11,9 @@ from scipy import stats
 from refrain.coordination.combine import (
     adaptive_q_values,
     cauchy_combination,
+    cauchy_rows,
     partial_conjunction,
+    partial_conjunction_rows,
     selection_threshold,
 )
 
@@ -53,6 +55,16 @@ def test_partial_conjunction_is_simes_without_the_smallest(p_values: list[float]
     largest = sorted(p_values)[families - 1 :]  # Simes over what is left when the strongest are granted
     expected = min([1.0, *(len(largest) * p / rank for rank, p in enumerate(largest, 1))])
     assert partial_conjunction(p_values, families) == pytest.approx(expected)
+
+
+@given(st.lists(st.lists(st.one_of(P_VALUES, st.just(np.nan)), min_size=4, max_size=4), max_size=6), st.integers(1, 4))
+def test_rows_are_each_of_the_p_values_that_are_there(rows: list[list[float]], families: int) -> None:
+    table = np.array(rows).reshape(-1, 4)
+    there = [[p for p in row if not np.isnan(p)] for row in rows]
+    combined = cauchy_rows(table).tolist()
+    assert combined == pytest.approx([cauchy_combination(row) if row else np.nan for row in there], nan_ok=True)
+    assert combined == pytest.approx([cauchy_rows(np.array([row]))[0] for row in rows], rel=0, abs=0, nan_ok=True)
+    assert partial_conjunction_rows(table, families).tolist() == [partial_conjunction(row, families) for row in there]
 
 
 def test_partial_conjunction_is_uniform_when_all_families_but_one_speak() -> None:

@@ -8,21 +8,31 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from populations import awkward_population, awkward_setting, people, population_of, trait, without
+from populations import (
+    NullUse,
+    awkward_population,
+    awkward_setting,
+    null_candidate,
+    people,
+    population_of,
+    trait,
+    without,
+)
 from scipy import stats
 
-from refrain.coordination.controls import draw
+from refrain.coordination.controls import Strata
+from refrain.coordination.drawing import draw
+from refrain.coordination.holdings import Holdings
 from refrain.coordination.identity import (
+    TESTS,
+    TESTS_BY_DRAWS,
     concentrated_p,
     many_networks,
     one_client,
     repeats,
-    shared_cards,
-    shared_networks,
-    young,
 )
-from refrain.coordination.results import Candidate, Setting, TestResult, candidate
-from refrain.population import Population
+from refrain.coordination.results import Candidate, Candidates, Setting, TestResult, TestResults, candidate
+from refrain.population import Population, Trait
 from refrain.traits import partners
 
 HAVING = st.lists(st.sets(st.integers(0, 8), max_size=4), min_size=1, max_size=12)
@@ -47,15 +57,16 @@ def base() -> Population:
     )
 
 
-def sets_of(own: Candidate, setting: Setting) -> np.ndarray:
-    return draw(setting.strata, own.owners, setting.draws, setting.rng(own, 0))
+def made(candidates: Candidates, setting: Setting) -> list[TestResults]:
+    """All tests of these candidates."""
+    sets = draw(candidates, setting.strata, setting.draws, setting.seed, 0)
+    found = [test(candidates, setting) for test in TESTS]
+    return found + [test(candidates, setting, sets) for test in TESTS_BY_DRAWS]
 
 
 def all_tests(population: Population, owners: np.ndarray = POOL) -> dict[str, TestResult]:
-    setting, own = awkward_setting(population), of_everything(population, owners)
-    found = [test(own, setting) for test in (young, one_client, many_networks)]
-    found += [test(own, setting, sets_of(own, setting)) for test in (shared_cards, shared_networks)]
-    return {result.name: result for result in found}
+    own = Candidates.of([of_everything(population, owners)])
+    return {found.name: found.one(0) for found in made(own, awkward_setting(population))}
 
 
 def p_of(result: TestResult) -> float:
@@ -140,7 +151,8 @@ def test_owners_who_send_less_than_their_stratum_do_not_seem_to_wander() -> None
     population = population_of(owner, np.arange(len(owner)), 240, network=wandering)
     setting = awkward_setting(population)
     light = np.concatenate([m[np.argsort(activity[m])][: len(m) // 2] for m in setting.strata.members])
-    assert p_of(many_networks(of_everything(population, np.sort(light)), setting)) > 1e-3
+    own = Candidates.of([of_everything(population, np.sort(light))])
+    assert p_of(many_networks(own, setting).one(0)) > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -155,12 +167,25 @@ def test_a_missing_column_switches_its_tests_off_and_no_other(column: str, tests
         assert not result.off or result.off in result.text
 
 
+def of_one_stratum(values: Trait) -> Holdings:
+    owners = len(values.bounds) - 1
+    strata = Strata(np.zeros(owners, np.int64), (np.arange(owners),))
+    return Holdings.of(values, strata, strata.sizes)
+
+
+def repeats_of(values: Trait, sets: np.ndarray) -> list[float]:
+    """What repeats in each of equally large sets."""
+    row = np.repeat(np.arange(len(sets)), sets.shape[1])
+    found: list[float] = repeats(of_one_stratum(values), row, sets.ravel(), len(sets)).tolist()
+    return found
+
+
 @given(HAVING, st.data())
 def test_repeats_against_a_plain_loop(having: list[set[int]], data: st.DataObject) -> None:
     values = trait(*_pairs(having), len(having))
     size = data.draw(st.integers(1, len(having)))
     sets = np.array([data.draw(st.permutations(range(len(having))))[:size] for _ in range(3)])
-    for row, found in zip(sets.tolist(), repeats(values, sets).tolist(), strict=True):
+    for row, found in zip(sets.tolist(), repeats_of(values, sets), strict=True):
         expected = 0.0
         for value in range(9):
             weights = [1 / len(having[o]) for o in row if value in having[o]]
@@ -185,8 +210,8 @@ def test_partners_against_a_plain_loop(having: list[set[int]], data: st.DataObje
 def test_owners_with_one_value_each_repeat_it_once_fewer_than_they_are(having: list[set[int]]) -> None:
     single = [set(list(h)[:1]) for h in having]
     counts = Counter(v for h in single for v in h)
-    found = repeats(trait(*_pairs(single), len(single)), np.arange(len(single))[None, :])
-    assert found.tolist() == [sum(n - 1 for n in counts.values())]
+    found = repeats_of(trait(*_pairs(single), len(single)), np.arange(len(single))[None, :])
+    assert found == [sum(n - 1 for n in counts.values())]
 
 
 @given(st.lists(st.sets(st.integers(0, 4), max_size=3), min_size=12, max_size=20), st.data())
@@ -204,7 +229,8 @@ def test_concentrated_p_against_a_plain_loop(having: list[set[int]], data: st.Da
             best = min(best, float(stats.binom.sf(seen - 1, len(owners), rate)) * len(possible))
     _, codes = np.unique([v for h in having for v in sorted(h)], return_inverse=True)
     values = trait(_pairs(having)[0], codes, count)
-    assert concentrated_p(values, owners, setting) == pytest.approx(best)
+    own = Candidates.of([of_everything(population, owners)])
+    assert concentrated_p(of_one_stratum(values), own, setting).tolist() == pytest.approx([best])
 
 
 def _pairs(having: list[set[int]]) -> tuple[list[int], list[int]]:
@@ -215,3 +241,85 @@ def test_traits_are_runs_of_each_owner() -> None:
     values = trait([2, 0, 2, 0], [7, 7, 1, 7], 3)
     runs = [values.values[a:b].tolist() for a, b in pairwise(values.bounds.tolist())]
     assert (runs, values.present, trait([], [], 3).present) == ([[7], [], [1, 7]], True, False)
+
+
+@pytest.fixture(scope="module")
+def beside_one_another() -> tuple[Setting, list[Candidate]]:
+    """Candidates of one user to half of a stratum, some of whom nothing is known, some with much in common."""
+    population = awkward_population(0, owners=600)
+    setting = awkward_setting(population, draws=60)
+    rng = np.random.default_rng(0)
+    wanted = [1, 2, 3, 5, 8, 8, 13, 20, 40, 200]
+    found = [null_candidate(population, setting.strata, NullUse(n, 0, False), rng) for n in wanted]
+    busiest = np.argsort(population.network.values, kind="stable")[:12]  # of one cloud
+    cloud = np.searchsorted(population.network.bounds, busiest, "right") - 1
+    found.append(of_everything(population, cloud))
+    of_nothing = np.isnan(population.age_days) & (population.client < 0)
+    found.append(of_everything(population, np.flatnonzero(of_nothing)[:4]))
+    return setting, found
+
+
+def test_many_candidates_are_as_each_alone(beside_one_another: tuple[Setting, list[Candidate]]) -> None:
+    setting, candidates = beside_one_another
+    together = made(Candidates.of(candidates), setting)
+    backwards = made(Candidates.of(candidates[::-1]), setting)
+    for place, own in enumerate(candidates):
+        alone = made(Candidates.of([own]), setting)
+        for one, many, turned in zip(alone, together, backwards, strict=True):
+            assert np.array_equal(one.p_values[0], many.p_values[place], equal_nan=True)
+            assert np.array_equal(one.p_values[0], turned.p_values[-1 - place], equal_nan=True)
+            # A result that is off has no numbers, and nan equals nothing.
+            assert repr(one.one(0)) == repr(many.one(place)) == repr(turned.one(len(candidates) - 1 - place))
+    assert min(float(np.nanmin(many.p_values)) for many in together) < 1e-3
+    assert any(np.isnan(many.p_values).any() for many in together)
+
+
+def test_what_is_read_is_what_was_found(beside_one_another: tuple[Setting, list[Candidate]]) -> None:
+    setting, candidates = beside_one_another
+    for found in made(Candidates.of(candidates), setting):
+        for place, p in enumerate(found.p_values.tolist()):
+            result = found.one(place)
+            assert (result.key, result.p_value) == (found.key, None if np.isnan(p) else p)
+
+
+def test_one_client_against_a_plain_loop(beside_one_another: tuple[Setting, list[Candidate]]) -> None:
+    setting, candidates = beside_one_another
+    client, strata = setting.population.client, setting.strata
+    for own, found in zip(candidates, one_client(Candidates.of(candidates), setting).p_values.tolist(), strict=True):
+        owners = [o for o in own.owners.tolist() if client[o] >= 0]
+        best = 1.0 if owners else np.nan
+        for code in {int(client[o]) for o in owners}:
+            rate = 0.0
+            for owner in owners:
+                known = [int(client[o]) for o in strata.members[strata.of_owner[owner]] if client[o] >= 0]
+                rate += known.count(code) / len(known) / len(owners)
+            seen = sum(client[o] == code for o in owners)
+            best = min(best, float(stats.binom.sf(seen - 1, len(owners), min(rate, 1))) / rate)
+        assert found == pytest.approx(best, nan_ok=True)
+
+
+def test_draws_that_are_looked_at_a_few_at_a_time_tell_the_same(
+    beside_one_another: tuple[Setting, list[Candidate]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, candidates = beside_one_another
+    whole = made(Candidates.of(candidates), setting)
+    monkeypatch.setattr("refrain.coordination.identity._TOGETHER", 1000)
+    for few, all_draws in zip(made(Candidates.of(candidates), setting), whole, strict=True):
+        assert np.array_equal(few.p_values, all_draws.p_values, equal_nan=True)
+
+
+@given(HAVING, st.lists(st.integers(0, 2), min_size=12, max_size=12), st.data())
+def test_rates_against_a_plain_loop(having: list[set[int]], stratum: list[int], data: st.DataObject) -> None:
+    values = trait(*_pairs(having), len(having))
+    of_owner = np.array(stratum[: len(having)])
+    strata = Strata(of_owner, tuple(np.flatnonzero(of_owner == s) for s in range(3)))
+    holdings = Holdings.of(values, strata, strata.sizes)
+    shared = [v for v in range(9) if sum(v in h for h in having) > 1]
+    assert holdings.count == len(shared)
+    parts = np.array(data.draw(st.lists(st.integers(0, 5), min_size=3, max_size=3)), float)
+    expected = [
+        sum(parts[s] * np.mean([value in having[o] for o in strata.members[s]]) for s in range(3) if strata.sizes[s])
+        for value in shared
+    ]
+    at = np.arange(len(shared))
+    assert holdings.rates(at, np.zeros(len(at), np.int64), parts[None]).tolist() == pytest.approx(expected)

@@ -6,7 +6,7 @@ from populations import START, awkward_setting, people, population_of
 
 from refrain.coordination.models import moved_shares
 from refrain.coordination.pivot import moved_together
-from refrain.coordination.results import TestResult, candidate
+from refrain.coordination.results import Candidates, TestResult, candidate
 from refrain.population import DAY_US
 
 OLD, NEW = 0, 1
@@ -20,8 +20,8 @@ def pivot(pool_share: float, others_share: float, *, seed: int = 0) -> TestResul
     share = np.where(owner < POOL, pool_share, others_share)
     model = np.where((time >= RELEASE) & (rng.random(len(owner)) < share), NEW, OLD)
     population = population_of(owner, time, int(owner.max()) + 1, request_model=model)
-    own = np.flatnonzero(population.request_owner < POOL)
-    return moved_together(candidate(own, population), awkward_setting(population))
+    own = candidate(np.flatnonzero(population.request_owner < POOL), population)
+    return moved_together(Candidates.of([own]), awkward_setting(population)).one(0)
 
 
 def test_a_pool_that_moves_half_of_its_traffic_is_seen() -> None:
@@ -50,6 +50,31 @@ def test_a_log_without_models_or_without_a_new_one_switches_it_off() -> None:
     owner, time = people(0)
     for model, reason in ((np.full(len(owner), -1), "no model"), (np.zeros(len(owner), np.int64), "no model is new")):
         population = population_of(owner, time, int(owner.max()) + 1, request_model=model)
-        result = moved_together(candidate(np.arange(50), population), awkward_setting(population))
+        own = Candidates.of([candidate(np.arange(50), population)])
+        found = moved_together(own, awkward_setting(population))
+        result = found.one(0)
+        assert np.isnan(found.p_values).all()
         assert result.p_value is None
         assert reason in str(result.off)
+
+
+def test_many_candidates_are_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    owner, time = people(0)
+    late = owner >= 200  # owners who come when the models are there already
+    time = np.where(late, np.maximum(time, RELEASE + 4 * DAY_US), time)
+    newest = (time >= RELEASE + 3 * DAY_US) & (rng.random(len(owner)) < np.where(owner < POOL, 0.8, 0.1))
+    model = np.where(newest, 2, np.where((time >= RELEASE) & (rng.random(len(owner)) < 0.3), NEW, OLD))
+    population = population_of(owner, time, 240, request_model=model)
+    setting = awkward_setting(population)
+    assert len(setting.moved) == 2
+    chosen = [np.arange(POOL), np.arange(200, 205), *(rng.choice(240, n, replace=False) for n in (1, 5, 30, 100))]
+    alone = [candidate(np.flatnonzero(np.isin(population.request_owner, own)), population) for own in chosen]
+    together = moved_together(Candidates.of(alone), setting)
+    for place, own in enumerate(alone):
+        single = moved_together(Candidates.of([own]), setting)
+        assert np.array_equal(single.p_values, together.p_values[place : place + 1], equal_nan=True)
+        # A result that is off has no numbers, and nan equals nothing.
+        assert repr(single.one(0)) == repr(together.one(place))
+    assert together.p_values[0] < 1e-4
+    assert np.flatnonzero(np.isnan(together.p_values)).tolist() == [1]

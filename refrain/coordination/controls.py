@@ -185,8 +185,8 @@ def score_sum_p(
     beyond = np.bincount(group, scores[owners], many) - (wanted * mean).sum(axis=1)
     beyond = np.divide(beyond, deviation, out=np.zeros(many), where=varies)
     out = np.where(varies, normal_upper(beyond), 1.0)
-    for place in np.flatnonzero(out <= _NORMAL_FROM):
-        drawn = [(pools[stratum].law, int(wanted[place, stratum])) for stratum in np.flatnonzero(wanted[place])]
+    for place in np.flatnonzero(out <= _NORMAL_FROM).tolist():
+        drawn = [(pool.law, int(many)) for pool, many in zip(pools, wanted[place], strict=True) if many]
         out[place] = sum_tail(float(beyond[place] * np.sqrt(spread[place])), partial(drawn_cumulants, drawn))
     return out
 

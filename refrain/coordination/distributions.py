@@ -1,6 +1,7 @@
 """Upper tails of the distributions that tests compare with, each P(X >= x), elementwise.
 
-scipy.stats has them all and checks every argument anew; these are its special functions directly (Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.5).
+scipy.stats has them all and checks every argument anew; these are its special functions directly (Abramowitz and
+Stegun, "Handbook of Mathematical Functions", 26.5).
 """
 
 from __future__ import annotations

@@ -54,4 +54,4 @@ def draw(candidates: Candidates, strata: Strata, draws: int, seed: int, purpose:
         users = chosen[order[row, at + 1]]
         counters = base[rows[row], users] + number * draws * width[users]
         out[rows[row], users] = below(words(keys[users], seed, purpose, counters), sizes[users])
-    return listed[starts[of] + out]
+    return np.asarray(listed[starts[of] + out])

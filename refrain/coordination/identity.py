@@ -5,33 +5,51 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.controls import count_tail, permutation_p
+from refrain.coordination.controls import Ranks, count_tail, permutation_p
 from refrain.coordination.distributions import binomial_upper, median
-from refrain.coordination.results import IDENTITY, Candidate, Setting, TestResult, switched_off
-from refrain.counting import Ints, find_sorted, group_starts, ranges
-from refrain.population import Trait
+from refrain.coordination.holdings import Holdings
+from refrain.coordination.results import (
+    IDENTITY,
+    Candidates,
+    Setting,
+    TestResult,
+    TestResults,
+    all_off,
+    switched_off,
+)
+from refrain.counting import Ints, portions
+
+Floats = NDArray[np.float64]
+_TOGETHER = 1 << 20  # owners of control sets whose values are sorted at once: bounds the memory, changes no count
 
 
-def young(candidate: Candidate, setting: Setting) -> TestResult:
+def young(candidates: Candidates, setting: Setting) -> TestResults:
     """Were the users' accounts younger at their first request than those of matched owners?"""
     age = setting.population.age_days
-    known = candidate.owners[~np.isnan(age[candidate.owners])]
-    if not len(known):
-        return switched_off(IDENTITY, "young", "the log does not say when accounts were created")
-    p = permutation_p(setting.age, setting.strata, known)
-    observed = median(age[known])
-    expected = _expected_median(age, known, setting)
-    return TestResult(
-        IDENTITY, "young", observed, expected, p,
-        f"half of the users' accounts were younger than {observed:.1f} days, of matched owners' {expected:.1f}",
-    )  # fmt: skip
+    p_values = _ranked(setting.age, candidates, setting)
+
+    def read(place: int) -> TestResult:
+        if np.isnan(p_values[place]):
+            return switched_off(IDENTITY, "young", "the log does not say when accounts were created")
+        observed, expected = _medians(age, candidates.one(place).owners, setting)
+        return TestResult(
+            IDENTITY, "young", observed, expected, float(p_values[place]),
+            f"half of the users' accounts were younger than {observed:.1f} days, of matched owners' {expected:.1f}",
+        )  # fmt: skip
+
+    return TestResults(IDENTITY, "young", p_values, read)
 
 
-def _expected_median(values: NDArray[np.float64], owners: Ints, setting: Setting) -> float:
-    """The median over matched owners, each stratum weighted as among `owners`; nan where that is not told."""
-    if not setting.told:
-        return float("nan")
+def _ranked(ranks: Ranks, candidates: Candidates, setting: Setting) -> Floats:
+    """(candidates,) p-values of the users' ranks, NaN where none is known."""
+    p = permutation_p(ranks, setting.strata, candidates.owners, candidates.group, len(candidates))
+    return np.where(candidates.sums(~np.isnan(ranks.scores[candidates.owners])) > 0, p, np.nan)
+
+
+def _medians(values: Floats, owners: Ints, setting: Setting) -> tuple[float, float]:
+    """The median of known values over owners, and over matched owners, each stratum weighted as among the former."""
     strata = setting.strata
+    owners = owners[~np.isnan(values[owners])]
     pool, weights = [], []
     for stratum, many in enumerate(np.bincount(strata.of_owner[owners], minlength=strata.count)):
         if many:
@@ -39,132 +57,153 @@ def _expected_median(values: NDArray[np.float64], owners: Ints, setting: Setting
             own = values[members][~np.isnan(values[members])]
             pool.append(own)
             weights.append(np.full(len(own), many / max(len(own), 1)))
-    own, weight = np.concatenate(pool), np.concatenate(weights)
-    order = np.argsort(own)
-    return float(own[order][np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)])
+    matched, weight = np.concatenate(pool), np.concatenate(weights)
+    order = np.argsort(matched)
+    middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
+    return median(values[owners]), float(matched[order][middle])
 
 
-def one_client(candidate: Candidate, setting: Setting) -> TestResult:
+def one_client(candidates: Candidates, setting: Setting) -> TestResults:
     """Do more users have one and the same client than owners of their strata have it?
 
     The smallest p-value over clients, each divided by the share of users expected to have it (weighted Bonferroni:
     Genovese, Roeder and Wasserman, Biometrika 2006): there are too many rare clients for equal weights, and a pair of
     users with one rare client is no rare event.
     """
-    client = setting.population.client
-    owners = candidate.owners[client[candidate.owners] >= 0]
-    if not len(owners):
-        return switched_off(IDENTITY, "client", "the log has no client (user agent)")
-    strata = setting.strata
-    clients, counts = np.unique(client[owners], return_counts=True)
-    wanted = np.bincount(strata.of_owner[owners], minlength=strata.count)
-    # Each stratum's share of the owners whose client is known, weighted as in the set.
-    weight = wanted / np.maximum(setting.clients.sizes, 1) / len(owners)
-    rates = np.bincount(setting.clients.codes, weight[setting.clients.strata])[clients]
+    strata, client = setting.strata, setting.population.client
+    known = client[candidates.owners] >= 0
+    owners, group = candidates.owners[known], candidates.group[known]
+    trials = np.bincount(group, minlength=len(candidates))
+    parts = strata.counted(owners, group, len(candidates)) / np.maximum(trials, 1)[:, None]
+    # A client of one user is left out: one user or more have it at least as likely as each of them has.
+    repeated = setting.clients.repeated(group, owners)
+    rates = setting.clients.rates(repeated.value, repeated.row, parts)
+    p_values = np.where(trials > 0, 1.0, np.nan)
+    np.minimum.at(p_values, repeated.row, _client_tails(repeated.owners, trials[repeated.row], rates))
+
+    def read(place: int) -> TestResult:
+        if np.isnan(p_values[place]):
+            return switched_off(IDENTITY, "client", "the log has no client (user agent)")
+        own = owners[group == place]
+        everybody = np.flatnonzero(client >= 0)
+        sizes = np.bincount(strata.of_owner[everybody], minlength=strata.count)
+        weight = np.bincount(strata.of_owner[own], minlength=strata.count) / np.maximum(sizes, 1) / len(own)
+        clients, counts = np.unique(client[own], return_counts=True)
+        rates = np.bincount(client[everybody], weight[strata.of_owner[everybody]])[clients]
+        best = int(_client_tails(counts, np.full(len(counts), len(own)), rates).argmin())
+        count, rate = int(counts[best]), float(rates[best])
+        return TestResult(
+            IDENTITY, "client", count / len(own), rate, float(p_values[place]),
+            f"{count} of {len(own)} users have one client, {rate * len(own):.1f} of as many matched owners have it",
+        )  # fmt: skip
+
+    return TestResults(IDENTITY, "client", p_values, read)
+
+
+def _client_tails(counts: Ints, trials: Ints, rates: Floats) -> Floats:
+    """The p-value of each client, weighted by its rate."""
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
-    tails = binomial_upper(counts, len(owners), np.minimum(rates, 1)) / rates
-    best = int(tails.argmin())
-    p, count, expected = min(1.0, float(tails[best])), int(counts[best]), float(rates[best]) * len(owners)
-    return TestResult(
-        IDENTITY, "client", count / len(owners), expected / len(owners), p,
-        f"{count} of {len(owners)} users have one client, {expected:.1f} of as many matched owners have it",
-    )  # fmt: skip
+    return binomial_upper(counts, trials, np.minimum(rates, 1)) / rates
 
 
-def shared_cards(candidate: Candidate, setting: Setting, sets: Ints) -> TestResult:
+def shared_cards(candidates: Candidates, setting: Setting, sets: Ints) -> TestResults:
     """Do the users share payment methods beyond what matched owners do?
 
-    `sets` (draws, n) are control sets, as `controls.draw` gives them; so in all tests by draws.
+    `sets` (draws, users) are control sets, as `drawing.draw` gives them; so in all tests by draws.
     """
-    reason = "the log has no payment method"
-    return _shared(candidate, setting, sets, setting.population.card, "card", "payment methods", reason)
+    if not setting.population.card.present:
+        return all_off(IDENTITY, "card", "the log has no payment method", len(candidates))
+    return _shared(candidates, setting, sets, setting.cards, "card", "payment methods")
 
 
-def shared_networks(candidate: Candidate, setting: Setting, sets: Ints) -> TestResult:
+def shared_networks(candidates: Candidates, setting: Setting, sets: Ints) -> TestResults:
     """Do the users come from the same networks beyond what matched owners do?"""
-    reason = "the log has no addresses"
-    return _shared(candidate, setting, sets, setting.population.network, "network", "networks", reason)
+    if not setting.population.network.present:
+        return all_off(IDENTITY, "network", "the log has no addresses", len(candidates))
+    return _shared(candidates, setting, sets, setting.networks, "network", "networks")
 
 
 def _shared(
-    candidate: Candidate, setting: Setting, sets: Ints, trait: Trait, name: str, noun: str, reason: str
-) -> TestResult:
-    if not trait.present:
-        return switched_off(IDENTITY, name, reason)
-    if not setting.told and not _repeats_any(trait, candidate.owners):
-        # Controls would tell what is expected, and decide nothing.
-        return TestResult(IDENTITY, name, 0.0, float("nan"), 1.0, f"no two users share {noun}")
-    observed = float(repeats(trait, candidate.owners[None, :])[0])
-    drawn = repeats(trait, sets)
+    candidates: Candidates, setting: Setting, sets: Ints, holdings: Holdings, name: str, noun: str
+) -> TestResults:
+    observed = repeats(holdings, candidates.group, candidates.owners, len(candidates))
+    # Where no value repeats, controls would tell what is expected, and decide nothing.
+    some = np.flatnonzero(observed > 0)
+    drawn = _drawn_repeats(holdings, candidates, sets, some)
     # Two ways to share, many values a little or one value much, so each counts twice.
-    p = min(1.0, 2 * min(count_tail(observed, drawn), concentrated_p(trait, candidate.owners, setting)))
-    return TestResult(
-        IDENTITY, name, observed, float(drawn.mean()), p,
-        f"{observed / len(candidate.owners):.0%} of a user's {noun} repeat another user's on average, "
-        f"of a matched owner's {drawn.mean() / len(candidate.owners):.1%}",
-    )  # fmt: skip
+    either = np.minimum(count_tail(observed[some], drawn), concentrated_p(holdings, candidates, setting)[some])
+    p_values = np.ones(len(candidates))
+    p_values[some] = np.minimum(1.0, 2 * either)
+
+    def read(place: int) -> TestResult:
+        expected = float(_drawn_repeats(holdings, candidates, sets, np.array([place])).mean())
+        users, seen = int(candidates.sizes[place]), float(observed[place])
+        return TestResult(
+            IDENTITY, name, seen, expected, float(p_values[place]),
+            f"{seen / users:.0%} of a user's {noun} repeat another user's on average, "
+            f"of a matched owner's {expected / users:.1%}",
+        )  # fmt: skip
+
+    return TestResults(IDENTITY, name, p_values, read)
 
 
-def _repeats_any(trait: Trait, owners: Ints) -> bool:
-    values = np.sort(trait.of_all(owners))
-    return bool((values[1:] == values[:-1]).any())
+def _drawn_repeats(holdings: Holdings, candidates: Candidates, sets: Ints, places: Ints) -> Floats:
+    """(places, draws) what repeats in the control sets of some candidates."""
+    draws, many = len(sets), len(places)
+    group = np.full(len(candidates), -1)
+    group[places] = np.arange(many)
+    users = np.flatnonzero(group[candidates.group] >= 0)
+    group = group[candidates.group[users]]
+    out = np.empty((many, draws))
+    for part in portions(np.full(draws, len(users)), _TOGETHER):
+        own = sets[part][:, users]
+        row = np.arange(len(own))[:, None] * many + group
+        out[:, part] = repeats(holdings, row.ravel(), own.ravel(), len(own) * many).reshape(len(own), many).T
+    return out
 
 
-def concentrated_p(trait: Trait, owners: Ints, setting: Setting) -> float:
-    """P-value that so many of the owners have one and the same value: the smallest over all values, times the number of
-    values that two owners of the population have (Bonferroni; no other value can be shared)."""
-    strata = setting.strata
-    values, counts = np.unique(trait.of_all(owners), return_counts=True)
-    values, counts = values[counts > 1], counts[counts > 1]
-    if not len(values):
-        return 1.0
-    # A set's chance of a value: each stratum's share of owners with it, weighted as in the set.
-    weight = np.bincount(strata.of_owner[owners], minlength=strata.count) / strata.sizes / len(owners)
-    holders, bounds = trait.holders
-    many = trait.owners_of_values[values]
-    holder = holders[np.repeat(bounds[values], many) + ranges(many)]
-    rates = np.bincount(np.repeat(np.arange(len(values)), many), weight[strata.of_owner[holder]], len(values))
+def concentrated_p(holdings: Holdings, candidates: Candidates, setting: Setting) -> Floats:
+    """(candidates,) p-values that so many of the users have one and the same value: the smallest over all values, times
+    the number of values that two owners of the population have (Bonferroni; no other value can be shared)."""
+    sizes, group = candidates.sizes, candidates.group
+    repeated = holdings.repeated(group, candidates.owners)
+    parts = setting.strata.counted(candidates.owners, group, len(candidates)) / np.maximum(sizes, 1)[:, None]
+    rates = holdings.rates(repeated.value, repeated.row, parts)
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
-    tails = binomial_upper(counts, len(owners), np.minimum(rates, 1))
-    return float(min(1.0, tails.min() * trait.common))
+    tails = binomial_upper(repeated.owners, sizes[repeated.row], np.minimum(rates, 1))
+    out = np.ones(len(candidates))
+    np.minimum.at(out, repeated.row, tails * holdings.count)
+    return out
 
 
-def repeats(trait: Trait, sets: Ints) -> NDArray[np.float64]:
-    """(rows of `sets`,): over a set's owners, how often a value occurs that an owner before has: the sum of n - 1.
+def repeats(holdings: Holdings, row: Ints, owners: Ints, rows: int) -> Floats:
+    """(rows,) over each row's owners, how often a value occurs that an owner before has: the sum of n - 1. Row and
+    owner are aligned pairs, none of them twice.
 
     An owner counts as one over all its values, so that two phones that wander over the same twenty networks are one
     coincidence, not twenty: a value that n owners have adds n - 1 times their mean weight.
     """
-    many = (trait.bounds[sets + 1] - trait.bounds[sets]).ravel()
-    row = np.repeat(np.repeat(np.arange(len(sets)), sets.shape[1]), many)
-    at = np.repeat(trait.bounds[sets].ravel(), many) + ranges(many)
-    keys = row * max(trait.count, 1) + trait.values[at]
-    ordered = np.sort(keys)
-    first = group_starts(ordered)
-    owners = np.diff(np.append(first, len(ordered)))
-    cells, owners = ordered[first[owners > 1]], owners[owners > 1]
-    # Few values repeat, and only these are weighed.
-    cell = find_sorted(keys, cells)
-    weight = np.bincount(cell[cell >= 0], (1 / np.repeat(many, many))[cell >= 0], len(cells))
-    return np.asarray(np.bincount(cells // max(trait.count, 1), weight * (owners - 1) / owners, len(sets)), float)
+    found = holdings.repeated(row, owners)
+    return np.asarray(np.bincount(found.row, found.weight * (found.owners - 1) / found.owners, rows), float)
 
 
-def many_networks(candidate: Candidate, setting: Setting) -> TestResult:
+def many_networks(candidates: Candidates, setting: Setting) -> TestResults:
     """Do single accounts come from more networks for their number of requests than matched owners?"""
-    trait = setting.population.network
-    if not trait.present:
-        return switched_off(IDENTITY, "addresses", "the log has no addresses")
+    if not setting.population.network.present:
+        return all_off(IDENTITY, "addresses", "the log has no addresses", len(candidates))
     per_owner = setting.population.networks_per_request
-    known = candidate.owners[~np.isnan(per_owner[candidate.owners])]
-    if not len(known):
-        return switched_off(IDENTITY, "addresses", "no user's addresses are known")
-    p = permutation_p(setting.addresses, setting.strata, known)
-    observed = median(per_owner[known])
-    expected = _expected_median(per_owner, known, setting)
-    return TestResult(
-        IDENTITY, "addresses", observed, expected, p,
-        f"a user's requests come from {observed:.2f} networks each (median), a matched owner's from {expected:.2f}",
-    )  # fmt: skip
+    p_values = _ranked(setting.addresses, candidates, setting)
+
+    def read(place: int) -> TestResult:
+        if np.isnan(p_values[place]):
+            return switched_off(IDENTITY, "addresses", "no user's addresses are known")
+        observed, expected = _medians(per_owner, candidates.one(place).owners, setting)
+        return TestResult(
+            IDENTITY, "addresses", observed, expected, float(p_values[place]),
+            f"a user's requests come from {observed:.2f} networks each (median), a matched owner's from {expected:.2f}",
+        )  # fmt: skip
+
+    return TestResults(IDENTITY, "addresses", p_values, read)
 
 
 TESTS = (young, one_client, many_networks)

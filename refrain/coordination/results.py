@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from refrain.config import FAMILIES
 from refrain.coordination.controls import Ranks, Strata, rank
+from refrain.coordination.holdings import Holdings
 from refrain.coordination.models import moved_shares
 from refrain.counting import Ints, mix, ranges
 from refrain.population import Population
@@ -142,22 +143,6 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Clients:
-    """The owners whose client is known: the code and the stratum of each, and how many each stratum has."""
-
-    codes: Ints
-    strata: Ints
-    sizes: Ints
-
-    @classmethod
-    def of(cls, population: Population, strata: Strata) -> Clients:
-        """Those of a population."""
-        known = np.flatnonzero(population.client >= 0)
-        of_known = strata.of_owner[known]
-        return cls(population.client[known], of_known, np.bincount(of_known, minlength=strata.count))
-
-
-@dataclass(frozen=True)
 class Setting:
     """What every test is given beside the candidates."""
 
@@ -167,7 +152,9 @@ class Setting:
     seed: int
     age: Ranks  # youngest highest
     addresses: Ranks  # of networks for the activity
-    clients: Clients
+    clients: Holdings
+    cards: Holdings
+    networks: Holdings
     moved: tuple[tuple[Floats, Ranks], ...] = ()  # of each new model, owners' shares of traffic, and their ranks
 
 
@@ -176,7 +163,9 @@ def setting(population: Population, strata: Strata, draws: int, seed: int) -> Se
     return Setting(
         population, strata, draws, seed, rank(-population.age_days, strata),
         rank(_wandering(population, strata), strata),
-        Clients.of(population, strata),
+        Holdings.of_clients(population, strata),
+        Holdings.of(population.card, strata, strata.sizes),
+        Holdings.of(population.network, strata, strata.sizes),
         tuple((shares, rank(shares, strata)) for shares in moved_shares(population)),
     )  # fmt: skip
 

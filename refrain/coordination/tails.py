@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from refrain.coordination.distributions import binomial_upper, normal_density, normal_upper
 from refrain.counting import Ints
@@ -27,6 +27,7 @@ SMALLEST = 1e-300
 _PARTS: Floats = 0.5 ** np.arange(1.0, 7.0)
 _STEEPEST = 2.0**12  # tilt beyond which a sum is as good as the largest possible
 _FLAT = 1e-3  # tilt below which a series is used
+_TILT_STEP = 1e-9  # a step of Newton's below which the tilt is found, as a share of it
 _LAST_BITS = 1e-9  # by which a sum as large as it can be may fall short of that
 
 
@@ -39,7 +40,7 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
     _, _, variance = cumulants(0.0)
     if variance <= 0:
         return 1.0
-    plain = normal_upper(observed / np.sqrt(variance))
+    plain = float(normal_upper(observed / np.sqrt(variance)))
     if observed <= np.sqrt(variance) / 2:
         return plain
     steep = 1.0
@@ -47,13 +48,27 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
         steep *= 2
         if steep > _STEEPEST:
             return float(np.exp(min(0.0, cumulants(steep)[0] - steep * observed)))
-    tilt = float(optimize.brentq(lambda t: cumulants(t)[1] - observed, 0.0, steep, xtol=1e-9))
-    value, _, curvature = cumulants(tilt)
+    tilt, value, curvature = _tilt(observed, cumulants, observed / variance, steep)
     if curvature <= 0:
         return float(np.exp(min(0.0, value - tilt * observed)))
     w, u = np.sqrt(2 * max(tilt * observed - value, 0.0)), tilt * np.sqrt(curvature)
     p = normal_upper(w) + normal_density(w) * (1 / u - 1 / w)
     return float(np.clip(p, SMALLEST, 1))
+
+
+def _tilt(observed: float, cumulants: Cumulants, start: float, steep: float) -> tuple[float, float, float]:
+    """The tilt between 0 and `steep` at which a sum has this mean, with the generating function and its curvature
+    there: Newton's steps, halving what lies between where one would leave it or is not half the one before (Press and
+    others, "Numerical Recipes", rtsafe)."""
+    low, high, tilt, before = 0.0, steep, min(start, steep / 2), steep
+    while True:
+        value, slope, curvature = cumulants(tilt)
+        low, high = (tilt, high) if slope < observed else (low, tilt)
+        newton, halving = (observed - slope) / curvature if curvature > 0 else steep, (low + high) / 2 - tilt
+        if min(abs(newton), abs(halving)) <= _TILT_STEP * tilt:
+            return tilt, value, curvature
+        step = newton if abs(newton) <= before / 2 and low < tilt + newton < high else halving
+        tilt, before = tilt + step, abs(step)
 
 
 def uniform_cumulants(many: int, t: float) -> tuple[float, float, float]:
@@ -76,18 +91,24 @@ class DrawnLaw:
     centred: Floats
     _made: dict[float, tuple[float, float, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @cached_property
+    def _atoms(self) -> tuple[Floats, Floats]:
+        """The distinct scores and the share of each: many are tied, and are looked at once."""
+        values, counts = np.unique(self.centred, return_counts=True)
+        return values, counts / len(self.centred)
+
     def cumulants(self, t: float) -> tuple[float, float, float]:
         """The cumulants of a draw at `t`; those at whole numbers, with which `sum_tail` begins, are computed once."""
         if t in self._made:
             return self._made[t]
-        powers = t * self.centred
-        most = powers.max()
-        tilted = np.exp(powers - most)
+        values, shares = self._atoms
+        powers = t * values
+        most = powers[-1]  # of the largest: t is at least 0
+        tilted = shares * np.exp(powers - most)
         total = tilted.sum()
-        log_mean = float(most + np.log(total / len(powers)))
         tilted /= total
-        first = float(tilted @ self.centred)
-        found = log_mean, first, float(tilted @ (self.centred - first) ** 2)
+        first = float(tilted @ values)
+        found = float(most + np.log(total)), first, float(tilted @ (values - first) ** 2)
         if t == int(t):
             self._made[t] = found
         return found
@@ -109,8 +130,9 @@ def drawn_cumulants(pools: Sequence[tuple[DrawnLaw, int]], t: float) -> tuple[fl
 
 
 def top_tail(shares: Floats, group: Ints, many: int) -> Floats:
-    """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its controls,
-    those at least as high. The smallest binomial tail over the tops, times their number."""
+    """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its
+    controls, those at least as high. The smallest binomial tail over the tops, times their number."""
     sizes = np.bincount(group, minlength=many)
     found = np.stack([np.bincount(group[shares <= part], minlength=many) for part in _PARTS], axis=1)
-    return np.minimum(1.0, len(_PARTS) * binomial_upper(found, sizes[:, None], _PARTS).min(axis=1))
+    smallest = binomial_upper(found, sizes[:, None], _PARTS).min(axis=1)
+    return np.asarray(np.minimum(1.0, len(_PARTS) * smallest))
