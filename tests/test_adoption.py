@@ -30,7 +30,9 @@ def test_poisson_binomial_tails_of_many_are_those_of_each(sizes: list[int], seed
     chances, at_least = rng.random(many.sum()), rng.integers(0, many // 2 + 2)
     found = poisson_binomial_tails(chances, many, at_least)
     parts = np.split(chances, np.cumsum(many)[:-1])
-    alone = [poisson_binomial_tails(*(np.atleast_1d(x) for x in one))[0] for one in zip(parts, many, at_least, strict=True)]
+    alone = [
+        poisson_binomial_tails(*(np.atleast_1d(x) for x in one))[0] for one in zip(parts, many, at_least, strict=True)
+    ]
     assert found.tolist() == alone
 
 

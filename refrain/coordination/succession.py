@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from refrain.coordination.adoption import poisson_binomial_tails
 from refrain.coordination.controls import Strata
-from refrain.coordination.results import TIME, Candidates, TestResult, TestResults, all_off, switched_off
+from refrain.coordination.results import TIME, Candidates, Setting, TestResult, TestResults, all_off, switched_off
 from refrain.counting import Ints
 from refrain.population import DAY_US, MICROSECONDS, Population
 
@@ -104,7 +104,7 @@ def _counted(low: Ints, high: Ints, group: Ints, groups: int, moments: int) -> I
     return counts
 
 
-def pools_replaced(candidates: Candidates, handovers: Handovers) -> TestResults:
+def pools_replaced(candidates: Candidates, setting: Setting, handovers: Handovers) -> TestResults:
     """Is there a moment just before which many users fall silent for good, and just after which many begin?
 
     Both numbers are compared with matched owners (Poisson binomial), and the larger p-value counts: a product that is
@@ -116,7 +116,7 @@ def pools_replaced(candidates: Candidates, handovers: Handovers) -> TestResults:
     rule, moments, count = handovers.rule, handovers.moments, len(candidates)
     if not len(moments):
         return all_off(TIME, "succession", f"the log covers less than {2 * rule.hours} hours", count)
-    able = handovers.able[candidates.owners]
+    able = setting.population.activity[candidates.owners] >= rule.min_requests
     owners, group = candidates.owners[able], candidates.group[able]
     tested = np.bincount(group, minlength=count) >= 2 * rule.min_owners
     ended, began = (kind.counted(owners, group, count) for kind in (handovers.ended, handovers.began))
@@ -124,7 +124,11 @@ def pools_replaced(candidates: Candidates, handovers: Handovers) -> TestResults:
     bounds = np.searchsorted(group, np.arange(count + 1))
     best = {
         int(place): _best_moment(
-            owners[bounds[place] : bounds[place + 1]], np.flatnonzero(found[place]), ended[place], began[place], handovers
+            owners[bounds[place] : bounds[place + 1]],
+            np.flatnonzero(found[place]),
+            ended[place],
+            began[place],
+            handovers,
         )
         for place in np.flatnonzero(tested & found.any(axis=1))
     }
