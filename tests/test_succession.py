@@ -93,11 +93,11 @@ def test_many_candidates_are_as_each_alone_and_as_a_loop_over_moments() -> None:
         for users in (2, 30, 150, 12, 300)
     ]
     first, last, _, _ = population.spans
-    middle = START + 3 * DAY_US
-    for gone, later in ((8, 9), (20, 6), (5, 40)):
+    middle = START // DAY_US + 3
+    for gone, later in ((8, 9), (20, 16), (5, 40)):
         ends, begins = (
-            np.flatnonzero((np.abs(t - middle) < DAY_US) & (population.activity >= 4))[:many]
-            for t, many in ((last, gone), (first, later))
+            np.flatnonzero((t // DAY_US == day) & (population.activity >= 4))[:many]
+            for t, day, many in ((last, middle - 1, gone), (first, middle, later))
         )
         rows = np.flatnonzero(np.isin(population.request_owner, np.concatenate([ends, begins])))
         own.append(candidate(rows, population))
