@@ -88,7 +88,7 @@ def benign_hypotheses(
     network, network_value = _commonest_value(population.network, candidates)
     card, _ = _commonest_value(population.card, candidates)
     client_share, network_share, card_share = client / sizes, network / sizes, card / sizes
-    together = concentrations(population.hours[candidates.requests], candidates.request_bounds)
+    together = _together(candidates, population.hours)
     once = candidates.sums(candidates.counts == 1) / sizes
     busiest = candidates.sums(np.where(_rank(candidates) < rule.few_owners, candidates.counts, 0))
     busiest = busiest / np.diff(candidates.request_bounds)
@@ -199,6 +199,15 @@ def _on_the_hour(candidates: Candidates, minutes: Minutes) -> NDArray[np.bool_]:
     own = seen / np.diff(candidates.request_bounds)[:, None]
     beyond = np.maximum(own - profile, 0)
     return np.asarray((own.argmax(axis=1) == favourite) & (2 * beyond[:, favourite] >= beyond.sum(axis=1)))
+
+
+def _together(candidates: Candidates, hours: Floats) -> Floats:
+    """(candidates,) how much the hours of all users' requests lie together, 0 of one request."""
+    uses = np.diff(candidates.request_bounds)
+    several = uses > 1
+    out = np.zeros(len(candidates))
+    out[several] = concentrations(hours[candidates.requests[np.repeat(several, uses)]], uses[several])
+    return out
 
 
 def _rank(candidates: Candidates) -> Ints:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, distinct_pairs, ranges, slices
+from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices
 from refrain.networks import exit_network
 from refrain.scripts import script_of
 from refrain.tables import Coded, read_coded, read_columns, read_table
@@ -122,6 +122,13 @@ class Population:
         first = self.request_time[self.by_owner[self.bounds[:-1]]]
         last = self.request_time[self.by_owner[self.bounds[1:] - 1]]
         return first, last, int(first.min()), int(last.max())
+
+    @cached_property
+    def active_days(self) -> tuple[Ints, Ints, Ints]:
+        """The days on which owners send, owner by owner: the day, the requests on it, and the bounds (owners + 1,)."""
+        owner, day = self.request_owner[self.by_owner], self.days[self.by_owner]
+        first = group_starts(owner, day)
+        return day[first], np.diff(first, append=len(owner)), slices(owner[first], self.owners)
 
     def requests_of_all(self, owners: Ints) -> Ints:
         """The request rows of several owners, one after the other, each in time order."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.controls import Strata, draw
+from refrain.coordination.controls import Strata
+from refrain.coordination.drawing import draw
 from refrain.coordination.results import Candidate, Candidates, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
 from refrain.coordination.use import UseReference, binned_law
@@ -62,7 +63,7 @@ def _strata_law(bins: Ints, count: int, candidate: Candidate, strata: Strata) ->
 def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: str, salt: int) -> TraitTable:
     """Whether a user shares a value with other users: with none, one or several owners of the set."""
     own = partners(trait, candidate.owners[None, :])[0]
-    sets = draw(setting.strata, candidate.owners, setting.draws, setting.rng(candidate, salt))
+    sets = draw(Candidates.of([candidate]), setting.strata, setting.draws, setting.seed, salt)
     law = binned_law(np.sort(partners(trait, sets).ravel().astype(float)), _PARTNER_EDGES)
     has = np.diff(trait.bounds)[candidate.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
@@ -99,7 +100,7 @@ def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
 def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:
     """How the users' hours lie together, as a quarter of owners who send as much."""
     bins = np.full(len(candidate.owners), -1)
-    for own in own_rhythms(candidate, setting, rhythms, rule):
-        bins[own.place] = np.searchsorted(RANK_EDGES, own.rank)
+    own = own_rhythms(Candidates.of([candidate]), setting, rhythms, rule)
+    bins[own.user] = np.searchsorted(RANK_EDGES, own.rank)
     even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
     return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), of_use=False)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from populations import START, awkward_setting, population_of
+from populations import START, NullUse, awkward_population, awkward_setting, null_candidate, population_of
 
-from refrain.coordination.adoption import adopted_together, poisson_binomial_tail
-from refrain.coordination.results import TestResult, candidate
-from refrain.population import DAY_US
+from refrain.coordination.adoption import adopted_together, poisson_binomial_tails
+from refrain.coordination.results import Candidate, Candidates, TestResult, candidate
+from refrain.population import DAY_US, Population
 
 
 @given(st.lists(st.floats(0, 1), max_size=7), st.integers(0, 8))
@@ -19,7 +19,21 @@ def test_the_poisson_binomial_tail_against_enumeration(chances: list[float], at_
     for outcome in product([0, 1], repeat=len(chances)):
         if sum(outcome) >= at_least:
             total += float(np.prod([c if o else 1 - c for c, o in zip(chances, outcome, strict=True)]))
-    assert poisson_binomial_tail(np.array(chances), at_least) == pytest.approx(total, abs=1e-12)
+    found = poisson_binomial_tails(np.array(chances), np.array([len(chances)]), np.array([at_least]))
+    assert found.tolist() == [pytest.approx(total, abs=1e-12)]
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.integers(0, 1000))
+def test_poisson_binomial_tails_of_many_are_those_of_each(sizes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    many = np.array(sizes, np.int64)
+    chances, at_least = rng.random(many.sum()), rng.integers(0, many // 2 + 2)
+    found = poisson_binomial_tails(chances, many, at_least)
+    parts = np.split(chances, np.cumsum(many)[:-1])
+    alone = [
+        poisson_binomial_tails(*(np.atleast_1d(x) for x in one))[0] for one in zip(parts, many, at_least, strict=True)
+    ]
+    assert found.tolist() == alone
 
 
 def adoption(use_from: list[int], use_days: list[int], days: int = 14) -> TestResult:
@@ -29,7 +43,8 @@ def adoption(use_from: list[int], use_days: list[int], days: int = 14) -> TestRe
     population = population_of(owner, START + day * DAY_US + np.tile([0, 1], owners * days), owners)
     first, many = np.array(use_from)[population.request_owner], np.array(use_days)[population.request_owner]
     used = (population.days >= first) & (population.days < first + many)
-    return adopted_together(candidate(np.flatnonzero(used), population), awkward_setting(population))
+    own = Candidates.of([candidate(np.flatnonzero(used), population)])
+    return adopted_together(own, awkward_setting(population)).one(0)
 
 
 def test_owners_who_take_it_up_on_one_day_are_seen() -> None:
@@ -63,3 +78,49 @@ def test_it_is_off_where_nothing_can_be_adopted() -> None:
     everything = adoption([0, 0], [14, 14])
     assert everything.p_value is None
     assert everything.off == "no user could have used it earlier or later"
+
+
+def test_many_candidates_are_as_each_alone_and_as_a_loop_over_days() -> None:
+    population = awkward_population(0, owners=400)
+    setting = awkward_setting(population)
+    rng = np.random.default_rng(0)
+    own = [
+        null_candidate(population, setting.strata, NullUse(users, tilt, in_a_row=True), rng)
+        for users, tilt in ((1, 0.0), (4, 0.0), (5, 1.0), (60, 0.0), (9, -1.0), (250, 0.0), (12, 1.0))
+    ]
+    own.append(candidate(population.requests_of(0), population))  # all that the owner sends: no room
+    late = np.flatnonzero(population.days >= 9)
+    own += [candidate(rng.choice(late, 15, replace=False), population) for _ in range(6)]
+    found = adopted_together(Candidates.of(own), setting)
+    assert np.isnan(found.p_values[7])
+    assert (found.p_values < 0.5).sum() >= 3
+    for place, one in enumerate(own):
+        alone = adopted_together(Candidates.of([one]), setting)
+        assert found.p_values[place].tobytes() == alone.p_values[0].tobytes()
+        assert str(found.one(place)) == str(alone.one(0))
+        assert found.p_values[place] == pytest.approx(_by_hand(one, population), nan_ok=True)
+
+
+def _by_hand(one: Candidate, population: Population) -> float:
+    """The p-value by a loop over days and users."""
+    last = int(population.days.max())
+    smallest = np.nan
+    for day in range(1, last + 1):
+        chances, adopted = [], 0
+        for owner in one.owners:
+            sent = population.days[population.requests_of(int(owner))]
+            used = np.flatnonzero(np.isin(population.requests_of(int(owner)), one.requests))
+            active = np.unique(sent)
+            span_days = ((active >= sent[used[0]]) & (active < sent[used[-1]])).sum()
+            by_days = max(len(active) - span_days - (active < day).sum(), 0) / (len(active) - span_days)
+            places = len(sent) - (used[-1] - used[0])
+            chance = max(by_days, max(places - (sent < day).sum(), 0) / places)
+            if 0 < chance < 1:
+                chances.append(float(chance))
+                adopted += int(sent[used[0]] >= day)
+        if chances:
+            law = np.ones(1)
+            for chance in chances:
+                law = np.convolve(law, [1 - chance, chance])
+            smallest = np.nanmin([smallest, law[adopted:].sum()])
+    return float(np.minimum(1, smallest * last))

@@ -7,7 +7,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from refrain.coordination.tails import DrawnLaw, drawn_cumulants, sum_tail, top_tail, uniform_cumulants
+from refrain.coordination.tails import (
+    DrawnLaw,
+    drawn_cumulants,
+    sum_tail,
+    top_tail,
+    uniform_cumulants,
+    uniform_sum_tail,
+)
+
+
+def uniforms(many: int, t: float) -> tuple[float, float, float]:
+    """The cumulants at `t` of the sum of so many uniforms."""
+    value, slope, curvature = (many * float(part[0]) for part in uniform_cumulants(np.array([t])))
+    return value, slope, curvature
+
+
+def sums_of_uniforms(observed: list[float], many: int) -> list[float]:
+    """The tails of sums of so many."""
+    return uniform_sum_tail(np.array(observed), np.full(len(observed), many)).tolist()
 
 
 @pytest.mark.parametrize("many", [2, 3, 6, 20, 60])
@@ -15,7 +33,7 @@ from refrain.coordination.tails import DrawnLaw, drawn_cumulants, sum_tail, top_
 def test_the_tail_of_a_sum_of_uniforms_is_irwin_halls(many: int, mean: float) -> None:
     exact = stats.irwinhall.sf(many * mean, many)
     if exact > 1e-12 or many < 20:  # beyond, scipy's alternating sum has no digits left
-        found = sum_tail(many * (mean - 0.5), partial(uniform_cumulants, many))
+        [found] = sums_of_uniforms([many * (mean - 0.5)], many)
         assert found == pytest.approx(exact, rel=0.1)
 
 
@@ -46,22 +64,35 @@ def test_the_largest_sum_is_as_likely_as_it_is_and_a_larger_one_is_not() -> None
 
 def test_tails_of_what_does_not_vary_say_nothing() -> None:
     assert sum_tail(0.0, partial(drawn_cumulants, [(DrawnLaw(np.zeros(5)), 3)])) == 1
-    assert sum_tail(-3.0, partial(uniform_cumulants, 9)) > 0.99
+    [low], [none] = sums_of_uniforms([-3.0], 9), sums_of_uniforms([0.0], 0)
+    assert low > 0.99
+    assert none == 1
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 7, 40, 900, 50_000])
+def test_tails_of_sums_of_uniforms_are_those_of_any_sum(many: int) -> None:
+    means = [-0.4, 0.0, 1e-3, 0.01, 0.1, 0.3, 0.45, 0.499, 0.4999, 0.49999, 0.5, 0.6]
+    observed = [many * mean for mean in means]
+    found = sums_of_uniforms(observed, many)
+    assert found == pytest.approx([sum_tail(x, partial(uniforms, many)) for x in observed], rel=1e-6)
+    assert found == [alone for x in observed for alone in sums_of_uniforms([x], many)]
 
 
 def test_tails_fall_as_the_sum_grows() -> None:
-    tails = [sum_tail(x, partial(uniform_cumulants, 5)) for x in np.linspace(-1, 2.49, 60)]
+    tails = sums_of_uniforms(np.linspace(-1, 2.49, 60).tolist(), 5)
     assert all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(tails))
 
 
 @pytest.mark.parametrize("many", [5, 9, 60])
 def test_top_tails_are_no_smaller_than_their_level(many: int) -> None:
     rng = np.random.default_rng(many)
-    found = np.array([top_tail(row) for row in rng.random((20_000, many))])
+    found = top_tail(rng.random(20_000 * many), np.repeat(np.arange(20_000), many), 20_000)
     for level in (0.1, 0.01, 0.001):
         assert (found <= level).sum() <= stats.binom.isf(1e-10, len(found), level)
 
 
 def test_some_at_the_very_top_are_seen_among_many_in_the_middle() -> None:
-    assert top_tail(np.array([*[0.01] * 6, *[0.5] * 20])) < 1e-4
-    assert top_tail(np.full(26, 0.51)) == 1
+    few = np.array([*[0.01] * 6, *[0.5] * 20])
+    seen, unseen = top_tail(np.concatenate([few, np.full(26, 0.51)]), np.repeat([0, 1], 26), 2)
+    assert seen < 1e-4
+    assert unseen == 1

@@ -4,15 +4,15 @@ that they send."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.combine import cauchy_combination
+from refrain.coordination.combine import cauchy_rows
 from refrain.coordination.controls import middle_ranks, upper_shares
-from refrain.coordination.results import USE, Candidate, Setting, TestResult, switched_off
-from refrain.coordination.tails import sum_tail, top_tail, uniform_cumulants
+from refrain.coordination.results import USE, Candidates, Setting, TestResult, TestResults, switched_off
+from refrain.coordination.tails import top_tail, uniform_sum_tail
 from refrain.counting import Ints
 from refrain.population import Population
 
@@ -73,42 +73,49 @@ def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bi
     return UseReference(bin_of_owner, Pools(tuple(counts)), Pools(tuple(shares)))
 
 
-def repetition(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
+def repetition(candidates: Candidates, setting: Setting, reference: UseReference) -> TestResults:
     """Do the users send it more often than matched owners send other recurrent templates?"""
-    values = candidate.counts.astype(float)
-    return _against(candidate, reference, reference.counts, values, "repetition", "requests a user (mean)")
+    values = candidates.counts.astype(float)
+    return _against(candidates, reference, reference.counts, values, "repetition", "requests a user (mean)")
 
 
-def dedication(candidate: Candidate, setting: Setting, reference: UseReference) -> TestResult:
+def dedication(candidates: Candidates, setting: Setting, reference: UseReference) -> TestResults:
     """Is it a larger share of the users' traffic than other recurrent templates are of matched owners' traffic?"""
-    values = candidate.counts / setting.population.activity[candidate.owners]
-    return _against(candidate, reference, reference.shares, values, "dedication", "share of a user's requests (mean)")
+    values = candidates.counts / setting.population.activity[candidates.owners]
+    return _against(candidates, reference, reference.shares, values, "dedication", "share of a user's requests (mean)")
 
 
 def _against(
-    candidate: Candidate,
+    candidates: Candidates,
     reference: UseReference,
     pools: Pools,
     values: Floats,
     name: str,
     noun: str,
-) -> TestResult:
-    bins = reference.bin_of_owner[candidate.owners]
+) -> TestResults:
+    bins = reference.bin_of_owner[candidates.owners]
     known = pools.present[bins]
-    if not known.any():
-        return switched_off(USE, name, "no other template recurs among owners this active")
-    bins, values = bins[known], values[known]
+    group, bins, values = candidates.group[known], bins[known], values[known]
     ranks, upper = np.zeros(len(bins)), np.zeros(len(bins))
-    for number in sorted(set(bins.tolist())):
+    for number in np.flatnonzero(np.bincount(bins)):
         own = np.flatnonzero(bins == number)
         pool, theirs = pools.values[number], values[own]
         ranks[own], upper[own] = middle_ranks(pool, theirs), upper_shares(pool, theirs)
-    beyond, many = sum((ranks - 0.5).tolist()), len(ranks)
-    expected = float(pools.means[bins].mean())
-    observed = float(values.mean())
+    count = len(candidates)
+    many: Ints = np.bincount(group, minlength=count)
+    of_users = (values, pools.means[bins], ranks - 0.5)
+    observed, expected, beyond = (np.asarray(np.bincount(group, part, count), float) for part in of_users)
     # Mid-ranks vary no more than uniforms.
-    p = cauchy_combination([sum_tail(beyond, partial(uniform_cumulants, many)), top_tail(upper)])
-    return TestResult(USE, name, observed, expected, p, f"{noun}: {observed:.2f}, of other templates {expected:.2f}")
+    p = cauchy_rows(np.stack([uniform_sum_tail(beyond, many), top_tail(upper, group, count)], axis=1))
+
+    def read(place: int) -> TestResult:
+        if not many[place]:
+            return switched_off(USE, name, "no other template recurs among owners this active")
+        seen, usual = float(observed[place] / many[place]), float(expected[place] / many[place])
+        text = f"{noun}: {seen:.2f}, of other templates {usual:.2f}"
+        return TestResult(USE, name, seen, usual, float(p[place]), text)
+
+    return TestResults(USE, name, np.where(many > 0, p, np.nan), read)
 
 
 TESTS = (repetition, dedication)
