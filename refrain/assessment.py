@@ -170,9 +170,7 @@ def assess(
         clearest = np.sort(said, axis=1)[:, needed - 2]
         weaker = np.where(many >= needed, (many - needed + 1) * clearest, p)
     raw = partial_conjunction_rows(families, needed)
-    return Assessments(
-        results, hypotheses, instruments.looked_at, families, unexplained, raw, p, np.minimum(p, weaker)
-    )
+    return Assessments(results, hypotheses, instruments.looked_at, families, unexplained, raw, p, np.minimum(p, weaker))
 
 
 def heaviest_halves(candidates: Candidates, setting: Setting) -> Candidates:
@@ -220,16 +218,12 @@ def _either(users: TestResults, halves: TestResults, halved: Sequence[int] | NDA
         if halves.p_values[half] >= users.p_values[place]:
             return replace(users.one(place), p_value=float(p_values[place]))
         clearer = halves.one(half)
-        return replace(
-            clearer, p_value=float(p_values[place]), text=f"of the half who send it most: {clearer.text}"
-        )
+        return replace(clearer, p_value=float(p_values[place]), text=f"of the half who send it most: {clearer.text}")
 
     return TestResults(users.family, users.name, p_values, read)
 
 
-def _families(
-    results: Sequence[TestResults], p_values: dict[str, Floats], looked_at: tuple[str, ...]
-) -> Floats:
+def _families(results: Sequence[TestResults], p_values: dict[str, Floats], looked_at: tuple[str, ...]) -> Floats:
     """(candidates, families) the p-value of each family's tests."""
     return np.stack(
         [cauchy_rows(np.stack([p_values[r.key] for r in results if r.family == f], axis=1)) for f in looked_at], axis=1

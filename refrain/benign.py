@@ -111,8 +111,10 @@ def benign_hypotheses(
             PRODUCT,
             product,
             ("identity_client", "identity_young", "time_adoption", "time_pivot"),  # a product has a first day
-            lambda i: f"{client_share[i]:.0%} of the users have one client; cards, networks and hours are "
-            + ("their own" if product[i] else "not all their own"),
+            lambda i: (
+                f"{client_share[i]:.0%} of the users have one client; cards, networks and hours are "
+                + ("their own" if product[i] else "not all their own")
+            ),
             True,
         ),
         (
@@ -126,8 +128,10 @@ def benign_hypotheses(
                 "time_adoption",
                 "time_succession",
             ),
-            lambda i: f"{network_share[i]:.0%} of the users come from one network; hours of all users lie together by "
-            f"{together[i]:.2f}",
+            lambda i: (
+                f"{network_share[i]:.0%} of the users come from one network; hours of all users lie together by "
+                f"{together[i]:.2f}"
+            ),
             True,
         ),
         (
@@ -141,8 +145,10 @@ def benign_hypotheses(
             "one service's keys",
             service,
             ("identity_client", "identity_young", "time_rhythm", "time_minutes", "use_dedication"),
-            lambda i: f"{alone[i]:.0%} of the users send nothing else; nothing in the log tells whether they are one "
-            "customer's",
+            lambda i: (
+                f"{alone[i]:.0%} of the users send nothing else; nothing in the log tells whether they are one "
+                "customer's"
+            ),
             False,
         ),
         (

@@ -32,9 +32,7 @@ class RegularRule:
     min_members: int
 
 
-def regular_users(
-    candidates: Candidates, setting: Setting, reference: UseReference, rule: RegularRule
-) -> Candidates:
+def regular_users(candidates: Candidates, setting: Setting, reference: UseReference, rule: RegularRule) -> Candidates:
     """The candidates, each without those who only tried it, told by how they use it; whole where too few are left.
 
     Who they are and when they send is not looked at, so under the null of the tests of both it is still a fair choice;

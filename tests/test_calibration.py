@@ -43,9 +43,7 @@ def test_p_values_of_templates_without_coordination_are_uniform_or_larger(seed: 
     ]
     shared = instruments(population, setting, [c for _, c in candidates])
     p_values = defaultdict(list)
-    found = assess(
-        Candidates.of([c for _, c in candidates]), setting, shared, system=np.zeros(len(candidates), bool)
-    )
+    found = assess(Candidates.of([c for _, c in candidates]), setting, shared, system=np.zeros(len(candidates), bool))
     named = {r.key: r.p_values for r in found.results} | {"raw": found.raw, "unexplained": found.p_values}
     named |= dict(zip(found.looked_at, found.families.T, strict=True))
     for name, values in named.items():

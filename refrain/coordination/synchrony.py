@@ -107,9 +107,7 @@ class Profile:
         return cls(expected, np.minimum(1, middle / expected) / np.sqrt(expected))
 
 
-def same_minutes(
-    candidates: Candidates, setting: Setting, controls: DrawnRequests, minutes: Minutes
-) -> TestResults:
+def same_minutes(candidates: Candidates, setting: Setting, controls: DrawnRequests, minutes: Minutes) -> TestResults:
     """Do different users prefer the same minutes of the hour, beyond the minutes that everybody prefers?
 
     Compared with each user's own minutes turned round the hour by chance, so that neither a burst nor the even minutes
@@ -194,9 +192,7 @@ def _turned(own: _Shares, candidates: Candidates, profile: Profile, setting: Set
     return np.concatenate(out, axis=1)
 
 
-def same_instants(
-    candidates: Candidates, setting: Setting, controls: DrawnRequests, shift_hours: int
-) -> TestResults:
+def same_instants(candidates: Candidates, setting: Setting, controls: DrawnRequests, shift_hours: int) -> TestResults:
     """Do different users send within the same minute more often than if each were some whole hours earlier or later,
     and more often than matched owners do?
 
