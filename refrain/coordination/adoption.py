@@ -159,13 +159,15 @@ def _alike(order: Ints, sizes: Ints) -> Iterator[Ints]:
 
 def _tails(trials: Floats, at_least: Ints) -> Floats:
     """(n,) the tails of n laws of these chances (trials, n)."""
-    law, moved = np.zeros((len(trials) + 1, trials.shape[1])), np.empty(trials.shape)
-    law[0] = 1.0
+    # Whoever has reached the number wanted has: laws are followed below it, and what leaves them upwards is summed.
+    width, last = int(at_least.max(initial=1)), np.maximum(at_least, 1) - 1
+    law, moved = np.zeros((width, len(at_least))), np.zeros((width, len(at_least)))
+    law[0], tail, columns = 1.0, np.zeros(len(at_least)), np.arange(len(at_least))
     for many, chance in enumerate(trials, 1):
-        np.multiply(law[:many], chance, out=moved[:many])
-        law[:many] *= 1 - chance
-        law[1 : many + 1] += moved[:many]
-    tail = np.zeros(trials.shape[1])
-    for successes in range(len(trials), -1, -1):
-        tail += np.where(successes >= at_least, law[successes], 0.0)
-    return np.asarray(np.minimum(1.0, tail))
+        reached = min(many, width)
+        np.multiply(law[:reached], chance, out=moved[:reached])
+        tail += moved[last, columns]
+        law[:reached] *= 1 - chance
+        above = law[1 : reached + 1]
+        above += moved[: len(above)]
+    return np.where(at_least > 0, np.minimum(1.0, tail), 1.0)
