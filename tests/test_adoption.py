@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from populations import START, NullUse, awkward_population, awkward_setting, null_candidate, population_of
+from scipy import stats
 
 from refrain.coordination.adoption import adopted_together, poisson_binomial_tails
 from refrain.coordination.results import Candidate, Candidates, TestResult, candidate
@@ -27,13 +28,22 @@ def test_the_poisson_binomial_tail_against_enumeration(chances: list[float], at_
 def test_poisson_binomial_tails_of_many_are_those_of_each(sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     many = np.array(sizes, np.int64)
-    chances, at_least = rng.random(many.sum()), rng.integers(0, many // 2 + 2)
+    chances, at_least = rng.random(many.sum()), rng.integers(0, many + 2)
     found = poisson_binomial_tails(chances, many, at_least)
     parts = np.split(chances, np.cumsum(many)[:-1])
     alone = [
         poisson_binomial_tails(*(np.atleast_1d(x) for x in one))[0] for one in zip(parts, many, at_least, strict=True)
     ]
     assert found.tolist() == alone
+
+
+@pytest.mark.parametrize("shape", [(0.02, 900), (0.3, 300), (0.9, 500), (0.999, 40)])
+def test_long_tails_keep_their_digits(shape: tuple[float, int]) -> None:
+    chance, many = shape
+    counts = np.unique(np.clip(np.array([0.5, 1, 1.1, 1.5, 3]) * chance * many, 1, many).astype(int))
+    found = poisson_binomial_tails(np.full(many * len(counts), chance), np.full(len(counts), many), counts)
+    exact = stats.binom.sf(counts - 1, many, chance)
+    assert found.tolist() == pytest.approx(exact.tolist(), rel=1e-9, abs=1e-300)
 
 
 def adoption(use_from: list[int], use_days: list[int], days: int = 14) -> TestResult:

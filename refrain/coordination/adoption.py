@@ -136,15 +136,24 @@ def poisson_binomial_tails(chances: Floats, sizes: Ints, at_least: Ints) -> Floa
 
     The trials' chances stand run by run. Whichever runs are computed together changes no bit.
     """
-    starts, order = np.cumsum(sizes) - sizes, np.argsort(sizes, kind="stable")
-    out = np.ones(len(sizes))
-    for runs in _alike(order, sizes):
-        many = sizes[runs]
-        place = ranges(many)
-        trials = np.zeros((int(many[-1]), len(runs)))  # a trial without a chance changes nothing
-        trials[place, np.repeat(np.arange(len(runs)), many)] = chances[np.repeat(starts[runs], many) + place]
-        out[runs] = _tails(trials, at_least[runs])
-    return out
+    starts, out = np.cumsum(sizes) - sizes, np.where(at_least > sizes, 0.0, 1.0)
+    # Laws are followed below the number wanted, or, where it is large, up to the failures that leave as many.
+    mirrored = 2 * at_least > sizes
+    for of_failures in (False, True):
+        order = np.flatnonzero((mirrored == of_failures) & (at_least > 0) & (at_least <= sizes))
+        for runs in _alike(order[np.argsort(sizes[order], kind="stable")], sizes):
+            many = sizes[runs]
+            place, column = ranges(many), np.repeat(np.arange(len(runs)), many)
+            successes = chances[np.repeat(starts[runs], many) + place]
+            # A trial that cannot move anything changes nothing.
+            moves, stays = np.zeros((int(many[-1]), len(runs))), np.ones((int(many[-1]), len(runs)))
+            moves[place, column] = 1 - successes if of_failures else successes
+            stays[place, column] = successes if of_failures else 1 - successes
+            wanted = at_least[runs]
+            out[runs] = (
+                _followed(moves, stays, many - wanted + 1)[1] if of_failures else _followed(moves, stays, wanted)[0]
+            )
+    return np.asarray(np.minimum(1.0, out))
 
 
 def _alike(order: Ints, sizes: Ints) -> Iterator[Ints]:
@@ -157,15 +166,19 @@ def _alike(order: Ints, sizes: Ints) -> Iterator[Ints]:
         start = stop
 
 
-def _tails(trials: Floats, at_least: Ints) -> Floats:
-    """(n,) the tails of n laws of these chances (trials, n)."""
-    law, moved = np.zeros((len(trials) + 1, trials.shape[1])), np.empty(trials.shape)
-    law[0] = 1.0
-    for many, chance in enumerate(trials, 1):
-        np.multiply(law[:many], chance, out=moved[:many])
-        law[:many] *= 1 - chance
-        law[1 : many + 1] += moved[:many]
-    tail = np.zeros(trials.shape[1])
-    for successes in range(len(trials), -1, -1):
-        tail += np.where(successes >= at_least, law[successes], 0.0)
-    return np.asarray(np.minimum(1.0, tail))
+def _followed(moves: Floats, stays: Floats, wanted: Ints) -> tuple[Floats, Floats]:
+    """(n,) the chances of as many moves as wanted, and of fewer, in n times so many trials (trials, n)."""
+    width, count = int(wanted.max()), len(wanted)
+    law, moved = np.zeros((width, count)), np.zeros((width, count))
+    law[0], reached, columns = 1.0, np.zeros(count), np.arange(count)
+    for trials, (move, stay) in enumerate(zip(moves, stays, strict=True), 1):
+        states = min(trials, width)
+        np.multiply(law[:states], move, out=moved[:states])
+        reached += moved[wanted - 1, columns]
+        law[:states] *= stay
+        above = law[1 : states + 1]
+        above += moved[: len(above)]
+    left = np.zeros(count)
+    for state in range(width):
+        left += np.where(state < wanted, law[state], 0.0)
+    return reached, left

@@ -16,6 +16,7 @@ from refrain.counting import Ints, group_starts, ranges
 from refrain.population import Population
 
 Floats = NDArray[np.float64]
+_DIGITS = 12  # beyond, the same hours in another order would differ, and could not be tied
 _RADIANS = 2 * np.pi / 24  # an hour
 _PURPOSE = 1000  # of lots: which requests of a user are looked at
 _PLACE_BITS = 32  # of a lot's counter: owner, then the place among the owner's requests
@@ -37,7 +38,8 @@ def concentrations(hours: Floats, many: Ints) -> Floats:
 
 
 def _mean_cosine(cosines: Floats, sines: Floats, many: Ints) -> Floats:
-    return np.asarray((cosines * cosines + sines * sines - many) / (many * (many - 1)))
+    found = (cosines * cosines + sines * sines - many) / (many * (many - 1))
+    return np.asarray(np.round(found, _DIGITS))
 
 
 @dataclass(frozen=True)
