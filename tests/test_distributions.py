@@ -1,9 +1,12 @@
 """The upper tails, against scipy.stats."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
 from refrain.coordination import distributions as tails
@@ -50,11 +53,12 @@ def test_a_tail_of_many_is_each_ones() -> None:
     skew = np.where(rng.random(50) < 0.3, 0.0, size)
     counts, trials = rng.integers(0, 9, 50), rng.integers(9, 20, 50)
     everything = slice(None)
-    for tail in (
+    found: list[Callable[[slice], NDArray[np.float64]]] = [
         lambda at: tails.normal_upper(x[at]),
         lambda at: tails.binomial_upper(counts[at], trials[at], mean[at] / 9),
         lambda at: tails.poisson_upper(counts[at].astype(float), mean[at]),
         lambda at: tails.negative_binomial_upper(counts[at].astype(float), size[at], mean[at]),
         lambda at: tails.pearson_upper(x[at], skew[at]),
-    ):
+    ]
+    for tail in found:
         assert tail(everything).tolist() == [tail(slice(i, i + 1))[0] for i in range(50)]

@@ -274,6 +274,11 @@ def test_many_candidates_are_as_each_alone(beside_one_another: tuple[Setting, li
     assert any(np.isnan(many.p_values).any() for many in together)
 
 
+def test_of_no_candidates_nothing_is_told(beside_one_another: tuple[Setting, list[Candidate]]) -> None:
+    setting, _ = beside_one_another
+    assert [found.p_values.tolist() for found in made(Candidates.of([]), setting)] == [[]] * 5
+
+
 def test_what_is_read_is_what_was_found(beside_one_another: tuple[Setting, list[Candidate]]) -> None:
     setting, candidates = beside_one_another
     for found in made(Candidates.of(candidates), setting):

@@ -78,3 +78,4 @@ def test_many_candidates_are_as_each_alone() -> None:
         assert repr(single.one(0)) == repr(together.one(place))
     assert together.p_values[0] < 1e-4
     assert np.flatnonzero(np.isnan(together.p_values)).tolist() == [1]
+    assert moved_together(Candidates.of([]), setting).p_values.tolist() == []

@@ -121,7 +121,7 @@ def test_coincidences_against_a_plain_loop(sent: list[tuple[int, int, int, int]]
         for row in minutes
     ]  # fmt: skip
     order = np.argsort(owners, kind="stable")
-    distinct, uses = np.unique(owners, return_counts=True)
+    _, uses = np.unique(owners, return_counts=True)
     own = owners_with(uses.tolist())
     many = np.concatenate([np.stack(minutes), np.full((1, len(owners)), -since)])[:, order]
     assert synchrony._coincidences(own, many)[0, :3].tolist() == expected

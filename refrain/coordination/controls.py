@@ -177,7 +177,7 @@ def score_sum_p(
     """
     pools = pools or pools_of(scores, strata)
     wanted = strata.counted(owners, group, many)
-    size, mean, variance = (np.array(part) for part in zip(*((p.size, p.mean, p.variance) for p in pools), strict=True))
+    size, mean, variance = np.array([(p.size, p.mean, p.variance) for p in pools], float).reshape(-1, 3).T
     spread = (wanted * variance).sum(axis=1)
     left = np.where(size > 1, (size - wanted) / np.maximum(size - 1, 1), 0.0)
     deviation = np.sqrt((wanted * variance * left).sum(axis=1))

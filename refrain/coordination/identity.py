@@ -20,7 +20,7 @@ from refrain.coordination.results import (
 from refrain.counting import Ints, portions
 
 Floats = NDArray[np.float64]
-_TOGETHER = 1 << 20  # owners of control sets whose values are sorted at once: bounds the memory, changes no count
+_TOGETHER = 1 << 16  # owners of control sets whose values are sorted at once: bounds the memory, changes no count
 
 
 def young(candidates: Candidates, setting: Setting) -> TestResults:
