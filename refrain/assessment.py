@@ -17,7 +17,7 @@ from refrain.coordination.drawing import draw
 from refrain.coordination.lots import words
 from refrain.coordination.results import Candidates, Setting, TestResult, TestResults
 from refrain.coordination.rhythm import RhythmRule, Rhythms
-from refrain.coordination.succession import SuccessionRule
+from refrain.coordination.succession import Handovers, SuccessionRule
 from refrain.coordination.synchrony import Minutes
 from refrain.coordination.use import UseReference
 from refrain.members import MemberRule
@@ -35,7 +35,7 @@ class Instruments:
     reference: UseReference
     rhythms: Rhythms
     rhythm: RhythmRule
-    succession: SuccessionRule
+    succession: Handovers
     minutes: Minutes
     shift_hours: int
     benign: BenignRule
@@ -58,13 +58,14 @@ def make_instruments(
         config.member_start_parts,
         config.regulars_gain,
     )
+    handovers = SuccessionRule(
+        config.succession_hours, config.succession_step_hours, config.rhythm_min_requests, config.rhythm_min_owners
+    )
     return Instruments(
         reference,
         Rhythms(population, strata, config.rhythm_controls, config.seed),
         RhythmRule(config.rhythm_min_requests, config.rhythm_max_requests, config.rhythm_min_owners),
-        SuccessionRule(
-            config.succession_hours, config.succession_step_hours, config.rhythm_min_requests, config.rhythm_min_owners
-        ),
+        Handovers(population, strata, handovers),
         synchrony.minutes_of(population, config.minute_bins),
         config.shift_hours,
         BenignRule(

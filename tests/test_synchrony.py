@@ -166,7 +166,7 @@ def test_side_by_side_is_as_alone() -> None:
     ]
     together = side_by_side(Candidates.of(alone), setting)
     for place, own in enumerate(alone):
-        assert [found.one(place) for found in together] == list(both(own, setting))
+        assert repr([found.one(place) for found in together]) == repr(list(both(own, setting)))  # nan is not nan
 
 
 def test_people_of_one_time_zone_have_no_appointments() -> None:

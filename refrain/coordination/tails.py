@@ -28,11 +28,7 @@ _PARTS: Floats = 0.5 ** np.arange(1.0, 7.0)
 _TILT_STEP = 1e-9  # a step of Newton's below which the tilt is found, as a share of it
 _STEEPEST = 2.0**12  # tilt beyond which a sum is as good as the largest possible
 _FLAT = 1e-3  # tilt below which a series is used
-<<<<<<< HEAD
-_TILT_STEP = 1e-9  # a step of Newton's below which the tilt is found, as a share of it
 _NEWTON_STEPS = 6
-=======
->>>>>>> batch-a
 _LAST_BITS = 1e-9  # by which a sum as large as it can be may fall short of that
 
 
@@ -59,22 +55,6 @@ def sum_tail(observed: float, cumulants: Cumulants) -> float:
     w, u = np.sqrt(2 * max(tilt * observed - value, 0.0)), tilt * np.sqrt(curvature)
     p = normal_upper(w) + normal_density(w) * (1 / u - 1 / w)
     return float(np.clip(p, SMALLEST, 1))
-
-
-<<<<<<< HEAD
-def _tilt(observed: float, cumulants: Cumulants, start: float, steep: float) -> tuple[float, float, float]:
-    """The tilt between 0 and `steep` at which a sum has this mean, with the generating function and its curvature
-    there: Newton's steps, halving what lies between where one would leave it or is not half the one before (Press and
-    others, "Numerical Recipes", rtsafe)."""
-    low, high, tilt, before = 0.0, steep, min(start, steep / 2), steep
-    while True:
-        value, slope, curvature = cumulants(tilt)
-        low, high = (tilt, high) if slope < observed else (low, tilt)
-        newton, halving = (observed - slope) / curvature if curvature > 0 else steep, (low + high) / 2 - tilt
-        if min(abs(newton), abs(halving)) <= _TILT_STEP * tilt:
-            return tilt, value, curvature
-        step = newton if abs(newton) <= before / 2 and low < tilt + newton < high else halving
-        tilt, before = tilt + step, abs(step)
 
 
 def uniform_sum_tail(observed: Floats, many: Ints) -> Floats:
@@ -115,15 +95,6 @@ def _uniform_tilt(mean: Floats) -> Floats:
 def uniform_cumulants(t: Floats) -> tuple[Floats, Floats, Floats]:
     """The cumulant generating function of a uniform on (-1/2, 1/2) and its first two derivatives at t >= 0 (n,)."""
     small, t = t, np.maximum(t, _FLAT)
-=======
-def uniform_cumulants(many: int, t: float) -> tuple[float, float, float]:
-    """The cumulants at `t` of the sum of `many` independent uniforms on (-1/2, 1/2)."""
-    if t < _FLAT:
-        return many * t**2 / 24, many * t / 12, many / 12
-    half = t / 2
-    # log(sinh(h) / h), without an overflow.
-    value = half + np.log1p(-np.exp(-t)) - np.log(t)
->>>>>>> batch-a
     falling = np.exp(-t)
     # log(sinh(h) / h) with h = t / 2, without an overflow.
     value = t / 2 + np.log1p(-falling) - np.log(t)
