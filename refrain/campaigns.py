@@ -61,7 +61,7 @@ def score_campaigns(
         """What candidates are assessed with in these strata; the kept pairs are the reference of use."""
         reference = use_reference(population, owners[kept], counts[kept], config.activity_bins)
         instruments = make_instruments(population, strata, reference, config)
-        shared = setting(population, strata, config.draws, config.seed)
+        shared = setting(population, strata, config.draws, config.seed, config.matched_bias)
         return Scene(groups, uses, shared, instruments, signals.tagged, config)
 
     def with_signals(scene: Scene, state: State) -> Scene:

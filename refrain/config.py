@@ -244,6 +244,7 @@ class ScoreConfig:
     join_owners: int
     activity_bins: int
     stratum_owners: int
+    matched_bias: float
     draws: int
     screening_draws: int
     screening_p: float
@@ -304,6 +305,8 @@ class ScoreConfig:
         for name in ("known_shingle_words", "signal_segments"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if self.matched_bias < 1:
+            raise ValueError("matched_bias must be at least 1: a factor of odds, and 1 is a perfect match")
         for name in ("known_factor", "suppressed_factor"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1: a known template lowers a rank")

@@ -148,7 +148,7 @@ def _matched_by_benign_groups(shared: Setting, below: list[Suspect], config: Sco
     ]
     if not groups:
         return shared
-    return setting(shared.population, with_groups(shared.strata, groups), shared.draws, shared.seed)
+    return setting(shared.population, with_groups(shared.strata, groups), shared.draws, shared.seed, shared.bias)
 
 
 def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -178,9 +178,9 @@ def people(seed: int, owners: int = 240, days: int = 14, requests: int = 24) -> 
     return owner, time
 
 
-def awkward_setting(population: Population, draws: int = 300, seed: int = 0) -> Setting:
+def awkward_setting(population: Population, draws: int = 300, seed: int = 0, bias: float = 1.0) -> Setting:
     """The setting of the default strata."""
-    return setting(population, stratify(population, 6, 40), draws, seed)
+    return setting(population, stratify(population, 6, 40), draws, seed, bias)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,11 @@
 Owners are matched by stratum: how active they are (quantiles) and the script they write in. What a test observes is
 compared with sets of other owners of the same strata; the law behind is the permutation of "uses this template" inside
 strata (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
+
+No matching is perfect: users of one topic differ from other owners of their stratum in what no log shows, and among a
+thousand users a difference that means nothing is significant. So a test does not ask whether users are drawn as all
+owners are, but whether a factor, `bias`, between the odds of owners would still not explain it (Rosenbaum,
+"Observational Studies", 2002, chapter 4).
 """
 
 from __future__ import annotations
@@ -99,16 +104,21 @@ class Pool:
     law: DrawnLaw
 
     @classmethod
-    def of(cls, known: Floats) -> Pool:
-        """The pool of known scores; of none, it has mean and variance 0."""
+    def of(cls, known: Floats, bias: float = 1.0) -> Pool:
+        """The pool of known scores; of none, it has mean and variance 0. The mean is the largest that a draw can have
+        where the odds of some owners are `bias` times those of the others."""
         if not len(known):
             return cls(0, 0.0, 0.0, DrawnLaw(known))
-        return cls(len(known), float(known.mean()), float(known.var()), DrawnLaw(known - known.mean()))
+        # Those with the larger odds are then the ones with the highest scores, from some score on.
+        highest = np.cumsum(np.sort(known)[::-1])
+        many = np.arange(1, len(known) + 1)
+        mean = ((highest[-1] + (bias - 1) * highest) / (len(known) + (bias - 1) * many)).max()
+        return cls(len(known), float(mean), float(known.var()), DrawnLaw(known - known.mean()))
 
 
-def pools_of(scores: Floats, strata: Strata) -> tuple[Pool, ...]:
+def pools_of(scores: Floats, strata: Strata, bias: float = 1.0) -> tuple[Pool, ...]:
     """The pool of each stratum."""
-    return tuple(Pool.of(own[~np.isnan(own)]) for own in (scores[members] for members in strata.members))
+    return tuple(Pool.of(own[~np.isnan(own)], bias) for own in (scores[members] for members in strata.members))
 
 
 @dataclass(frozen=True)
@@ -116,15 +126,17 @@ class Ranks:
     """(owners,) ranks inside strata, NaN where the value is unknown.
 
     `scores` are centred and scaled to (-1/2, 1/2), ties shared. `upper` is the share of the stratum's owners whose
-    value is at least as high, so that a share s is as rare as s, ties or not. `pools` are the scores by stratum.
+    value is at least as high, so that a share s is as rare as s, ties or not. `pools` are the scores by stratum, where
+    the odds of being a user may differ by the factor `bias` for reasons that nobody sees.
     """
 
     scores: Floats
     upper: Floats
     pools: tuple[Pool, ...]
+    bias: float
 
 
-def rank(values: Floats, strata: Strata) -> Ranks:
+def rank(values: Floats, strata: Strata, bias: float = 1.0) -> Ranks:
     """The ranks of values (owners,), NaN for unknown."""
     scores, upper = np.full(len(values), np.nan), np.full(len(values), np.nan)
     for members in strata.members:
@@ -132,7 +144,7 @@ def rank(values: Floats, strata: Strata) -> Ranks:
         if len(known):
             scores[known] = (stats.rankdata(values[known]) - 0.5) / len(known) - 0.5
             upper[known] = stats.rankdata(-values[known], "max") / len(known)
-    return Ranks(scores, upper, pools_of(scores, strata))
+    return Ranks(scores, upper, pools_of(scores, strata, bias), bias)
 
 
 def middle_ranks(pool: Floats, values: Floats) -> Floats:
@@ -162,7 +174,7 @@ def permutation_p(ranks: Ranks, strata: Strata, owners: Ints, group: Ints, many:
     known = ~np.isnan(ranks.scores[owners])
     owners, group = owners[known], group[known]
     total = score_sum_p(ranks.scores, strata, owners, group, many, ranks.pools)
-    both = cauchy_rows(np.stack([total, top_tail(ranks.upper[owners], group, many)], axis=1))
+    both = cauchy_rows(np.stack([total, top_tail(ranks.upper[owners], group, many, ranks.bias)], axis=1))
     return np.where(total < 1, both, 1.0)
 
 

@@ -17,6 +17,7 @@ from refrain.coordination.results import (
     all_off,
     switched_off,
 )
+from refrain.coordination.tails import biased
 from refrain.counting import Ints, portions
 
 Floats = NDArray[np.float64]
@@ -78,6 +79,7 @@ def one_client(candidates: Candidates, setting: Setting) -> TestResults:
     # A client of one user is left out: one user or more have it at least as likely as each of them has.
     repeated = setting.clients.repeated(group, owners)
     rates = setting.clients.rates(repeated.value, repeated.row, parts)
+    rates = biased(np.minimum(rates, 1), setting.bias)
     p_values = np.where(trials > 0, 1.0, np.nan)
     np.minimum.at(p_values, repeated.row, _client_tails(repeated.owners, trials[repeated.row], rates))
 
@@ -90,7 +92,8 @@ def one_client(candidates: Candidates, setting: Setting) -> TestResults:
         weight = np.bincount(strata.of_owner[own], minlength=strata.count) / np.maximum(sizes, 1) / len(own)
         clients, counts = np.unique(client[own], return_counts=True)
         rates = np.bincount(client[everybody], weight[strata.of_owner[everybody]])[clients]
-        best = int(_client_tails(counts, np.full(len(counts), len(own)), rates).argmin())
+        likely = biased(np.minimum(rates, 1), setting.bias)
+        best = int(_client_tails(counts, np.full(len(counts), len(own)), likely).argmin())
         count, rate = int(counts[best]), float(rates[best])
         return TestResult(
             IDENTITY, "client", count / len(own), rate, float(p_values[place]),
@@ -103,7 +106,7 @@ def one_client(candidates: Candidates, setting: Setting) -> TestResults:
 def _client_tails(counts: Ints, trials: Ints, rates: Floats) -> Floats:
     """The p-value of each client, weighted by its rate."""
     # A sum of unequal Bernoullis has a lighter tail than the binomial of their mean (Hoeffding, 1956).
-    return binomial_upper(counts, trials, np.minimum(rates, 1)) / rates
+    return binomial_upper(counts, trials, rates) / rates
 
 
 def shared_cards(candidates: Candidates, setting: Setting, sets: Ints) -> TestResults:

@@ -155,18 +155,20 @@ class Setting:
     clients: Holdings
     cards: Holdings
     networks: Holdings
-    moved: tuple[tuple[Floats, Ranks], ...] = ()  # of each new model, owners' shares of traffic, and their ranks
+    moved: tuple[tuple[Floats, Ranks], ...]  # of each new model, owners' shares of traffic, and their ranks
+    bias: float  # by which factor users' odds may differ from those of matched owners for reasons that nobody sees
 
 
-def setting(population: Population, strata: Strata, draws: int, seed: int) -> Setting:
+def setting(population: Population, strata: Strata, draws: int, seed: int, bias: float) -> Setting:
     """The setting with the ranks that tests share."""
     return Setting(
-        population, strata, draws, seed, rank(-population.age_days, strata),
-        rank(_wandering(population, strata), strata),
+        population, strata, draws, seed, rank(-population.age_days, strata, bias),
+        rank(_wandering(population, strata), strata, bias),
         Holdings.of_clients(population, strata),
         Holdings.of(population.card, strata, strata.sizes),
         Holdings.of(population.network, strata, strata.sizes),
-        tuple((shares, rank(shares, strata)) for shares in moved_shares(population)),
+        tuple((shares, rank(shares, strata, bias)) for shares in moved_shares(population)),
+        bias,
     )  # fmt: skip
 
 

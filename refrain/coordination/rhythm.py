@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from refrain.coordination.controls import Strata, middle_ranks
 from refrain.coordination.lots import words
 from refrain.coordination.results import TIME, Candidates, Setting, TestResult, TestResults, switched_off
-from refrain.coordination.tails import uniform_sum_tail
+from refrain.coordination.tails import biased_uniform_mean, uniform_sum_tail
 from refrain.counting import Ints, group_starts, ranges
 from refrain.population import Population
 
@@ -171,7 +171,7 @@ def round_the_clock(candidates: Candidates, setting: Setting, rhythms: Rhythms, 
     np.maximum.at(sampling, cell, own.sampling)
     shared = np.bincount(cell, minlength=cells) ** 2 * sampling
     wider = 1 + shared.reshape(count, -1).cumsum(axis=1)[:, -1] / np.maximum(many, 1)
-    p = uniform_sum_tail(beyond / np.sqrt(wider), many)
+    p = uniform_sum_tail((beyond - many * biased_uniform_mean(setting.bias)) / np.sqrt(wider), many)
 
     def read(place: int) -> TestResult:
         if many[place] < rule.min_owners:

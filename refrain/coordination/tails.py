@@ -168,10 +168,21 @@ def drawn_cumulants(pools: Sequence[tuple[DrawnLaw, int]], t: float) -> tuple[fl
     return value, slope, curvature
 
 
-def top_tail(shares: Floats, group: Ints, many: int) -> Floats:
+def biased(chances: Floats, bias: float) -> Floats:
+    """Chances whose odds are larger by the factor `bias`."""
+    return np.asarray(bias * chances / (1 + (bias - 1) * chances))
+
+
+def biased_uniform_mean(bias: float) -> float:
+    """The largest mean of a uniform on (-1/2, 1/2) of which some part is so many times as likely as the rest."""
+    return float((np.sqrt(bias) - 1) / (np.sqrt(bias) + 1) / 2)
+
+
+def top_tail(shares: Floats, group: Ints, many: int, bias: float) -> Floats:
     """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its
-    controls, those at least as high. The smallest binomial tail over the tops, times their number."""
+    controls, those at least as high. The smallest binomial tail over the tops, times their number, where the users'
+    odds of being there may be `bias` times those of controls."""
     sizes = np.bincount(group, minlength=many)
     found = np.stack([np.bincount(group[shares <= part], minlength=many) for part in _PARTS], axis=1)
-    smallest = binomial_upper(found, sizes[:, None], _PARTS).min(axis=1)
+    smallest = binomial_upper(found, sizes[:, None], biased(_PARTS, bias)).min(axis=1)
     return np.asarray(np.minimum(1.0, len(_PARTS) * smallest))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refrain.coordination.combine import cauchy_rows
 from refrain.coordination.controls import middle_ranks, upper_shares
 from refrain.coordination.results import USE, Candidates, Setting, TestResult, TestResults, switched_off
-from refrain.coordination.tails import top_tail, uniform_sum_tail
+from refrain.coordination.tails import biased_uniform_mean, top_tail, uniform_sum_tail
 from refrain.counting import Ints
 from refrain.population import Population
 
@@ -76,17 +76,20 @@ def use_reference(population: Population, pair_owner: Ints, pair_count: Ints, bi
 def repetition(candidates: Candidates, setting: Setting, reference: UseReference) -> TestResults:
     """Do the users send it more often than matched owners send other recurrent templates?"""
     values = candidates.counts.astype(float)
-    return _against(candidates, reference, reference.counts, values, "repetition", "requests a user (mean)")
+    return _against(candidates, setting, reference, reference.counts, values, "repetition", "requests a user (mean)")
 
 
 def dedication(candidates: Candidates, setting: Setting, reference: UseReference) -> TestResults:
     """Is it a larger share of the users' traffic than other recurrent templates are of matched owners' traffic?"""
     values = candidates.counts / setting.population.activity[candidates.owners]
-    return _against(candidates, reference, reference.shares, values, "dedication", "share of a user's requests (mean)")
+    return _against(
+        candidates, setting, reference, reference.shares, values, "dedication", "share of a user's requests (mean)"
+    )
 
 
 def _against(
     candidates: Candidates,
+    setting: Setting,
     reference: UseReference,
     pools: Pools,
     values: Floats,
@@ -106,7 +109,8 @@ def _against(
     of_users = (values, pools.means[bins], ranks - 0.5)
     observed, expected, beyond = (np.asarray(np.bincount(group, part, count), float) for part in of_users)
     # Mid-ranks vary no more than uniforms.
-    p = cauchy_rows(np.stack([uniform_sum_tail(beyond, many), top_tail(upper, group, count)], axis=1))
+    total = uniform_sum_tail(beyond - many * biased_uniform_mean(setting.bias), many)
+    p = cauchy_rows(np.stack([total, top_tail(upper, group, count, setting.bias)], axis=1))
 
     def read(place: int) -> TestResult:
         if not many[place]:
