@@ -178,7 +178,7 @@ def biased_uniform_mean(bias: float) -> float:
     return float((np.sqrt(bias) - 1) / (np.sqrt(bias) + 1) / 2)
 
 
-def top_tail(shares: Floats, group: Ints, many: int, bias: float) -> Floats:
+def top_tail(shares: Floats, group: Ints, many: int, bias: float = 1.0) -> Floats:
     """(many,) p-values of so many at the top in each group, `shares` (n,) being each one's upper share: of its
     controls, those at least as high. The smallest binomial tail over the tops, times their number, where the users'
     odds of being there may be `bias` times those of controls."""
