@@ -12,6 +12,7 @@ import numpy as np
 from hdbscan._hdbscan_tree import compute_stability, get_clusters
 from numpy.typing import NDArray
 
+from refrain.counting import ranges
 from refrain.hierarchy import Hierarchy, build_hierarchy
 from refrain.spanning import Edges, Floats, Rows, components
 
@@ -70,37 +71,65 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
     n = len(core)
     weights, sizes, distances = hierarchy.weights.tolist(), hierarchy.sizes.tolist(), hierarchy.distances.tolist()
     ends = [*core.tolist(), *distances[n:]]  # where a node falls apart: a point at its core distance
-    rows: list[tuple[int, int, float, int]] = []
+    rows = _Rows([], [], [], [])
     points: dict[int, int] = {}
-    waiting = [(len(distances) - 1, n)]
-    for node, cluster in waiting:
+    waiting, of_waiting = [len(distances) - 1], [n]
+    for node, cluster in zip(waiting, of_waiting, strict=True):  # both grow
         if node < n:
-            rows.append((cluster, node, 1.0 / ends[node], weights[node]))
+            rows.add(cluster, [node], ends[node])
             continue
         is_root = cluster == n
         distance = rules.max_distance if is_root else distances[node]
-        density = 1.0 / distance
-        parts = hierarchy.children[node - n]
-        # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
-        heavy = [
-            part
-            for part in parts
-            if weights[part] >= rules.min_weight and (ends[part] < distance or (is_root and ends[part] == distance))
-        ]
-        for part in heavy:
-            if len(heavy) == 1 and not is_root:
-                waiting.append((part, cluster))
-                continue
-            fresh = n + len(points) + 1
-            points[fresh] = sizes[part]
-            rows.append((cluster, fresh, density, weights[part]))
-            waiting.append((part, fresh))
-        kept = set(heavy)
-        for part in (part for part in parts if part not in kept):
-            rows.extend((cluster, point, density, weights[point]) for point in hierarchy.points_of(part).tolist())
-    if not points:
-        return np.empty(0, dtype=TREE), points
-    return np.array(rows, dtype=TREE), points
+        heavy: list[int] = []
+        light: list[int] = []
+        for part in hierarchy.parts[hierarchy.edges[node - n] : hierarchy.edges[node - n + 1]]:
+            # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
+            below = ends[part] < distance or (is_root and ends[part] == distance)
+            (heavy if below and weights[part] >= rules.min_weight else light).append(part)
+        if len(heavy) == 1 and not is_root:
+            waiting.append(heavy[0])
+            of_waiting.append(cluster)
+        else:
+            for part in heavy:
+                fresh = n + len(points) + 1
+                points[fresh] = sizes[part]
+                rows.add(cluster, [part], distance, fresh)
+                waiting.append(part)
+                of_waiting.append(fresh)
+        rows.add(cluster, light, distance)
+    return (_tree(rows, hierarchy) if points else np.empty(0, dtype=TREE)), points
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What falls out of clusters: the cluster, the node, at which distance, and the cluster that it starts or 0. In
+    lists of numbers: hundreds of thousands of tuples would be searched for cycles again and again."""
+
+    clusters: list[int]
+    nodes: list[int]
+    distances: list[float]
+    fresh: list[int]
+
+    def add(self, cluster: int, nodes: list[int], distance: float, fresh: int = 0) -> None:
+        """Nothing; the nodes fall out of the cluster."""
+        self.clusters.extend([cluster] * len(nodes))
+        self.nodes.extend(nodes)
+        self.distances.extend([distance] * len(nodes))
+        self.fresh.extend([fresh] * len(nodes))
+
+
+def _tree(rows: _Rows, hierarchy: Hierarchy) -> NDArray[np.void]:
+    """The rows in hdbscan's form: of a node that starts no cluster its points, each with its weight."""
+    nodes, fresh = np.array(rows.nodes), np.array(rows.fresh)
+    many = np.where(fresh, 1, hierarchy.sizes[nodes])
+    row = np.repeat(np.arange(len(nodes)), many)
+    nodes, fresh = nodes[row], fresh[row]
+    child = hierarchy.order[hierarchy.starts[nodes] + ranges(many)]
+    tree = np.empty(len(row), TREE)
+    tree["parent"], tree["child"] = np.array(rows.clusters)[row], np.where(fresh, fresh, child)
+    tree["lambda_val"] = 1.0 / np.array(rows.distances)[row]
+    tree["child_size"] = hierarchy.weights[np.where(fresh, nodes, child)]
+    return tree
 
 
 def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules) -> Labels:

@@ -12,7 +12,17 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, mix, portions, ranges, slices, stable_order
+from refrain.counting import (
+    Ints,
+    distinct_pairs,
+    group_sizes,
+    group_starts,
+    mix,
+    portions,
+    ranges,
+    slices,
+    stable_order,
+)
 from refrain.words import Words
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment: odd, so multiplication permutes 64-bit words
@@ -71,7 +81,7 @@ def shingle(words: Words, size: int) -> Shingles:
         hashes = hashes * _MULTIPLIER + mixed[starts + offset]
     hashes = mix(hashes)
     order = stable_order(hashes)
-    starts = group_starts(hashes[order])
+    starts = group_starts(hashes[order].view(np.int64))
     ids = np.empty(len(order), np.int64)
     ids[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
     return Shingles(ids, texts, positions, order, len(starts), size)
