@@ -16,9 +16,10 @@ from refrain.counting import Ints, group_sizes, slices
 from refrain.occurrences import Occurrences
 from refrain.readings import Told, read_templates
 from refrain.skeletons import skeleton
-from refrain.units import CLUSTER, EXACT, Units
+from refrain.units import CLUSTER, EXACT, SPAN, Units
 from refrain.uses import Uses
 
+_KINDS = (EXACT, CLUSTER, SPAN)  # a template is of the first of these that it has
 _BATCH = 4096  # templates whose texts are fetched together: bounds the memory, changes no result
 
 
@@ -54,7 +55,7 @@ def describe_templates(
     owned = np.flatnonzero(template_of_unit >= 0)
     owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
     unit_bounds = slices(template_of_unit[owned], count)
-    kinds = [{units.kinds[unit] for unit in some} for some in np.split(owned, unit_bounds[1:-1])][:count]
+    kinds = np.array([_KINDS.index(kind) for kind in units.kinds], np.int64)[owned]
     owners = log.owners[requests].tolist()
     chosen = [
         requests[low + np.array(_of_distinct_owners(owners[low:high], config.examples), np.int64)]
@@ -63,7 +64,7 @@ def describe_templates(
     return {
         "template_id": np.arange(count),
         "skeleton": shown,
-        "kind": [EXACT if EXACT in some else min(some) for some in kinds],
+        "kind": [_KINDS[kind] for kind in np.minimum.reduceat(kinds, unit_bounds[:-1])] if count else [],
         "words": np.bincount(template_of_unit[owned], units.words[owned], count).astype(np.int64),
         "requests": np.diff(bounds),
         "accounts": group_sizes(uses.templates, log.accounts[uses.requests], count),

@@ -58,10 +58,11 @@ def read_templates(
         many = np.diff(np.append(starts, len(order)))
         found = [Told([], {}) for _ in range(some.start, some.stop)]
         parts = told.units.tolist()
-        for group in np.argsort(order[starts]):
-            use = order[starts[group]]
-            reading = Reading(tuple(parts[told.edges[use] : told.edges[use + 1]]), int(many[group]))
-            found[templates[use] - some.start].readings.append(reading)
+        groups = np.argsort(order[starts])
+        first = order[starts[groups]]
+        columns = told.edges[first], told.edges[first + 1], many[groups], templates[first] - some.start
+        for start, end, requests, template in zip(*(column.tolist() for column in columns), strict=True):
+            found[template].readings.append(Reading(tuple(parts[start:end]), requests))
         for template, unit, segment in _usual_segments(told, templates):
             found[template - some.start].segments[unit] = segment
         yield from found
