@@ -12,7 +12,7 @@ import numpy as np
 from hdbscan._hdbscan_tree import compute_stability, get_clusters
 from numpy.typing import NDArray
 
-from refrain.counting import ranges
+from refrain.counting import ranges, stable_order
 from refrain.hierarchy import Hierarchy, build_hierarchy
 from refrain.spanning import Edges, Floats, Rows, components
 
@@ -68,67 +68,62 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
     A part of at least `min_weight` at a split is a cluster of its own, a single point too where it is dense below the
     split (as its equal points would be); lighter parts fall out as points, with their weights as sizes.
     """
-    n = len(core)
-    weights, sizes, distances = hierarchy.weights.tolist(), hierarchy.sizes.tolist(), hierarchy.distances.tolist()
-    ends = [*core.tolist(), *distances[n:]]  # where a node falls apart: a point at its core distance
-    rows = _Rows([], [], [], [])
+    n, root = len(core), len(hierarchy.distances) - 1
+    parts, edges = hierarchy.parts, hierarchy.edges
+    ends = np.concatenate([core, hierarchy.distances[n:]])  # where a node falls apart: a point at its core distance
+    ends[root] = rules.max_distance
+    above = np.repeat(np.arange(n, root + 1), np.diff(edges))
+    # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
+    below = (ends[parts] < ends[above]) | ((above == root) & (ends[parts] == ends[root]))
+    heavy = below & (hierarchy.weights[parts] >= rules.min_weight)
+    heavy_parts, sizes = parts[heavy].tolist(), hierarchy.sizes.tolist()
+    bounds = np.concatenate([[0], np.cumsum(heavy)])[edges].tolist()
     points: dict[int, int] = {}
-    waiting, of_waiting = [len(distances) - 1], [n]
-    for node, cluster in zip(waiting, of_waiting, strict=True):  # both grow
+    nodes, clusters = [root], [n]
+    for node, cluster in zip(nodes, clusters, strict=True):  # both grow
         if node < n:
-            rows.add(cluster, [node], ends[node])
             continue
-        is_root = cluster == n
-        distance = rules.max_distance if is_root else distances[node]
-        heavy: list[int] = []
-        light: list[int] = []
-        for part in hierarchy.parts[hierarchy.edges[node - n] : hierarchy.edges[node - n + 1]]:
-            # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
-            below = ends[part] < distance or (is_root and ends[part] == distance)
-            (heavy if below and weights[part] >= rules.min_weight else light).append(part)
-        if len(heavy) == 1 and not is_root:
-            waiting.append(heavy[0])
-            of_waiting.append(cluster)
-        else:
-            for part in heavy:
-                fresh = n + len(points) + 1
-                points[fresh] = sizes[part]
-                rows.add(cluster, [part], distance, fresh)
-                waiting.append(part)
-                of_waiting.append(fresh)
-        rows.add(cluster, light, distance)
-    return (_tree(rows, hierarchy) if points else np.empty(0, dtype=TREE)), points
+        start, end = bounds[node - n], bounds[node - n + 1]
+        if end - start == 1 and node != root:
+            nodes.append(heavy_parts[start])
+            clusters.append(cluster)
+            continue
+        for part in heavy_parts[start:end]:
+            fresh = n + len(points) + 1
+            points[fresh] = sizes[part]
+            nodes.append(part)
+            clusters.append(fresh)
+    if not points:
+        return np.empty(0, dtype=TREE), points
+    return _tree(np.array(nodes), np.array(clusters), hierarchy, ends, heavy), points
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """What falls out of clusters: the cluster, the node, at which distance, and the cluster that it starts or 0. In
-    lists of numbers: hundreds of thousands of tuples would be searched for cycles again and again."""
-
-    clusters: list[int]
-    nodes: list[int]
-    distances: list[float]
-    fresh: list[int]
-
-    def add(self, cluster: int, nodes: list[int], distance: float, fresh: int = 0) -> None:
-        """Nothing; the nodes fall out of the cluster."""
-        self.clusters.extend([cluster] * len(nodes))
-        self.nodes.extend(nodes)
-        self.distances.extend([distance] * len(nodes))
-        self.fresh.extend([fresh] * len(nodes))
-
-
-def _tree(rows: _Rows, hierarchy: Hierarchy) -> NDArray[np.void]:
-    """The rows in hdbscan's form: of a node that starts no cluster its points, each with its weight."""
-    nodes, fresh = np.array(rows.nodes), np.array(rows.fresh)
-    many = np.where(fresh, 1, hierarchy.sizes[nodes])
+def _tree(
+    nodes: Rows, clusters: Rows, hierarchy: Hierarchy, ends: Floats, heavy: NDArray[np.bool_]
+) -> NDArray[np.void]:
+    """The rows in hdbscan's form that the nodes leave in their clusters: of a merge its heavy parts as new clusters,
+    where it has several or is the root, and the points of its other parts; of a point itself."""
+    n, root = len(hierarchy.order), len(ends) - 1
+    start = np.where(nodes < n, 0, hierarchy.edges[nodes - n])
+    many = np.where(nodes < n, 1, hierarchy.edges[nodes - n + 1] - start)
     row = np.repeat(np.arange(len(nodes)), many)
-    nodes, fresh = nodes[row], fresh[row]
-    child = hierarchy.order[hierarchy.starts[nodes] + ranges(many)]
+    at = start[row] + ranges(many)
+    split = (nodes[row] >= n) & heavy[at]
+    part = np.where(nodes[row] < n, nodes[row], hierarchy.parts[at])
+    going_on = split & (np.bincount(row, split)[row] == 1) & (nodes[row] != root)
+    order = stable_order(row * 2 + ~split)
+    order = order[~going_on[order]]
+    row, part, split = row[order], part[order], split[order]
+    fresh = np.where(split, n + np.cumsum(split), 0)
+
+    many = np.where(split, 1, hierarchy.sizes[part])
+    expanded = np.repeat(np.arange(len(part)), many)
+    row, part, fresh = row[expanded], part[expanded], fresh[expanded]
+    child = hierarchy.order[hierarchy.starts[part] + ranges(many)]
     tree = np.empty(len(row), TREE)
-    tree["parent"], tree["child"] = np.array(rows.clusters)[row], np.where(fresh, fresh, child)
-    tree["lambda_val"] = 1.0 / np.array(rows.distances)[row]
-    tree["child_size"] = hierarchy.weights[np.where(fresh, nodes, child)]
+    tree["parent"], tree["child"] = clusters[row], np.where(fresh, fresh, child)
+    tree["lambda_val"] = 1.0 / ends[nodes[row]]
+    tree["child_size"] = hierarchy.weights[np.where(fresh, part, child)]
     return tree
 
 

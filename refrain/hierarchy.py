@@ -22,8 +22,8 @@ class Hierarchy:
     `order[starts[v]:][:sizes[v]]`.
     """
 
-    parts: list[int]
-    edges: list[int]
+    parts: Rows
+    edges: Rows
     distances: Floats
     weights: Rows
     sizes: Rows
@@ -54,7 +54,7 @@ def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
     return Hierarchy(*_parts(lefts, rights, distances, n), distances, total, sizes, np.array(starts), order)
 
 
-def _parts(lefts: list[int], rights: list[int], distances: Floats, points: int) -> tuple[list[int], list[int]]:
+def _parts(lefts: list[int], rights: list[int], distances: Floats, points: int) -> tuple[Rows, Rows]:
     """The parts of each merge, those of its last joining first, and their bounds: a merge at its parent's distance
     dissolves into its parent."""
     root = len(distances) - 1
@@ -67,8 +67,8 @@ def _parts(lefts: list[int], rights: list[int], distances: Floats, points: int) 
         into = further
     nodes = nodes[~dissolved[nodes]]
     parents = into[above[nodes]]
-    ends = np.cumsum(np.bincount(parents - points, minlength=root + 1 - points))
-    return nodes[stable_order(parents)].tolist(), [0, *ends.tolist()]
+    edges = np.concatenate([[0], np.cumsum(np.bincount(parents - points, minlength=root + 1 - points))])
+    return nodes[stable_order(parents)], edges
 
 
 def _joined(forest: Edges, points: int) -> Edges:
