@@ -12,6 +12,7 @@ import numpy as np
 from hdbscan._hdbscan_tree import compute_stability, get_clusters
 from numpy.typing import NDArray
 
+from refrain.counting import ranges, stable_order
 from refrain.hierarchy import Hierarchy, build_hierarchy
 from refrain.spanning import Edges, Floats, Rows, components
 
@@ -67,40 +68,63 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
     A part of at least `min_weight` at a split is a cluster of its own, a single point too where it is dense below the
     split (as its equal points would be); lighter parts fall out as points, with their weights as sizes.
     """
-    n = len(core)
-    weights, sizes, distances = hierarchy.weights.tolist(), hierarchy.sizes.tolist(), hierarchy.distances.tolist()
-    ends = [*core.tolist(), *distances[n:]]  # where a node falls apart: a point at its core distance
-    rows: list[tuple[int, int, float, int]] = []
+    n, root = len(core), len(hierarchy.distances) - 1
+    parts, edges = hierarchy.parts, hierarchy.edges
+    ends = np.concatenate([core, hierarchy.distances[n:]])  # where a node falls apart: a point at its core distance
+    ends[root] = rules.max_distance
+    above = np.repeat(np.arange(n, root + 1), np.diff(edges))
+    # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
+    below = (ends[parts] < ends[above]) | ((above == root) & (ends[parts] == ends[root]))
+    heavy = below & (hierarchy.weights[parts] >= rules.min_weight)
+    heavy_parts, sizes = parts[heavy].tolist(), hierarchy.sizes.tolist()
+    bounds = np.concatenate([[0], np.cumsum(heavy)])[edges].tolist()
     points: dict[int, int] = {}
-    waiting = [(len(distances) - 1, n)]
-    for node, cluster in waiting:
+    nodes, clusters = [root], [n]
+    for node, cluster in zip(nodes, clusters, strict=True):  # both grow
         if node < n:
-            rows.append((cluster, node, 1.0 / ends[node], weights[node]))
             continue
-        is_root = cluster == n
-        distance = rules.max_distance if is_root else distances[node]
-        density = 1.0 / distance
-        parts = hierarchy.children[node - n]
-        # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
-        heavy = [
-            part
-            for part in parts
-            if weights[part] >= rules.min_weight and (ends[part] < distance or (is_root and ends[part] == distance))
-        ]
-        for part in heavy:
-            if len(heavy) == 1 and not is_root:
-                waiting.append((part, cluster))
-                continue
+        start, end = bounds[node - n], bounds[node - n + 1]
+        if end - start == 1 and node != root:
+            nodes.append(heavy_parts[start])
+            clusters.append(cluster)
+            continue
+        for part in heavy_parts[start:end]:
             fresh = n + len(points) + 1
             points[fresh] = sizes[part]
-            rows.append((cluster, fresh, density, weights[part]))
-            waiting.append((part, fresh))
-        kept = set(heavy)
-        for part in (part for part in parts if part not in kept):
-            rows.extend((cluster, point, density, weights[point]) for point in hierarchy.points_of(part).tolist())
+            nodes.append(part)
+            clusters.append(fresh)
     if not points:
         return np.empty(0, dtype=TREE), points
-    return np.array(rows, dtype=TREE), points
+    return _tree(np.array(nodes), np.array(clusters), hierarchy, ends, heavy), points
+
+
+def _tree(
+    nodes: Rows, clusters: Rows, hierarchy: Hierarchy, ends: Floats, heavy: NDArray[np.bool_]
+) -> NDArray[np.void]:
+    """The rows in hdbscan's form that the nodes leave in their clusters: of a merge its heavy parts as new clusters,
+    where it has several or is the root, and the points of its other parts; of a point itself."""
+    n, root = len(hierarchy.order), len(ends) - 1
+    start = np.where(nodes < n, 0, hierarchy.edges[nodes - n])
+    many = np.where(nodes < n, 1, hierarchy.edges[nodes - n + 1] - start)
+    row = np.repeat(np.arange(len(nodes)), many)
+    at = start[row] + ranges(many)
+    split = (nodes[row] >= n) & heavy[at]
+    part = np.where(nodes[row] < n, nodes[row], hierarchy.parts[at])
+    going_on = split & (np.bincount(row, split)[row] == 1) & (nodes[row] != root)
+    order = stable_order(row * 2 + ~split)
+    order = order[~going_on[order]]
+    row, part, split = row[order], part[order], split[order]
+    fresh = np.where(split, n + np.cumsum(split), 0)
+
+    many = np.where(split, 1, hierarchy.sizes[part])
+    expanded = np.repeat(np.arange(len(part)), many)
+    row, part, fresh = row[expanded], part[expanded], fresh[expanded]
+    child = hierarchy.order[hierarchy.starts[part] + ranges(many)]
+    tree = np.empty(len(row), TREE)
+    tree["parent"], tree["child"] = clusters[row], np.where(fresh, fresh, child)
+    tree["lambda_val"] = 1.0 / ends[nodes[row]]
+    tree["child_size"] = hierarchy.weights[np.where(fresh, part, child)]
+    return tree
 
 
 def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules) -> Labels:

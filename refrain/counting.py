@@ -31,6 +31,23 @@ def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     return np.divmod(keys, width)
 
 
+def stable_order(values: NDArray[np.int64] | NDArray[np.uint64] | NDArray[np.float64]) -> Ints:
+    """np.argsort(values, kind="stable") of fewer than 2^32 numbers, none of them negative, several times faster: a
+    value and its place are sorted as one number, for np.sort compares many at once and np.argsort does not."""
+    if values.dtype == np.float64 and ((narrow := values.astype(np.float32)) == values).all():
+        keys = narrow.view(np.uint32).astype(np.uint64)  # as of distances between vectors of such numbers
+    else:
+        keys = np.ascontiguousarray(values).view(np.uint64)
+    bits = np.uint64(max(len(keys) - 1, 1).bit_length())
+    if len(keys) and int(keys.max()) >> (64 - int(bits)):
+        low = stable_order(keys & np.uint64(0xFFFFFFFF))
+        return low[stable_order(keys[low] >> np.uint64(32))]
+    packed = (keys << bits) | np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    packed &= (np.uint64(1) << bits) - np.uint64(1)
+    return packed.view(np.int64)
+
+
 def find_sorted(values: Ints, ordered: Ints) -> Ints:
     """The place of each value among distinct ascending ones, -1 where it is none of them."""
     if not len(ordered):

@@ -84,7 +84,7 @@ def _cut(texts: Sequence[str], rules: SegmentRules) -> Pieces:
         firsts = np.sort(np.concatenate([firsts, *cuts]))
     begin, stop = starts[firsts], stops[np.append(firsts[1:], len(starts)) - 1]
     counts = np.diff(np.searchsorted(begin, ends), prepend=0)
-    return Pieces(_strings(codes[_inside(begin, stop, len(codes))], stop - begin), counts)
+    return Pieces(coded_texts(codes[_inside(begin, stop, len(codes))], stop - begin), counts)
 
 
 def _longer(firsts: Places, words: Places, limit: int) -> tuple[list[int], list[int]]:
@@ -106,7 +106,7 @@ def _inside(begin: Places, stop: Places, size: int) -> Flags:
 
 def normalise_plain(readable: pa.StringArray) -> pa.StringArray:
     """`normalise_folded` of plain pieces that neither begin nor end with white space; none of them is empty."""
-    codes, ends = _codes(readable)
+    codes, ends = text_codes(readable)
     if not len(codes):
         return readable
     first = np.zeros(len(codes) + 1, bool)  # of its piece
@@ -121,12 +121,12 @@ def normalise_plain(readable: pa.StringArray) -> pa.StringArray:
     plain = _LOWER[codes]
     plain[space], plain[number] = ord(" "), ord("0")
     lengths = np.add.reduceat(kept, np.concatenate([[0], ends[:-1]]), dtype=np.int64)
-    return _strings(plain[kept], lengths)
+    return coded_texts(plain[kept], lengths)
 
 
 def words_and_speech(normalised: pa.StringArray) -> tuple[Places, Flags]:
     """Of plain normalised texts, none of them empty: how many words each has, and whether one has a letter or digit."""
-    codes, ends = _codes(normalised)
+    codes, ends = text_codes(normalised)
     if not len(codes):
         return np.zeros(0, np.int64), np.zeros(0, bool)
     starts = np.concatenate([[0], ends[:-1]])
@@ -134,7 +134,7 @@ def words_and_speech(normalised: pa.StringArray) -> tuple[Places, Flags]:
     return words, np.logical_or.reduceat(_SPEAKS[codes], starts)
 
 
-def _codes(texts: pa.StringArray) -> tuple[Bytes, Places]:
+def text_codes(texts: pa.StringArray) -> tuple[Bytes, Places]:
     """The bytes of texts, one text after the other, and where each ends."""
     _, offsets, data = texts.buffers()
     places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
@@ -143,7 +143,7 @@ def _codes(texts: pa.StringArray) -> tuple[Bytes, Places]:
     return np.frombuffer(data, np.uint8)[places[0] : places[-1]], places[1:] - places[0]
 
 
-def _strings(codes: Bytes, lengths: Any) -> pa.StringArray:
+def coded_texts(codes: Bytes, lengths: Any) -> pa.StringArray:
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(codes)))

@@ -7,6 +7,7 @@ A point of weight w stands for w equal points: an exact repeat by many owners is
 import numpy as np
 from numpy.typing import NDArray
 
+from refrain.counting import group_starts, stable_order
 from refrain.spanning import Edges, Floats, Rows
 
 
@@ -26,13 +27,14 @@ def core_distances(indices: Rows, distances: Floats, weights: Rows, min_samples:
 
 def reachability_edges(indices: Rows, distances: Floats, core: Floats, max_distance: float) -> Edges:
     """The neighbour graph's edges, each once, weighted by mutual reachability; none above `max_distance`."""
-    rows, columns = np.nonzero(indices >= 0)
+    rows, columns = np.nonzero((indices >= 0) & (distances <= max_distance) & (core <= max_distance)[:, None])
     near = indices[rows, columns]
     weights = np.maximum(distances[rows, columns], np.maximum(core[rows], core[near]))
     edges = Edges(np.minimum(rows, near), np.maximum(rows, near), weights)
     edges = edges.take(weights <= max_distance)
-    _, first = np.unique(edges.left * len(indices) + edges.right, return_index=True)
-    return edges.take(first)
+    keys = edges.left * len(indices) + edges.right
+    order = stable_order(keys)
+    return edges.take(order[group_starts(keys[order])])
 
 
 def cosine_distances(similarities: NDArray[np.float32]) -> Floats:

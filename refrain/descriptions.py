@@ -1,8 +1,9 @@
 """What a template is to a person: skeleton, counts, times and examples."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from functools import lru_cache
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from refrain.counting import Ints, group_sizes, slices
 from refrain.occurrences import Occurrences
 from refrain.readings import Told, read_templates
 from refrain.skeletons import skeleton
-from refrain.units import CLUSTER, EXACT, Units
+from refrain.units import CLUSTER, EXACT, SPAN, Units
 from refrain.uses import Uses
 
+_KINDS = (EXACT, CLUSTER, SPAN)  # a template is of the first of these that it has
 _BATCH = 4096  # templates whose texts are fetched together: bounds the memory, changes no result
 
 
@@ -53,15 +55,16 @@ def describe_templates(
     owned = np.flatnonzero(template_of_unit >= 0)
     owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
     unit_bounds = slices(template_of_unit[owned], count)
-    kinds = [{units.kinds[unit] for unit in some} for some in np.split(owned, unit_bounds[1:-1])][:count]
+    kinds = np.array([_KINDS.index(kind) for kind in units.kinds], np.int64)[owned]
+    owners = log.owners[requests].tolist()
     chosen = [
-        requests[low:high][_of_distinct_owners(log.owners[requests[low:high]], config.examples)]
-        for low, high in pairwise(bounds)
+        requests[low + np.array(_of_distinct_owners(owners[low:high], config.examples), np.int64)]
+        for low, high in pairwise(bounds.tolist())
     ]
     return {
         "template_id": np.arange(count),
         "skeleton": shown,
-        "kind": [EXACT if EXACT in some else min(some) for some in kinds],
+        "kind": [_KINDS[kind] for kind in np.minimum.reduceat(kinds, unit_bounds[:-1])] if count else [],
         "words": np.bincount(template_of_unit[owned], units.words[owned], count).astype(np.int64),
         "requests": np.diff(bounds),
         "accounts": group_sizes(uses.templates, log.accounts[uses.requests], count),
@@ -87,24 +90,32 @@ def _skeletons(told: Iterable[Told], units: Units, readable: pa.ChunkedArray) ->
 
 def _spread(bounds: Ints, most: int) -> Ints:
     """At most `most` positions of each run bounds[i]:bounds[i + 1], evenly from its first to its last."""
-    some = [np.linspace(a, b - 1, min(b - a, most)).astype(np.int64) for a, b in pairwise(bounds.tolist())]
-    return np.concatenate(some) if some else np.zeros(0, np.int64)
+    sizes = np.diff(bounds)
+    kept = np.repeat(sizes <= most, sizes)
+    for run in np.flatnonzero(sizes > most):
+        kept[np.linspace(bounds[run], bounds[run + 1] - 1, most).astype(np.int64)] = True
+    return np.flatnonzero(kept)
 
 
-def _of_distinct_owners(owners: Ints, most: int) -> list[int]:
+def _of_distinct_owners(owners: Sequence[int], most: int) -> list[int]:
     """At most `most` positions of distinct owners, as evenly spread as the owners allow."""
-    free = np.ones(len(owners), bool)
     found: list[int] = []
-    for target in np.linspace(0, len(owners) - 1, most).astype(np.int64):
-        later, earlier = np.flatnonzero(free[target:]), np.flatnonzero(free[:target])
-        if len(later):
-            found.append(int(target + later[0]))
-        elif len(earlier):
-            found.append(int(earlier[-1]))
-        else:
+    taken: set[int] = set()
+    for target in _even(len(owners), most):
+        order = chain(range(target, len(owners)), range(target - 1, -1, -1))
+        at = next((place for place in order if owners[place] not in taken), None)
+        if at is None:
             break
-        free &= owners != owners[found[-1]]
+        found.append(at)
+        taken.add(owners[at])
     return sorted(found)
+
+
+@lru_cache(maxsize=1 << 12)
+def _even(count: int, many: int) -> list[int]:
+    """So many positions among `count`, from the first to the last; some more than once where these are fewer."""
+    places: list[int] = np.linspace(0, count - 1, many).astype(np.int64).tolist()
+    return places
 
 
 def _examples(chosen: list[Ints], log: Log, texts: Path, characters: int) -> list[list[str]]:

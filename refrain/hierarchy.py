@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refrain.counting import stable_order
 from refrain.spanning import Edges, Floats, Rows, components, union
 
 
@@ -16,20 +17,18 @@ from refrain.spanning import Edges, Floats, Rows, components, union
 class Hierarchy:
     """Nodes 0..n-1 are points, the others merges; the last one is the root, above all components.
 
-    `children[v - n]` are the parts of merge v, `distances` (nodes,) where they join (0 for points, infinity for the
-    root), `weights` and `sizes` (nodes,) the sums over points; the points of v are `order[starts[v]:][:sizes[v]]`.
+    `parts[edges[v - n]:edges[v - n + 1]]` are the parts of merge v, `distances` (nodes,) where they join (0 for points,
+    infinity for the root), `weights` and `sizes` (nodes,) the sums over points; the points of v are
+    `order[starts[v]:][:sizes[v]]`.
     """
 
-    children: list[list[int]]
+    parts: Rows
+    edges: Rows
     distances: Floats
     weights: Rows
     sizes: Rows
     starts: Rows
     order: Rows
-
-    def points_of(self, node: int) -> Rows:
-        """The points below a node, or the point itself."""
-        return self.order[self.starts[node] : self.starts[node] + self.sizes[node]]
 
 
 def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
@@ -38,53 +37,58 @@ def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
     edges = _joined(forest, n)
     nodes = n + len(edges) + 1
     root = nodes - 1
-    lefts, rights = merges(edges, n)
+    lefts, rights, merged = merges(edges, n)
     distances = np.concatenate([np.zeros(n), edges.weights, [np.inf]])
-    total = [*weights.tolist(), *[0] * (nodes - n)]
-    sizes = [*[1] * n, *[0] * (nodes - n)]
-    for node, left, right in zip(range(n, root), lefts, rights, strict=True):
-        total[node] = total[left] + total[right]
-        sizes[node] = sizes[left] + sizes[right]
-    total[root], sizes[root] = total[root - 1], sizes[root - 1]
+    sizes = np.concatenate([np.ones(n, np.int64), np.array(merged, np.int64), [n]])
 
-    # From the root down: a merge at its parent's distance dissolves into its parent.
-    children: list[list[int]] = [[] for _ in range(nodes - n)]
+    # From the root down: where the points of each node stand.
     starts = [0] * nodes
-    into = list(range(nodes))
-    lengths = distances.tolist()
-
-    def place(node: int, parent: int, start: int) -> None:
-        starts[node] = start
-        into[node] = into[parent] if node >= n and lengths[node] == lengths[parent] else node
-        if into[node] == node:
-            children[into[parent] - n].append(node)
-
-    place(root - 1, root, 0)
     for node in range(root - 1, n - 1, -1):
         left, right = lefts[node - n], rights[node - n]
-        place(left, node, starts[node])
-        place(right, node, starts[node] + sizes[left])
+        starts[left] = starts[node]
+        starts[right] = starts[node] + merged[left - n] if left >= n else starts[node] + 1
     order = np.empty(n, dtype=np.int64)
     order[starts[:n]] = np.arange(n)
-    return Hierarchy(children, distances, np.array(total), np.array(sizes), np.array(starts), order)
+    sums = np.concatenate([[0], np.cumsum(weights[order])])
+    total = sums[np.array(starts) + sizes] - sums[starts]
+    return Hierarchy(*_parts(lefts, rights, distances, n), distances, total, sizes, np.array(starts), order)
+
+
+def _parts(lefts: list[int], rights: list[int], distances: Floats, points: int) -> tuple[Rows, Rows]:
+    """The parts of each merge, those of its last joining first, and their bounds: a merge at its parent's distance
+    dissolves into its parent."""
+    root = len(distances) - 1
+    nodes = np.append(np.array([rights, lefts], np.int64).ravel(order="F"), root - 1)[::-1]
+    above = np.arange(root + 1)
+    above[nodes] = np.concatenate([[root], np.repeat(np.arange(root - 1, points - 1, -1), 2)])
+    dissolved = (np.arange(root + 1) >= points) & (distances == distances[above])
+    into = np.where(dissolved, above, np.arange(root + 1))
+    while not np.array_equal(further := into[into], into):
+        into = further
+    nodes = nodes[~dissolved[nodes]]
+    parents = into[above[nodes]]
+    edges = np.concatenate([[0], np.cumsum(np.bincount(parents - points, minlength=root + 1 - points))])
+    return nodes[stable_order(parents)], edges
 
 
 def _joined(forest: Edges, points: int) -> Edges:
     """The forest's edges by ascending weight, then edges of infinite weight from each component to the next."""
-    anchors = np.unique(components(forest, points), return_index=True)[1]
-    ordered = forest.take(np.argsort(forest.weights, kind="stable"))
+    component = components(forest, points)
+    anchors = np.flatnonzero(np.diff(np.maximum.accumulate(component), prepend=-1))  # numbered by smallest points
+    ordered = forest.take(stable_order(forest.weights))
     return union([ordered, Edges(anchors[:-1], anchors[1:], np.full(len(anchors) - 1, np.inf))])
 
 
-def merges(edges: Edges, points: int) -> tuple[list[int], list[int]]:
-    """The two nodes that each edge of a spanning tree joins, in their order; edge i makes the node points + i.
+def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
+    """The two nodes that each edge of a spanning tree joins, in their order, and how many points lie below; edge i
+    makes the node points + i.
 
     Disjoint sets by size with halved paths (Tarjan, "Data Structures and Network Algorithms", 1983, chapter 2). The
     function of the `hdbscan` package keeps no sizes and shortens no path but its first step, so that long chains, of
     which a log has many, take quadratic time.
     """
     above, sizes, node_of = list(range(points)), [1] * points, list(range(points))
-    lefts, rights = [], []
+    lefts, rights, merged = [], [], []
     for node, ends in enumerate(zip(edges.left.tolist(), edges.right.tolist(), strict=True), start=points):
         a, b = ends
         while above[a] != a:
@@ -98,4 +102,5 @@ def merges(edges: Edges, points: int) -> tuple[list[int], list[int]]:
         above[b] = a
         sizes[a] += sizes[b]
         node_of[a] = node
-    return lefts, rights
+        merged.append(sizes[a])
+    return lefts, rights, merged

@@ -14,6 +14,8 @@ from refrain.text import normalise, squeezed
 FIXED, OWN, CUT = "fixed", "own", "cut"
 _CACHED_WORDS = 1 << 14  # the words of templates come up again in every request
 
+_CACHED_UNITS = 1 << 10  # of a template, sought in each of its requests
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -51,7 +53,7 @@ def marks(text: str, units: Sequence[Unit]) -> list[Mark]:
         places.setdefault(word, []).append(at)
     taken = [False] * len(words)
     found: list[Mark] = []
-    wanted = [(unit, _words(unit.text)[0]) for unit in units]
+    wanted = [(unit, _unit_words(unit.text)) for unit in units]
     for unit, own in sorted(wanted, key=lambda item: (item[0].piece is None, -len(item[1]))):
         for at in places.get(own[0], ()) if own else ():
             end = at + len(own)
@@ -135,6 +137,11 @@ def _words(text: str) -> tuple[list[str], list[tuple[int, int]]]:
         words += parts
         spans += [(start, end)] * len(parts)
     return words, spans
+
+
+@lru_cache(maxsize=_CACHED_UNITS)
+def _unit_words(text: str) -> list[str]:
+    return _words(text)[0]
 
 
 @lru_cache(maxsize=_CACHED_WORDS)

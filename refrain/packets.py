@@ -140,6 +140,9 @@ def _packet(
     shared = samples.shared.get(number, [])
     missing = missing_tests(tests, samples.absent)
     accounts = tables.accounts.filter(pc.equal(tables.accounts["campaign_id"], number))
+    shown = finding["templates"][: config.packet_templates]
+    wanted = [row for template in shown for row in samples.slots.get((number, template), [])]
+    read = sampled_texts(connection, [*wanted, *(message.request_row for message in samples.messages[number])])
     timeline = tables.hours.timeline(number)
     counts = {name: finding[name] for name in ("accounts", "owners", "requests")}
     return {
@@ -148,11 +151,8 @@ def _packet(
         "counts": {**counts, "templates": len(finding["templates"])},
         **{name: finding[name] for name in ("first_seen", "last_seen", "families")},
         "signals": tables.signals[number],
-        "templates": [
-            _template(connection, number, tables.templates[template], samples, config)
-            for template in finding["templates"][: config.packet_templates]
-        ],
-        "messages": _messages(connection, samples.messages[number], tables.templates, config),
+        "templates": [_template(read, number, tables.templates[template], samples, config) for template in shown],
+        "messages": _messages(connection, read, samples.messages[number], tables.templates, config),
         "shared": shared,
         "accounts": [_without(row, "campaign_id") for row in accounts.slice(0, config.packet_accounts).to_pylist()],
         "timeline": {**asdict(timeline), "counts": list(timeline.counts)},
@@ -164,15 +164,13 @@ def _packet(
     }
 
 
-def _template(
-    connection: duckdb.DuckDBPyConnection, campaign: int, row: Row, samples: _Samples, config: ExportConfig
-) -> Row:
+def _template(read: Mapping[int, Sampled], campaign: int, row: Row, samples: _Samples, config: ExportConfig) -> Row:
     """A template with its requests in the campaign, its skeleton cut, and its slots from the requests read."""
     template = row["template_id"]
     whole = pieces(row["skeleton"])
     kept = shortened(whole, config.packet_characters)
-    read = sampled_texts(connection, samples.slots.get((campaign, template), []))
-    requests = [(sampled.text, units_of(whole, sampled.reworded)) for sampled in read.values()]
+    texts = [read[row] for row in sorted(set(samples.slots.get((campaign, template), [])))]
+    requests = [(sampled.text, units_of(whole, sampled.reworded)) for sampled in texts]
     slots = describe_slots(whole, requests, config.packet_samples, config.packet_sample_characters)
     return {
         **row,
@@ -186,13 +184,13 @@ def _template(
 
 def _messages(
     connection: duckdb.DuckDBPyConnection,
+    read: Mapping[int, Sampled],
     chosen: Sequence[Chosen],
     templates: Mapping[int, Row],
     config: ExportConfig,
 ) -> list[Row]:
     """The requests to show, each with its text in pieces and why it was chosen."""
     rows = [message.request_row for message in chosen]
-    read = sampled_texts(connection, rows)
     wanted = ", ".join(map(str, rows)) or "NULL"
     sent = {
         row: {"request_id": request, "account_id": account, "owner": owner, "time": _EPOCH + timedelta(microseconds=us)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, distinct_pairs, group_starts, mixed_sequences, portions, ranges, slices
+from refrain.counting import Ints, group_starts, mixed_sequences, portions, ranges, slices, stable_order
 from refrain.occurrences import Occurrences, segment_bounds
 from refrain.skeletons import SLOT_PART, Reading
 from refrain.units import Units
@@ -58,10 +58,11 @@ def read_templates(
         many = np.diff(np.append(starts, len(order)))
         found = [Told([], {}) for _ in range(some.start, some.stop)]
         parts = told.units.tolist()
-        for group in np.argsort(order[starts]):
-            use = order[starts[group]]
-            reading = Reading(tuple(parts[told.edges[use] : told.edges[use + 1]]), int(many[group]))
-            found[templates[use] - some.start].readings.append(reading)
+        groups = np.argsort(order[starts])
+        first = order[starts[groups]]
+        columns = told.edges[first], told.edges[first + 1], many[groups], templates[first] - some.start
+        for start, end, requests, template in zip(*(column.tolist() for column in columns), strict=True):
+            found[template].readings.append(Reading(tuple(parts[start:end]), requests))
         for template, unit, segment in _usual_segments(told, templates):
             found[template - some.start].segments[unit] = segment
         yield from found
@@ -116,8 +117,12 @@ def _sequences(
 def _in_most(use: Ints, unit: Ints, templates: Ints) -> NDArray[np.bool_]:
     """Of each pair (use, unit) whether more than half of the uses of the use's template hold the unit; template i has
     the uses in which `templates` is i."""
-    width = int(unit.max(initial=0)) + 1
-    held_use, held_unit = distinct_pairs(use, unit)
-    keys, many = np.unique(templates[held_use] * width + held_unit, return_counts=True)
-    often = keys[2 * many > np.bincount(templates)[keys // width]]
-    return np.isin(templates[use] * width + unit, often)
+    template = templates[use]
+    order = stable_order(template * (int(unit.max(initial=0)) + 1) + unit)
+    starts = group_starts(template[order], unit[order])
+    new = np.zeros(len(order), np.int64)  # a use that holds a unit twice is one
+    new[group_starts(template[order], unit[order], use[order])] = 1
+    often = 2 * np.add.reduceat(new, starts) > np.bincount(templates)[template[order[starts]]]
+    found = np.empty(len(order), bool)
+    found[order] = np.repeat(often, np.diff(np.append(starts, len(order))))
+    return found

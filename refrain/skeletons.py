@@ -30,12 +30,13 @@ def skeleton(readings: Sequence[Reading], texts: Mapping[int, str]) -> str:
     at least half of the requests in that order fill. `texts[unit]` is the text to show.
     """
     orders: Counter[tuple[int, ...]] = Counter()
-    for reading in readings:
-        orders[reading.units] += reading.requests
+    sequences = [reading.units for reading in readings]
+    for reading, units in zip(readings, sequences, strict=True):
+        orders[units] += reading.requests
     if not orders:
         return ""
     order = min(orders, key=lambda units: (-orders[units] * len(set(units)), len(units), units))
-    chosen = [reading for reading in readings if reading.units == order]
+    chosen = [reading for reading, units in zip(readings, sequences, strict=True) if units == order]
     filled = [0] * (len(order) + 1)
     for reading in chosen:
         gap = 0

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
+from refrain.counting import stable_order
+
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -51,7 +53,7 @@ def spanning_forest(edges: Edges, points: int) -> Edges:
     edges = edges.take(edges.left != edges.right)
     keys = edges.left * points + edges.right
     if (keys[1:] > keys[:-1]).all():  # by (left, right) and once each, as the neighbour graph has them
-        ordered = edges.take(np.argsort(edges.weights, kind="stable"))
+        ordered = edges.take(stable_order(edges.weights))
     else:
         ordered = edges.take(np.lexsort((keys, edges.weights)))
         _, first = np.unique(ordered.left * points + ordered.right, return_index=True)
@@ -66,8 +68,10 @@ def spanning_forest(edges: Edges, points: int) -> Edges:
 def components(edges: Edges, points: int) -> Rows:
     """The component of each point (points,), numbered by their smallest points."""
     graph = csr_array((np.ones(len(edges)), (edges.left, edges.right)), shape=(points, points))
-    labels = connected_components(graph, directed=False)[1]
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    count, labels = connected_components(graph, directed=False)
+    first = np.empty(count, np.int64)
+    first[labels[::-1]] = np.arange(points - 1, -1, -1)  # of several values for one place the last stays
+    rank = np.empty(count, np.int64)
+    rank[stable_order(first)] = np.arange(count)
+    found: Rows = rank[labels]
+    return found

@@ -12,7 +12,17 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, mix, portions, ranges
+from refrain.counting import (
+    Ints,
+    distinct_pairs,
+    group_sizes,
+    group_starts,
+    mix,
+    portions,
+    ranges,
+    slices,
+    stable_order,
+)
 from refrain.words import Words
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment: odd, so multiplication permutes 64-bit words
@@ -31,11 +41,12 @@ class SpanRules:
 @dataclass(frozen=True)
 class Shingles:
     """All runs of `size` words of some texts: number (equal for equal words), text and position of each, ordered by
-    text, then position. Numbers run from 0 to count - 1."""
+    text, then position. Numbers run from 0 to count - 1; `order` are their places by number, then place."""
 
     ids: Ints
     texts: Ints
     positions: Ints
+    order: Ints
     count: int
     size: int
 
@@ -68,13 +79,17 @@ def shingle(words: Words, size: int) -> Shingles:
     hashes = np.zeros(len(texts), np.uint64)
     for offset in range(size):
         hashes = hashes * _MULTIPLIER + mixed[starts + offset]
-    distinct, ids = np.unique(mix(hashes), return_inverse=True)
-    return Shingles(ids, texts, positions, len(distinct), size)
+    hashes = mix(hashes)
+    order = stable_order(hashes)
+    starts = group_starts(hashes[order].view(np.int64))
+    ids = np.empty(len(order), np.int64)
+    ids[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
+    return Shingles(ids, texts, positions, order, len(starts), size)
 
 
 def find_spans(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, rules: SpanRules) -> Spans:
     """The recurrent spans in texts whose owners are given as pairs (text, owner), each once, ordered by text."""
-    owners = _owners_of_shingles(shingles, sent_texts, sent_owners)
+    owners = _owners_of_shingles(shingles, sent_texts, sent_owners, rules.min_owners)
     recurrent = owners >= rules.min_owners
     here = np.flatnonzero(recurrent[shingles.ids])
     texts, positions = shingles.texts[here], shingles.positions[here]
@@ -82,7 +97,7 @@ def find_spans(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, rules: S
     span_of_shingle = _components(ids, texts, positions, owners[recurrent], rules.min_ratio)
     size = np.bincount(span_of_shingle)
     spans = span_of_shingle[ids]
-    order = np.lexsort((positions, spans, texts))
+    order = stable_order(texts * len(size) + spans)  # by text and position already
     texts, spans, positions, ids = texts[order], spans[order], positions[order], ids[order]
     first = group_starts(texts, spans)  # one a (text, span)
     last = np.append(first[1:], len(texts))[: len(first)] - 1
@@ -146,16 +161,23 @@ def _by_first(values: Ints) -> tuple[Ints, int]:
     return rank[at], len(first)
 
 
-def _owners_of_shingles(shingles: Shingles, sent_texts: Ints, sent_owners: Ints) -> Ints:
-    """How many distinct owners sent each shingle, (count,)."""
-    order = np.argsort(shingles.ids, kind="stable")
-    ids, texts = shingles.ids[order], shingles.texts[order]
-    low = np.searchsorted(sent_texts, texts, "left")
-    many = np.searchsorted(sent_texts, texts, "right") - low
-    starts = np.append(group_starts(ids), len(ids))  # of each shingle, as every one stands somewhere
-    owners = np.zeros(shingles.count, np.int64)
-    for some in portions(np.add.reduceat(many, starts[:-1]) if len(ids) else starts[:0], _PAIRS):
-        part = slice(starts[some.start], starts[some.stop])
-        owner = sent_owners[np.repeat(low[part], many[part]) + ranges(many[part])]
-        owners[some] = group_sizes(np.repeat(ids[part] - some.start, many[part]), owner, some.stop - some.start)
-    return owners
+def _owners_of_shingles(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, least: int) -> Ints:
+    """How many distinct owners sent each shingle, (count,); 0 where its texts were sent fewer than `least` times."""
+    bounds = slices(sent_texts, int(shingles.texts.max(initial=-1)) + 1)
+    sent = np.diff(bounds)
+    texts = shingles.texts[shingles.order]
+    sizes = np.bincount(shingles.ids, minlength=shingles.count)  # every one stands somewhere
+    total = np.add.reduceat(sent[texts], np.cumsum(sizes) - sizes) if len(texts) else sizes
+    able = total >= least
+    texts = texts[np.repeat(able, sizes)]
+    starts = np.concatenate([[0], np.cumsum(sizes[able])])
+    total = total[able]
+    owners = np.zeros(len(total), np.int64)
+    for some in portions(total, _PAIRS):
+        part = texts[starts[some.start] : starts[some.stop]]
+        many = sent[part]
+        owner = sent_owners[np.repeat(bounds[part], many) + ranges(many)]
+        owners[some] = group_sizes(np.repeat(np.arange(len(total[some])), total[some]), owner, len(total[some]))
+    found = np.zeros(shingles.count, np.int64)
+    found[able] = owners
+    return found

@@ -99,7 +99,7 @@ def _read_segments(requests: Path, clusters: Path) -> tuple[SegmentTexts, Ints]:
     cluster_ids = np.full(table.num_rows, -1)
     cluster_ids[rows] = found
     words = table["words"].to_numpy().astype(np.int64)
-    return SegmentTexts(table["text"].to_pylist(), table["raw"], cluster_ids), words
+    return SegmentTexts(table["text"], table["raw"], cluster_ids), words
 
 
 def _write_uses(path: Path, uses: Uses) -> None:

@@ -114,9 +114,20 @@ def normalise_folded(text: str) -> str:
 _REPEATED = re.compile(r"([^\W\d_])\1+")
 
 
+class _Spoken(dict[int, str]):
+    """What is kept of a character when a text is squeezed: itself or a space."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = char if char.isalnum() or unicodedata.category(char)[0] == "M" else " "
+        return self[code]
+
+
+_SPOKEN = _Spoken()
+
+
 def squeezed(text: str) -> str:
     """Normalised text with every run of one letter written once and punctuation left out: the form in which doubled
     letters and changed punctuation make no difference. Two different sentences hardly ever share it. Marks stay with
     their letters; where nothing is left, the result is empty."""
-    kept = "".join(char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in text)
-    return " ".join(_REPEATED.sub(r"\1", kept).split())
+    return " ".join(_REPEATED.sub(r"\1", text.translate(_SPOKEN)).split())

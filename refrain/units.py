@@ -6,11 +6,11 @@ segment belongs to at most one unit of the first and third kind and may hold sev
 no unit: its digits were taken off, so that any two lists of as many numbers would be equal.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from refrain.config import MineConfig
@@ -45,7 +45,7 @@ class Units:
 class SegmentTexts:
     """The distinct segments: normalised and readable text, cluster (-1 for none), aligned with segment_row."""
 
-    texts: Sequence[str]
+    texts: pa.ChunkedArray
     readable: pa.ChunkedArray
     clusters: Ints
 
@@ -59,7 +59,7 @@ class Variants:
     """
 
     of_segment: Ints
-    keys: list[str]
+    keys: pa.LargeStringArray
     segments: Ints
     sent_variants: Ints
     sent_owners: Ints
@@ -93,7 +93,7 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     lengths = words.lengths
     recurrent = np.bincount(variants.sent_variants, minlength=len(lengths)) >= config.min_owners
     often = np.flatnonzero(recurrent)
-    recurrent[often] = [_has_letter(variants.keys[variant]) for variant in often]
+    recurrent[often] = [_has_letter(key) for key in variants.keys.take(pa.array(often)).to_pylist()]
     rules = SpanRules(config.min_owners, config.span_min_ratio, config.span_min_part)
     spans = find_spans(shingle(words, config.span_words), variants.sent_variants, variants.sent_owners, rules)
     covered = np.zeros(len(lengths), np.int64)
@@ -105,7 +105,7 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     unit_of_variant = _exact_numbers(recurrent, cut_from(words, spans, home))
     exact = _exact_units(segments, variants, unit_of_variant, lengths)
     unit_of_span = np.where(home >= 0, unit_of_variant[home], -1)
-    inner = _span_units(segments, variants, spans, fills, recurrent, unit_of_span, len(exact.words))
+    inner = _span_units(segments, variants, spans, lengths, fills, recurrent, unit_of_span, len(exact.words))
     free = (segments.clusters >= 0) & ~(recurrent | mostly)[variants.of_segment]
     before = len(exact.words) + len(inner.words)
     sent = Sent(occurrence_segments, occurrence_owners, config.min_owners)
@@ -113,17 +113,18 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     return _in_order({EXACT: exact, SPAN: inner, CLUSTER: reworded})
 
 
-def _variants(texts: Sequence[str], occurrence_segments: Ints, occurrence_owners: Ints) -> Variants:
+def _variants(texts: pa.ChunkedArray, occurrence_segments: Ints, occurrence_owners: Ints) -> Variants:
     """The variants, numbered in the order of their first segments."""
-    ids: dict[str, int] = {}
-    forms = zip(texts, squeeze_all(texts), strict=True)
-    of_segment = np.fromiter((ids.setdefault(form or text, len(ids)) for text, form in forms), np.int64, len(texts))
+    forms = squeeze_all(texts)
+    forms = pc.if_else(pc.equal(forms, ""), texts, forms).cast(pa.large_string())
+    encoded = forms.dictionary_encode().combine_chunks()
+    of_segment = encoded.indices.to_numpy().astype(np.int64)
     sent_segments, owners = distinct_pairs(occurrence_segments, occurrence_owners)
     usage = np.bincount(sent_segments, minlength=len(texts))
     order = np.lexsort((-usage, of_segment))  # stable: the first of equals
     widest = order[group_starts(of_segment[order])]
     sent_variants, sent_owners = distinct_pairs(of_segment[sent_segments], owners)
-    return Variants(of_segment, list(ids), widest, sent_variants, sent_owners)
+    return Variants(of_segment, encoded.dictionary, widest, sent_variants, sent_owners)
 
 
 def _exact_numbers(recurrent: Flags, whole: Ints) -> Ints:
@@ -147,6 +148,7 @@ def _span_units(
     segments: SegmentTexts,
     variants: Variants,
     spans: Spans,
+    lengths: Ints,
     fills: Flags,
     recurrent: Flags,
     unit_of_span: Ints,
@@ -158,8 +160,8 @@ def _span_units(
     needed = np.unique(spans.ids[inside][unit_of_span[spans.ids[inside]] < 0])
     fullest = _fullest(spans)[needed]
     quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).to_pylist()
-    bounds = zip(quoted, spans.starts[fullest].tolist(), spans.ends[fullest].tolist(), strict=True)
-    texts = [excerpt(text, start, end) for text, start, end in bounds]
+    places = [some.tolist() for some in (spans.starts[fullest], spans.ends[fullest], lengths[spans.texts[fullest]])]
+    texts = [excerpt(text, *place) for text, *place in zip(quoted, *places, strict=True)]
     lettered = np.array([_has_letter(text) for text in texts], bool)
     texts, needed, fullest = [text for text in texts if _has_letter(text)], needed[lettered], fullest[lettered]
     sizes = spans.ends[fullest] - spans.starts[fullest]

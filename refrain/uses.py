@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, distinct_pairs, group_sizes
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, stable_order
 from refrain.occurrences import Occurrences, Sequence
 
 
@@ -29,8 +29,11 @@ def find_uses(
     size = np.bincount(groups, unit_words, count)
     request, unit = distinct_pairs(sequence.requests, sequence.units)
     # Rows and groups are fewer than 2^31 each, so that one number holds both.
-    keys, at = np.unique(request * count + groups[unit], return_inverse=True)
-    held = np.bincount(at, unit_words[unit], len(keys))
+    pairs = request * count + groups[unit]
+    order = stable_order(pairs)
+    starts = group_starts(pairs[order])
+    keys = pairs[order[starts]]
+    held = np.add.reduceat(unit_words[unit[order]], starts)
     requests, templates = np.divmod(keys, max(count, 1))
     total = np.bincount(placed.requests, segment_words[placed.segments])
     key_of_entry = np.searchsorted(keys, sequence.requests * count + groups[sequence.units])

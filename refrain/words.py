@@ -1,7 +1,6 @@
 """The words of many texts as one array of numbers, and the way back to a readable text."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -31,24 +30,24 @@ class Words:
         return np.diff(self.bounds)
 
 
-def split_words(texts: Iterable[str]) -> Words:
+def split_words(texts: pa.LargeStringArray) -> Words:
     """The words of texts that hold no white space but single spaces between words, as `tokens` tells them apart."""
-    spaced = [text if text.isascii() else " ".join(tokens(text)) for text in texts]
-    parts = pc.split_pattern(pa.array(spaced, pa.large_string()), " ")
+    odd = pc.invert(pc.string_is_ascii(texts))
+    spaced = [" ".join(tokens(text)) for text in texts.filter(odd).to_pylist()]
+    parts = pc.split_pattern(pc.replace_with_mask(texts, odd, pa.array(spaced, pa.large_string())), " ")
     encoded = parts.flatten().dictionary_encode()
     ids = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     lengths = pc.list_value_length(parts).to_numpy(zero_copy_only=False).astype(np.int64)
     return Words(ids, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def excerpt(readable: str, start: int, end: int) -> str:
-    """The part of a readable text that the words [start, end) of its squeezed form stand for; these words themselves
-    where repeated characters keep the two from being aligned."""
+def excerpt(readable: str, start: int, end: int, count: int) -> str:
+    """The part of a readable text that the words [start, end) of its squeezed form, which has `count`, stand for; these
+    words themselves where repeated characters keep the two from being aligned."""
     pieces = token_spans(readable)
     ends = list(accumulate(_squeezed_length(readable[low:high]) for low, high in pieces))
-    words = _squeezed_tokens(readable)
-    if not words or ends[-1] != len(words):
-        return " ".join(words[start:end])
+    if not count or ends[-1] != count:
+        return " ".join(_squeezed_tokens(readable)[start:end])
     return readable[pieces[bisect_right(ends, start)][0] : pieces[bisect_left(ends, end)][1]]
 
 

@@ -17,6 +17,7 @@ from refrain.counting import (
     portions,
     ranges,
     slices,
+    stable_order,
 )
 
 SMALL = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)))
@@ -87,3 +88,13 @@ def test_values_are_found_among_ordered_ones_or_are_nowhere() -> None:
     assert find_sorted(np.array([7, 1, 2, 9, 3, 4]), ordered).tolist() == [2, -1, 0, -1, 1, -1]
     assert find_sorted(np.array([1, 2]), ordered[:0]).tolist() == [-1, -1]
     assert find_sorted(ordered[:0], ordered).tolist() == []
+
+
+@given(
+    st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 3)).map(ints)
+    | st.lists(st.floats(0, width=32)).map(lambda values: np.array(values, np.float64))
+    | st.lists(st.floats(0, 1)).map(lambda values: np.array(values, np.float64))
+    | st.lists(st.integers(0, 2**64 - 1)).map(lambda values: np.array(values, np.uint64))
+)
+def test_the_stable_order_is_numpys(values: Ints) -> None:
+    assert stable_order(values).tolist() == np.argsort(values, kind="stable").tolist()

@@ -18,7 +18,7 @@ def as_edges(left: list[int], right: list[int]) -> Edges:
 
 def by_hdbscan(edges: Edges) -> list[list[int]]:
     rows = np.stack([edges.left, edges.right, edges.weights], axis=1).astype(float)
-    found: list[list[int]] = label(np.ascontiguousarray(rows))[:, :2].astype(int).T.tolist()
+    found: list[list[int]] = label(np.ascontiguousarray(rows))[:, [0, 1, 3]].astype(int).T.tolist()
     return found
 
 
@@ -40,4 +40,4 @@ def test_merges_along_a_chain(backwards: bool) -> None:
 
 
 def test_a_single_point_merges_with_none() -> None:
-    assert merges(as_edges([], []), 1) == ([], [])
+    assert merges(as_edges([], []), 1) == ([], [], [])

@@ -4,6 +4,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ Shingle = tuple[str, ...]
 def found_in(texts: list[str], owners: list[set[int]], size: int, rules: SpanRules = RULES) -> Spans:
     pairs = sorted((text, owner) for text, some in enumerate(owners) for owner in some)
     columns = np.array(pairs, np.int64).reshape(-1, 2).T
-    return find_spans(shingle(split_words(texts), size), columns[0], columns[1], rules)
+    return find_spans(shingle(split_words(pa.array(texts, pa.large_string())), size), columns[0], columns[1], rules)
 
 
 def by_sets(texts: list[str], owners: list[set[int]], size: int, rules: SpanRules) -> list[tuple[int, ...]]:

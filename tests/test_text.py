@@ -3,6 +3,7 @@
 import sys
 import unicodedata
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,7 +94,8 @@ def test_every_assigned_character_alone_and_among_latin_letters_folds_once() -> 
 
 @given(st.lists(NASTY | st.text(alphabet="aabb 0011.\n_")))
 def test_squeezing_many_is_squeezing_each(texts: list[str]) -> None:
-    assert list(squeeze_all(texts)) == [squeezed(text) for text in texts]
+    chunks = [pa.array(some, pa.string()) for some in (texts[:2], texts[2:])]
+    assert squeeze_all(pa.chunked_array(chunks)).to_pylist() == [squeezed(text) for text in texts]
 
 
 @given(NASTY)

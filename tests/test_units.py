@@ -29,7 +29,7 @@ def mined(sent: Sent, clusters: dict[str, int] | None = None) -> tuple[Units, li
     row = {text: i for i, text in enumerate(texts)}
     found = find_units(
         SegmentTexts(
-            texts,
+            pa.chunked_array([texts], pa.string()),
             pa.chunked_array([[readable[text] for text in texts]], pa.string()),
             np.array([(clusters or {}).get(text, -1) for text in texts], np.int64),
         ),
