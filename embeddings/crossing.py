@@ -88,7 +88,9 @@ def _found(
             told(len(block))
     del cells
     none = np.empty(0, np.int32)
-    near, far, for_near, for_far = (np.concatenate(part) for part in zip((none, none, none > 0, none > 0), *pairs))
+    near, far, for_near, for_far = (
+        np.concatenate(part) for part in zip((none, none, none > 0, none > 0), *pairs, strict=True)
+    )
     edges = _edges(asking, asked, near[for_near], far[for_near], config)
     turned = _edges(asked, asking, far[for_far], near[for_far], config)
     told(int((~asked.shared).sum()))
@@ -144,7 +146,9 @@ def _close(
         values, row, column = cosines[row, column], some[row], numbers[column]
         found.append((row, column, values >= least[row], ~shared[column] & (values >= others_least[column])))
     none = np.empty(0, np.int64)
-    row, column, here, there = (np.concatenate(part) for part in zip((none, none, none > 0, none > 0), *found))
+    row, column, here, there = (
+        np.concatenate(part) for part in zip((none, none, none > 0, none > 0), *found, strict=True)
+    )
     kept = here | there
     return rows[row[kept]].astype(np.int32), column[kept].astype(np.int32), here[kept], there[kept]
 
