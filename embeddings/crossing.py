@@ -164,10 +164,12 @@ def _edges(
     queries, starts = side.vectors[which], np.cumsum(counts) - counts
     first = partial(_nearest_of, queries, other.vectors, numbers, starts, counts, config.neighbours)
     edges = by_block(len(which), config.neighbours, config.block_rows, first, lambda rows: None)
+    limit = np.asarray(side.graph.edges[which, config.neighbours - 1])
+    edges = no_farther(edges, limit)  # what the margin let through depends on rounding: no step starts there
     for _ in range(config.crossing_rounds):
         follow = partial(_follow, edges, queries, other, config)
         edges = by_block(len(which), config.neighbours, config.block_rows, follow, lambda rows: None)
-    kept = no_farther(settled(edges), np.asarray(side.graph.edges[which, config.neighbours - 1]))
+    kept = no_farther(settled(edges), limit)
     some = kept[:, 0] != NONE
     return which[some], np.ascontiguousarray(kept[some])
 
