@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from embeddings.crossing import Crossing, Side, cross
 from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered, settled
-from embeddings.guessing import Graph, Share, exact_graph, guess_graph, join_round, row_blocks
+from embeddings.guessing import Graph, exact_graph, guess_graph, join_round, row_blocks
 from embeddings.shards import Rows
 from refrain.artifacts import digest_json, seal, staged, sweep, whole_manifest
 from refrain.config import IndexConfig
@@ -184,7 +184,7 @@ def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, 
     earlier = _with_index(earlier, others)
     left = Side(others, earlier, _among(before.rows, day.rows, window.size))
     right = Side(vectors, graph, _among(day.rows, before.rows, window.size))
-    found = cross(left, right, window.config, Share(window.advance, 1 + window.config.crossing_rounds))
+    found = cross(left, right, window.config, window.advance)
 
     def write(out: Path) -> None:
         for name in CROSSING:

@@ -167,7 +167,6 @@ class IndexConfig:
     fetched: int
     rounds: int
     crossing_probes: int
-    crossing_fetched: int
     crossing_rounds: int
     window_rounds: int
     spare_neighbours: int
@@ -177,7 +176,7 @@ class IndexConfig:
     def __post_init__(self) -> None:
         at_least_one = (
             "neighbours", "training_rows_per_cell", "training_rounds", "probes", "fetched", "crossing_probes",
-            "crossing_fetched", "block_rows",
+            "block_rows",
         )  # fmt: skip
         for name in at_least_one:
             if getattr(self, name) < 1:

@@ -161,7 +161,7 @@ def test_what_the_stage_leaves_loads_equal(tmp_path: Path, clumps: Floats, confi
 
 
 def test_parts_find_what_all_at_once_finds(config: IndexConfig, clumps: Floats) -> None:
-    config = replace(config, exact_below=1, fetched=100, crossing_fetched=100)
+    config = replace(config, exact_below=1, fetched=100)
     exact = nearest(clumps, replace(config, exact_below=10**6))
     rng = np.random.default_rng(5)
     home = rng.integers(0, 3, len(clumps))
