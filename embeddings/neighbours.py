@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from embeddings.days import Day, Kept, Window, search_window
 from embeddings.edges import Floats, cosine_distances, distances_of, numbers_of
@@ -24,6 +25,7 @@ from embeddings.vectors import VECTORS, SegmentVectors, open_vectors
 from refrain.artifacts import Store, digest_json
 from refrain.code import code_digest
 from refrain.config import IndexConfig
+from refrain.counting import mix, stable_order
 from refrain.errors import StoreError
 from refrain.progress import NoProgress, Progress
 from refrain.settings import plain
@@ -31,6 +33,7 @@ from refrain.settings import plain
 logger = logging.getLogger(__name__)
 
 NORM_TOLERANCE = 1e-3  # how far from 1 a float32 vector's norm may lie by rounding alone, generously
+_HASHED_AT_ONCE = 1024
 NO_SIMILARITY = -1.0  # stands where there is no neighbour: the least that a cosine can be
 
 
@@ -131,7 +134,7 @@ def _search(
     if not n:
         return Neighbours(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "flat", {"distinct_vectors": 0})
     with progress.task("comparing vectors", n) as advance:
-        groups = group_equal(_checked_blocks(n, gather, config.block_rows, advance))
+        groups = group_equal(_checked_blocks(n, gather, config.block_rows, advance), gather)
     distinct = len(groups.starts)
     kind = "flat" if distinct < config.exact_below else "quantised"
     if kind == "flat" or not parts:
@@ -185,17 +188,31 @@ def _checked_blocks(
         raise StoreError(f"{bad} vectors are not of length 1", hint="embed again: the vectors' store is damaged")
 
 
-def group_equal(blocks: Iterable[Floats]) -> Groups:
-    """The groups of bitwise equal vectors, in the order of their smallest members."""
-    digests = as_digests(
-        [hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest() for block in blocks for row in block]
-    )
-    _, first, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    group = rank[inverse]
-    counts = np.bincount(group, minlength=len(first)).astype(np.int64)
-    return Groups(np.argsort(group, kind="stable"), np.cumsum(counts) - counts, counts, group)
+def group_equal(blocks: Iterable[Floats], gather: Callable[[Rows], Floats]) -> Groups:
+    """The groups of bitwise equal vectors, in the order of their smallest members; `gather` gives the vectors of some
+    rows of what the blocks hold one after the other."""
+    words = np.concatenate([_words_of(block) for block in blocks])
+    order = stable_order(words)
+    same = np.concatenate([[False], words[order][1:] == words[order][:-1], [False]])
+    alike = np.sort(order[same[1:] | same[:-1]])  # mostly few
+    first = np.arange(len(words))
+    if len(alike):
+        digests = as_digests(
+            [hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES).digest()
+             for block in row_blocks(len(alike), _HASHED_AT_ONCE) for row in gather(alike[block])]
+        )  # fmt: skip
+        _, firsts, inverse = np.unique(digests, return_index=True, return_inverse=True)
+        first[alike] = alike[firsts[inverse]]
+    begins = first == np.arange(len(words))
+    group = (np.cumsum(begins) - 1)[first]
+    counts = np.bincount(group, minlength=int(begins.sum())).astype(np.int64)
+    return Groups(stable_order(group), np.cumsum(counts) - counts, counts, group)
+
+
+def _words_of(vectors: Floats) -> NDArray[np.uint64]:
+    """(n,) a word of each vector's bits: of equal vectors the same, of others hardly ever."""
+    bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
+    return np.asarray(mix(bits + mix(np.arange(bits.shape[1], dtype=np.uint64))).sum(axis=1))
 
 
 def _expand(near: Rows, values: Floats, groups: Groups, wanted: int) -> tuple[Rows, Floats]:
