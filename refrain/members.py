@@ -190,17 +190,17 @@ class _Evidence:
         group = np.repeat(np.arange(count), np.diff(bounds))
         parts, before = [], 0
         for number, trait in enumerate(traits):
-            user, width = np.flatnonzero(trait.bins >= 0), trait.background.shape[1]
-            laws, bins, of = trait.background[user], trait.bins[user], group[user]
-            places = of[:, None] * width + np.arange(width)
-            sums = np.bincount(places.ravel(), laws.ravel(), count * width)
-            bin_of = of * width + bins
-            found = np.flatnonzero(np.bincount(bin_of, minlength=count * width))
-            background = sums[found] / np.bincount(of, minlength=count)[found // width]
+            user = np.flatnonzero(trait.bins >= 0)
+            of, bins = group[user], trait.bins[user]
+            some = np.flatnonzero(np.bincount(bins))  # of thousands of clients, users have a few
+            sums = np.array([np.bincount(of, trait.background[user, each], count) for each in some])
+            bin_of = np.searchsorted(some, bins) * count + of
+            found = np.flatnonzero(np.bincount(bin_of))
+            background = sums.ravel()[found] / np.bincount(of, minlength=count)[found % count]
+            own_log = np.log(np.maximum(trait.background[user, bins], _TINY))
             cell = before + np.searchsorted(found, bin_of)
             before += len(found)
-            own_log = np.log(np.maximum(laws[np.arange(len(user)), bins], _TINY))
-            parts.append((user, cell, own_log, found // width, np.full(len(found), number), background))
+            parts.append((user, cell, own_log, found % count, np.full(len(found), number), background))
         user, cell, own_log, cell_group, number_of, background = (np.concatenate(p) for p in zip(*parts, strict=True))
         by_group = np.argsort(group[user], kind="stable")
         cells_by_group = np.argsort(cell_group, kind="stable")
@@ -279,15 +279,16 @@ class _Evidence:
         ratio = np.log(np.maximum(law, _TINY))[self.at_cell] - self.own_log
         ratio = np.minimum(np.maximum(ratio, -rule.max_weight), rule.max_weight)
         use, being = np.bincount(self.part, ratio, 2 * users).reshape(2, users)
-        both = use + being
-        updated = np.stack([np.zeros(users), both] if len(prior) < 3 else [np.zeros(users), use, both])
-        for row, before, pseudo in zip(updated, posteriors, prior, strict=True):
-            share = (np.bincount(self.group, before, climbs) + pseudo) / (self.users + prior.sum())
-            row += np.log(np.maximum(share, _TINY))[self.group]
+        ratios = [np.zeros(users), use, use + being]
+        if len(prior) == len(ratios) - 1:
+            del ratios[REGULAR]
+        shares = np.stack([np.bincount(self.group, kind, climbs) for kind in posteriors]) + prior[:, None]
+        shares /= self.users + prior.sum()
+        updated = np.stack(ratios) + np.log(np.maximum(shares, _TINY))[:, self.group]
         most = updated.max(axis=0)
         updated = np.exp(updated - most)
         sums = updated.sum(axis=0)
-        likelihood = np.bincount(self.group, most + np.log(sums), climbs)
+        likelihood = np.asarray(np.bincount(self.group, most + np.log(sums), climbs), float)
         return _Step(updated / sums, ratio, likelihood)
 
 
