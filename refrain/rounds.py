@@ -19,12 +19,13 @@ from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
 from refrain.coordination.controls import with_groups
 from refrain.coordination.results import Candidate, Candidates, Setting, setting
-from refrain.counting import Ints
-from refrain.members import Membership, TraitTable, decide_members
+from refrain.counting import Ints, portions
+from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
 _CLOSE = 20  # first looks at a candidate that a close one, or a membership, takes as long as
+_USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
 @dataclass(frozen=True)
@@ -192,24 +193,30 @@ def _suspects(scene: Scene, state: State) -> list[Suspect]:
 
 
 def _memberships(scene: Scene, items: Sequence[Assessed]) -> list[Membership]:
-    return [_membership(scene, own, verdict) for own, verdict in items]
+    out = []
+    for part in portions(np.array([len(own.owners) for own, _ in items], np.int64), _USERS_TOGETHER):
+        found = _membership(scene, items[part])
+        out += [found.one(place) for place in range(part.stop - part.start)]
+    return out
 
 
-def _membership(scene: Scene, own: Candidate, verdict: Assessment) -> Membership:
+def _membership(scene: Scene, items: Sequence[Assessed]) -> Memberships:
     """The users' membership by how they use it and by every trait whose test speaks."""
     shared, instruments = scene.setting, scene.instruments
     population = shared.population
-    tables = traits.use_traits(own, shared, instruments.reference)
-    makers: dict[str, Callable[[], TraitTable]] = {
-        "identity_young": lambda: traits.age_trait(own, shared),
-        "identity_client": lambda: traits.client_trait(own, shared),
-        "identity_card": lambda: traits.sharing_trait(own, shared, population.card, "card", 11),
-        "identity_network": lambda: traits.sharing_trait(own, shared, population.network, "network", 12),
-        "identity_addresses": lambda: traits.address_trait(own, shared),
-        "time_rhythm": lambda: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
+    candidates = Candidates.of([own for own, _ in items])
+    tables = traits.use_traits(candidates, shared, instruments.reference)
+    makers: dict[str, Callable[[Candidates], TraitTable]] = {
+        "identity_young": lambda own: traits.age_trait(own, shared),
+        "identity_client": lambda own: traits.client_trait(own, shared),
+        "identity_card": lambda own: traits.sharing_trait(own, shared, population.card, "card", 11),
+        "identity_network": lambda own: traits.sharing_trait(own, shared, population.network, "network", 12),
+        "identity_addresses": lambda own: traits.address_trait(own, shared),
+        "time_rhythm": lambda own: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
     }
     for key, maker in makers.items():
-        p = verdict.results[key].p_value
-        if p is not None and p <= scene.config.member_trait_p:
-            tables.append(maker())
-    return decide_members(tables, len(own.owners), instruments.member)
+        p_values = np.array([verdict.results[key].p_value for _, verdict in items], float)  # NaN where it is off
+        speak = np.flatnonzero(p_values <= scene.config.member_trait_p)
+        if len(speak):
+            tables.append(traits.spread_trait(maker(candidates.only(speak)), candidates, speak))
+    return decide_members(tables, candidates.bounds, instruments.member)

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from refrain.coordination.controls import Strata
 from refrain.coordination.drawing import draw
-from refrain.coordination.results import Candidate, Candidates, Setting
+from refrain.coordination.results import Candidates, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
-from refrain.coordination.use import UseReference, binned_law
-from refrain.counting import Ints, find_sorted, group_starts
+from refrain.coordination.use import UseReference
+from refrain.counting import Ints, find_sorted, group_starts, portions
 from refrain.members import TraitTable
 from refrain.population import Trait
 
@@ -21,34 +21,33 @@ AGE_EDGES = np.array([1.0, 3.0, 7.0, 14.0, 30.0, 90.0, 365.0])  # days since sig
 RANK_EDGES = np.array([0.25, 0.5, 0.75])  # quarters of the controls
 
 
-def use_traits(candidate: Candidate | Candidates, setting: Setting, reference: UseReference) -> list[TraitTable]:
+def use_traits(candidates: Candidates, setting: Setting, reference: UseReference) -> list[TraitTable]:
     """How often the users send it, and as what share of their traffic."""
-    bins = reference.bin_of_owner[candidate.owners]
-    share = candidate.counts / setting.population.activity[candidate.owners]
+    bins = reference.bin_of_owner[candidates.owners]
+    share = candidates.counts / setting.population.activity[candidates.owners]
     counts, shares = reference.counts.laws(COUNT_EDGES)[bins], reference.shares.laws(SHARE_EDGES)[bins]
     return [
-        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidate.counts), counts, of_use=True),
+        TraitTable("repetition", np.searchsorted(COUNT_EDGES, candidates.counts), counts, of_use=True),
         TraitTable("dedication", np.searchsorted(SHARE_EDGES, share), shares, of_use=True),
     ]
 
 
-def age_trait(candidate: Candidate, setting: Setting) -> TraitTable:
+def age_trait(candidates: Candidates, setting: Setting) -> TraitTable:
     """How old the users' accounts were at their first request."""
     age = setting.population.age_days
     bins = np.where(np.isnan(age), -1, np.searchsorted(AGE_EDGES, np.nan_to_num(age)))
-    return TraitTable(
-        "young", bins[candidate.owners], _strata_law(bins, len(AGE_EDGES) + 1, candidate, setting.strata), of_use=False
-    )
+    law = _strata_law(bins, len(AGE_EDGES) + 1, candidates, setting.strata)
+    return TraitTable("young", bins[candidates.owners], law, of_use=False)
 
 
-def client_trait(candidate: Candidate, setting: Setting) -> TraitTable:
+def client_trait(candidates: Candidates, setting: Setting) -> TraitTable:
     """The users' clients."""
     client = setting.population.client
-    law = _strata_law(client, len(setting.population.clients), candidate, setting.strata)
-    return TraitTable("client", client[candidate.owners], law, of_use=False)
+    law = _strata_law(client, len(setting.population.clients), candidates, setting.strata)
+    return TraitTable("client", client[candidates.owners], law, of_use=False)
 
 
-def _strata_law(bins: Ints, count: int, candidate: Candidate, strata: Strata) -> Floats:
+def _strata_law(bins: Ints, count: int, candidates: Candidates, strata: Strata) -> Floats:
     """(users, count) the law of the bins in each user's stratum."""
     everybody = np.bincount(bins[bins >= 0], minlength=count) + 1 / max(count, 1)
     everybody = everybody / everybody.sum()
@@ -57,28 +56,41 @@ def _strata_law(bins: Ints, count: int, candidate: Candidate, strata: Strata) ->
         own = bins[members]
         seen = np.bincount(own[own >= 0], minlength=count)
         laws[stratum] = (seen + everybody) / (seen.sum() + 1)
-    return laws[strata.of_owner[candidate.owners]]
+    return laws[strata.of_owner[candidates.owners]]
 
 
-def sharing_trait(candidate: Candidate, setting: Setting, trait: Trait, name: str, salt: int) -> TraitTable:
+def sharing_trait(candidates: Candidates, setting: Setting, trait: Trait, name: str, salt: int) -> TraitTable:
     """Whether a user shares a value with other users: with none, one or several owners of the set."""
-    own = partners(trait, candidate.owners[None, :])[0]
-    sets = draw(Candidates.of([candidate]), setting.strata, setting.draws, setting.seed, salt)
-    law = binned_law(np.sort(partners(trait, sets).ravel().astype(float)), _PARTNER_EDGES)
-    has = np.diff(trait.bounds)[candidate.owners] > 0
+    own = partners(trait, candidates.owners[None, :], candidates.group)[0]
+    has = np.diff(trait.bounds)[candidates.owners] > 0
     bins = np.where(has, np.searchsorted(_PARTNER_EDGES, own), -1)
-    return TraitTable(name, bins, np.tile(law, (len(bins), 1)), of_use=False)
+    width = len(_PARTNER_EDGES) + 1
+    seen = np.empty((len(candidates), width))
+    for part in portions(candidates.sizes, _TOGETHER // setting.draws):
+        some = candidates.only(np.arange(part.start, part.stop))
+        sets = draw(some, setting.strata, setting.draws, setting.seed, salt)
+        cells = some.group * width + np.searchsorted(_PARTNER_EDGES, partners(trait, sets, some.group))
+        seen[part] = np.bincount(cells.ravel(), minlength=len(some) * width).reshape(-1, width)
+    laws = (seen + 1 / width) / (seen.sum(axis=1, keepdims=True) + 1)
+    return TraitTable(name, bins, laws[candidates.group], of_use=False)
 
 
 _PARTNER_EDGES = np.array([0.5, 1.5, 3.5])  # other users with the same value: none, one, a few, more
+_TOGETHER = 1 << 18  # owners of control sets looked at together: some MiB; it changes no law
 
 
-def partners(trait: Trait, sets: Ints) -> Ints:
-    """(sets, n) for each owner of each set, the most other owners of the set that one of its values has."""
+def partners(trait: Trait, sets: Ints, group: Ints | int = 0) -> Ints:
+    """(sets, n) for each owner of each set, the most other owners of the set that one of its values has.
+
+    With `group` (n,), each set is several: the owners of each group.
+    """
     owners = sets.ravel()
     many = trait.bounds[owners + 1] - trait.bounds[owners]
-    place = np.repeat(np.arange(len(owners)), many)
-    keys = place // max(sets.shape[1], 1) * max(trait.count, 1) + trait.of_all(owners)
+    place, values = np.repeat(np.arange(len(owners)), many), trait.of_all(owners)
+    common = trait.owners_of_values[values] > 1
+    place, values = place[common], values[common]
+    of_set = np.arange(len(sets))[:, None] * (np.max(group, initial=0) + 1) + np.broadcast_to(group, sets.shape)
+    keys = of_set.ravel()[place] * max(trait.count, 1) + values
     ordered = np.sort(keys)
     first = group_starts(ordered)
     others = np.diff(np.append(first, len(ordered))) - 1
@@ -88,19 +100,30 @@ def partners(trait: Trait, sets: Ints) -> Ints:
     return out.reshape(sets.shape)
 
 
-def address_trait(candidate: Candidate, setting: Setting) -> TraitTable:
+def address_trait(candidates: Candidates, setting: Setting) -> TraitTable:
     """Networks for each request, as a quarter of the stratum."""
     # Ranks lie between -1/2 and 1/2.
     bins = np.searchsorted(RANK_EDGES, setting.addresses.scores + 1 / 2)
     bins[np.isnan(setting.addresses.scores)] = -1
-    law = _strata_law(bins, len(RANK_EDGES) + 1, candidate, setting.strata)
-    return TraitTable("addresses", bins[candidate.owners], law, of_use=False)
+    law = _strata_law(bins, len(RANK_EDGES) + 1, candidates, setting.strata)
+    return TraitTable("addresses", bins[candidates.owners], law, of_use=False)
 
 
-def rhythm_trait(candidate: Candidate, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:
+def rhythm_trait(candidates: Candidates, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:
     """How the users' hours lie together, as a quarter of owners who send as much."""
-    bins = np.full(len(candidate.owners), -1)
-    own = own_rhythms(Candidates.of([candidate]), setting, rhythms, rule)
+    bins = np.full(len(candidates.owners), -1)
+    own = own_rhythms(candidates, setting, rhythms, rule)
     bins[own.user] = np.searchsorted(RANK_EDGES, own.rank)
     even = np.full(len(RANK_EDGES) + 1, 1 / (len(RANK_EDGES) + 1))
     return TraitTable("rhythm", bins, np.tile(even, (len(bins), 1)), of_use=False)
+
+
+def spread_trait(trait: TraitTable, candidates: Candidates, places: Ints) -> TraitTable:
+    """A trait of the users of some of the candidates, as one of all the users: unknown of the others."""
+    chosen = np.zeros(len(candidates), bool)
+    chosen[places] = True
+    users = chosen[candidates.group]
+    bins = np.full(len(users), -1)
+    background = np.zeros((len(users), trait.background.shape[1]))
+    bins[users], background[users] = trait.bins, trait.background
+    return TraitTable(trait.name, bins, background, trait.of_use)

@@ -1,4 +1,6 @@
-"""Members: planted mixtures of members, honest regulars and people who tried it once."""
+"""Members: planted mixtures of members, honest regulars and people who tried it once, and a plain fit as oracle."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,12 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from refrain.counting import Ints
 from refrain.members import (
     BYSTANDER,
     MEMBER,
     REGULAR,
     MemberRule,
+    Membership,
     TraitTable,
+    _Evidence,
+    _Fit,
     _fit,
     _starts,
     decide_members,
@@ -48,8 +54,16 @@ def mixture(members: int, regulars: int, triers: int, seed: int = 0) -> list[Tra
     ]
 
 
+def bounds_of(*sizes: int) -> Ints:
+    return np.cumsum([0, *sizes])
+
+
+def decide(traits: list[TraitTable]) -> Membership:
+    return decide_members(traits, bounds_of(len(traits[0].bins)), RULE).one(0)
+
+
 def chosen(traits: list[TraitTable]) -> NDArray[np.bool_]:
-    return decide_members(traits, len(traits[0].bins), RULE).posterior >= _SCORE.member_posterior
+    return decide(traits).posterior >= _SCORE.member_posterior
 
 
 def test_members_regulars_and_triers_are_told_apart() -> None:
@@ -64,13 +78,17 @@ def test_members_regulars_and_triers_are_told_apart() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_climbs_find_the_top_that_the_truth_leads_to(seed: int) -> None:
     traits = mixture(30, 20, 30, seed)
-    of_use, prior = np.array([t.of_use for t in traits]), np.array(RULE.prior)
-    alone = np.array([prior[0], 0, prior[2]])
-    without = _fit(traits, of_use, alone, np.tile(alone / alone.sum(), (80, 1)), RULE)
-    climbs = [_fit(traits, of_use, prior, start, RULE) for start in _starts(without, of_use, prior, RULE)]
+    evidence, prior = _Evidence.of(traits, bounds_of(80)), np.array(RULE.prior)
+    alone = prior[[BYSTANDER, MEMBER]]
+
+    def climbed(start: NDArray[np.float64]) -> _Fit:
+        return _fit(evidence, prior if len(start) > len(alone) else alone, start, RULE)
+
+    without = climbed(np.repeat(alone[:, None] / alone.sum(), 80, axis=1))
+    starts = _starts(evidence, without, np.array([t.of_use for t in traits]), RULE)
     kinds = np.repeat([MEMBER, REGULAR, BYSTANDER], [30, 20, 30])
-    truth = _fit(traits, of_use, prior, np.eye(3)[kinds], RULE)
-    assert max(fit.likelihood for fit in climbs) >= truth.likelihood - 1e-3
+    truth = climbed(np.eye(3)[:, kinds])
+    assert max(climbed(start).likelihood[0] for start in starts) >= truth.likelihood[0] - 1e-3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -86,7 +104,7 @@ def test_members_among_many_who_tried_it_once(seed: int) -> None:
 
 
 def test_a_pool_that_only_its_use_betrays_is_found() -> None:
-    found = decide_members(mixture(0, 30, 30)[:2], 60, RULE).posterior
+    found = decide(mixture(0, 30, 30)[:2]).posterior
     assert (found[:30] >= _SCORE.member_posterior).mean() >= 0.9
     # Two of four bins are all there is to see: who tried it twice cannot be told from a member for sure.
     assert np.median(found[30:]) < 0.5 < np.quantile(found[:30], 0.1)
@@ -97,7 +115,7 @@ def test_a_pool_that_only_its_use_betrays_is_found() -> None:
 def test_the_order_of_users_does_not_matter(seed: int, order: list[int]) -> None:
     traits = mixture(8, 8, 8, seed)
     turned = [TraitTable(t.name, t.bins[order], t.background[order], of_use=t.of_use) for t in traits]
-    one, other = decide_members(traits, 24, RULE), decide_members(turned, 24, RULE)
+    one, other = decide(traits), decide(turned)
     assert other.posterior.tolist() == pytest.approx(one.posterior[order].tolist(), abs=1e-4)
 
 
@@ -106,7 +124,7 @@ def test_what_is_unknown_weighs_nothing_and_no_trait_weighs_too_much() -> None:
     traits[2].bins[:5] = -1
     # Controls never have this bin: the ratio is as large as one makes it.
     traits.append(TraitTable("client", np.zeros(20, np.int64), np.tile([1e-300, 1.0], (20, 1)), of_use=False))
-    found = decide_members(traits, 20, RULE)
+    found = decide(traits)
     assert (found.weights[:5, 2] == 0).all()
     assert found.weights[:, -1].tolist() == pytest.approx([RULE.max_weight] * 20)
     assert np.abs(found.weights).max() <= RULE.max_weight
@@ -115,6 +133,122 @@ def test_what_is_unknown_weighs_nothing_and_no_trait_weighs_too_much() -> None:
 
 def test_the_posterior_is_that_of_the_weights_shown() -> None:
     """What a person is told as reasons is what decided."""
-    found = decide_members(mixture(30, 0, 30), 60, RULE)
+    found = decide(mixture(30, 0, 30))
     order = np.argsort(found.weights.sum(axis=1))
     assert (np.diff(found.posterior[order]) >= -1e-9).all()
+
+
+def some(trait: TraitTable, rows: Ints) -> TraitTable:
+    return replace(trait, bins=trait.bins[rows], background=trait.background[rows])
+
+
+def candidates_of(sizes: list[int], rng: np.random.Generator) -> list[TraitTable]:
+    """Users of several candidates, with traits of several widths and what is not known, some of no user of a candidate;
+    half of the users behave as members do, and some of these are regulars."""
+    users, group = sum(sizes), np.repeat(np.arange(len(sizes)), sizes)
+    uses, odd = rng.random(users) < 0.6, rng.random(users) < 0.6
+    traits = []
+    for number, (bins, of_use) in enumerate([(6, True), (5, True), (4, False), (7, False), (30, False)]):
+        background = rng.dirichlet(np.linspace(8, 1, bins), users)
+        drawn = (background.cumsum(axis=1) < rng.random(users)[:, None]).sum(axis=1).clip(0, bins - 1)
+        found = np.where(uses if of_use else uses & odd, bins - 1, drawn)
+        if not of_use:
+            unknown = (rng.random(users) < 0.2) | (rng.random(len(sizes)) < 0.3)[group]
+            found[unknown], background[unknown] = -1, 0
+        traits.append(TraitTable(f"trait {number}", found, background, of_use))
+    return traits
+
+
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=8)
+
+
+@settings(max_examples=50)
+@given(SIZES, st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 9, 100]), st.data())
+def test_what_stands_beside_a_candidate_changes_no_bit(
+    sizes: list[int], seed: int, rounds: int, data: st.DataObject
+) -> None:
+    traits, bounds = candidates_of(sizes, np.random.default_rng(seed)), bounds_of(*sizes)
+    rule = replace(RULE, rounds=rounds)
+    found = decide_members(traits, bounds, rule)
+    order = data.draw(st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=4))
+    rows = np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in order])
+    other = decide_members([some(t, rows) for t in traits], bounds_of(*(sizes[i] for i in order)), rule)
+    for place, i in enumerate(order):
+        one, again = found.one(i), other.one(place)
+        assert again.names == one.names
+        assert again.posterior.tolist() == one.posterior.tolist()
+        assert again.weights.tolist() == one.weights.tolist()
+
+
+@settings(max_examples=50)
+@given(SIZES, st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 9, 100]))
+def test_side_by_side_is_the_plain_fit(sizes: list[int], seed: int, rounds: int) -> None:
+    traits, bounds = candidates_of(sizes, np.random.default_rng(seed)), bounds_of(*sizes)
+    rule = replace(RULE, rounds=rounds)
+    found = decide_members(traits, bounds, rule)
+    for i in range(len(sizes)):
+        own = [some(t, np.arange(bounds[i], bounds[i + 1])) for t in traits]
+        own = [t for t in own if (t.bins >= 0).any()]
+        posterior, weights = plainly(own, rule)
+        one = found.one(i)
+        assert one.names == tuple(t.name for t in own)
+        assert one.posterior == pytest.approx(posterior, abs=1e-6)
+        assert one.weights == pytest.approx(weights, abs=1e-5)
+
+
+def plainly(traits: list[TraitTable], rule: MemberRule) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Posterior and weights of one candidate, one climb after the other."""
+    users = len(traits[0].bins)
+    prior = np.array(rule.prior)
+    alone = prior * [1, 0, 1]
+    without = plain_fit(traits, np.tile(alone / alone.sum(), (users, 1)), alone, rule)
+    best = without
+    being = [not t.of_use for t in traits]
+    if any(being):
+        order = np.argsort(-without[1][:, being].sum(axis=1), kind="stable")
+        starts = [np.tile(prior / prior.sum(), (users, 1))]
+        for part in rule.start_parts:
+            start = without[0].copy()
+            for user in order[max(1, round(part * users)) :]:
+                start[user] = start[user][[BYSTANDER, MEMBER, REGULAR]]
+            starts.append(start)
+        fitted = max((plain_fit(traits, start, prior, rule) for start in starts), key=lambda fit: fit[2])
+        if fitted[2] - without[2] >= rule.regulars_gain:
+            best = fitted
+    return best[0][:, MEMBER], best[1]
+
+
+def plain_fit(
+    traits: list[TraitTable], posteriors: NDArray[np.float64], prior: NDArray[np.float64], rule: MemberRule
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    users = len(posteriors)
+    weights, likelihood = np.zeros((users, len(traits))), 0.0
+    for _ in range(rule.rounds):
+        share = (posteriors.sum(axis=0) + prior) / (users + prior.sum())
+        for column, trait in enumerate(traits):
+            known = np.flatnonzero(trait.bins >= 0)
+            part = posteriors[:, [REGULAR, MEMBER] if trait.of_use else [MEMBER]].sum(axis=1)
+            law = rule.shrink_users * trait.background[known].mean(axis=0)
+            for user in known:
+                law[trait.bins[user]] += part[user]
+            law /= part[known].sum() + rule.shrink_users
+            for user in known:
+                bin_ = trait.bins[user]
+                weights[user, column] = np.log(law[bin_] / trait.background[user, bin_])
+        weights = weights.clip(-rule.max_weight, rule.max_weight)
+        ratios = np.zeros((users, 3))
+        for column, trait in enumerate(traits):
+            for kind in (REGULAR, MEMBER) if trait.of_use else (MEMBER,):
+                ratios[:, kind] += weights[:, column]
+        joint = share * np.exp(ratios)
+        likelihood = float(np.log(joint.sum(axis=1)).sum())
+        updated = joint / joint.sum(axis=1, keepdims=True)
+        if np.abs(updated - posteriors).max() < np.finfo(np.float32).eps:
+            break
+        posteriors = updated
+    return posteriors, weights, likelihood
+
+
+def test_no_candidates() -> None:
+    traits = [some(trait, np.zeros(0, np.int64)) for trait in mixture(1, 1, 1)]
+    assert decide_members(traits, bounds_of(), RULE).posterior.shape == (0,)

@@ -1,38 +1,37 @@
-"""Members told by use alone, many candidates side by side: `decide_members` one after the other as oracle."""
+"""Who uses it as members do: the posterior by use alone, of each candidate by itself."""
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from refrain.counting import Ints
-from refrain.members import MemberRule, TraitTable, decide_members
-from refrain.regulars import members_by_use
-from refrain.settings import load_settings
-
-_SCORE = load_settings().config.score
-RULE = MemberRule(
-    (_SCORE.prior_bystanders, _SCORE.prior_regulars, _SCORE.prior_members), _SCORE.member_shrink_users,
-    _SCORE.member_max_weight, _SCORE.member_rounds, _SCORE.member_start_parts, _SCORE.regulars_gain,
-)  # fmt: skip
+from refrain.coordination.results import Candidates, candidate
+from refrain.members import decide_members
+from refrain.regulars import regular_users
+from refrain.traits import use_traits
+from tests.populations import NullUse, awkward_population, awkward_setting, instruments, null_candidate
 
 
-def traits_of(users: int, rng: np.random.Generator) -> list[TraitTable]:
-    return [
-        TraitTable(name, rng.integers(bins, size=users), rng.dirichlet(np.ones(bins), users), of_use=True)
-        for name, bins in (("repetition", 6), ("dedication", 5))
+def test_each_candidate_keeps_its_regular_users_or_all_where_they_are_few() -> None:
+    population = awkward_population(3, owners=600)
+    setting = awkward_setting(population)
+    rng = np.random.default_rng(0)
+    nulls = [
+        null_candidate(population, setting.strata, NullUse(users, tilt, in_a_row=True), rng)
+        for users, tilt in [(4, 0), (12, 1), (40, -1), (90, 0)]
     ]
-
-
-def some(trait: TraitTable, rows: Ints) -> TraitTable:
-    return TraitTable(trait.name, trait.bins[rows], trait.background[rows], of_use=True)
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
-def test_side_by_side_is_one_after_the_other(sizes: list[int], seed: int) -> None:
-    traits = traits_of(sum(sizes), np.random.default_rng(seed))
-    bounds = np.concatenate([[0], np.cumsum(sizes)])
-    found = members_by_use(traits, bounds, RULE)
-    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        alone = decide_members([some(trait, np.arange(start, end)) for trait in traits], end - start, RULE)
-        assert found[start:end] == pytest.approx(alone.posterior, abs=1e-6)
+    # A pool sends all that it sends with the template, and a few others try it.
+    busy = rng.permutation(np.flatnonzero(population.activity > 20))[:20]
+    all_of_theirs = np.concatenate([population.requests_of(int(owner)) for owner in busy])
+    pool = candidate(np.concatenate([all_of_theirs, nulls[3].requests]), population)
+    own = [*nulls, pool]
+    tools = instruments(population, setting, nulls)
+    found = regular_users(Candidates.of(own), setting, tools.reference, tools.regular)
+    kept = []
+    for place, whole in enumerate(own):
+        traits = use_traits(Candidates.of([whole]), setting, tools.reference)
+        posterior = decide_members(traits, np.array([0, len(whole.owners)]), tools.member).posterior
+        regular = posterior >= tools.regular.posterior
+        few = regular.sum() < tools.regular.min_members
+        assert found.one(place).owners.tolist() == whole.owners[regular | few].tolist()
+        kept.append(len(found.one(place).owners) < len(whole.owners))
+    assert set(busy.tolist()) <= set(found.one(4).owners.tolist())
+    assert kept[-1]
+    assert not all(kept)
