@@ -25,7 +25,7 @@ from refrain.population import Population
 from refrain.progress import Progress
 from refrain.template_uses import TemplateUses
 
-_ALONE_BELOW = 20_000  # first looks at candidates that one core takes sooner than further ones are started
+_ALONE_BELOW = 8000  # first looks at candidates that one core takes sooner than further ones are started
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
 

@@ -80,7 +80,7 @@ def benign_hypotheses(
     silent = np.ones(many)
 
     def above(level: float, *keys: str) -> NDArray[np.bool_]:
-        return np.logical_and.reduce([said.get(key, silent) > level for key in keys])
+        return np.asarray(np.logical_and.reduce([said.get(key, silent) > level for key in keys]))
 
     population = setting.population
     users, sizes = candidates.owners, candidates.sizes

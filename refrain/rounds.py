@@ -24,7 +24,7 @@ from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
-_CLOSE = 20  # first looks at a candidate that a close one, or a membership, takes as long as
+_CLOSE = 8  # first looks at a candidate that a close one, or a membership, takes as long as
 _USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
