@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,39 @@ class Hypothesis:
     explains: tuple[str, ...]
     text: str
     of_group: bool = False  # it names a group of owners, whose members are each other's best controls
+
+
+class _Kind(NamedTuple):
+    """A kind of hypothesis: its name, the tests that it explains, and whether it names a group of owners."""
+
+    name: str
+    explains: tuple[str, ...]
+    of_group: bool
+
+
+_KINDS = (
+    # A product has a first day.
+    _Kind(PRODUCT, ("identity_client", "identity_young", "time_adoption", "time_pivot"), True),
+    _Kind(
+        "course, office or hackathon in one place",
+        ("identity_network", "identity_young", "identity_client", "time_instants", "time_adoption", "time_succession"),
+        True,
+    ),
+    _Kind(
+        "one customer's accounts",
+        ("identity_card", "identity_network", "identity_client", "identity_young", "time_pivot"),
+        True,
+    ),
+    _Kind(
+        "one service's keys",
+        ("identity_client", "identity_young", "time_rhythm", "time_minutes", "use_dedication"),
+        False,
+    ),
+    _Kind("gateway", ("identity_network",), False),
+    _Kind("viral prompt", ("time_adoption", "time_instants", "time_succession"), False),
+    _Kind("evaluation run", ("use_repetition", "use_dedication"), False),
+    _Kind("popular template", ("use_repetition", "use_dedication"), False),
+)
 
 
 @dataclass(frozen=True)
@@ -106,94 +140,43 @@ def benign_hypotheses(
     outside = np.where(network > 0, _owners_of(population.network, network_value), 0) - network
     gateway = (network_share >= rule.place_share) & (outside >= rule.gateway_factor * network)
     being = [key for key in results if key.startswith(("identity_", "time_"))]
-    kinds: list[tuple[str, NDArray[np.bool_], tuple[str, ...], Callable[[int], str], bool]] = [
-        (
-            PRODUCT,
-            product,
-            ("identity_client", "identity_young", "time_adoption", "time_pivot"),  # a product has a first day
-            lambda i: (
-                f"{client_share[i]:.0%} of the users have one client; cards, networks and hours are "
-                + ("their own" if product[i] else "not all their own")
-            ),
-            True,
-        ),
-        (
-            "course, office or hackathon in one place",
-            one_place,
-            (
-                "identity_network",
-                "identity_young",
-                "identity_client",
-                "time_instants",
-                "time_adoption",
-                "time_succession",
-            ),
-            lambda i: (
-                f"{network_share[i]:.0%} of the users come from one network; hours of all users lie together by "
-                f"{together[i]:.2f}"
-            ),
-            True,
-        ),
-        (
-            "one customer's accounts",
-            card_share >= rule.card_share,
-            ("identity_card", "identity_network", "identity_client", "identity_young", "time_pivot"),
-            lambda i: f"{card_share[i]:.0%} of the users pay with one card",
-            True,
-        ),
-        (
-            "one service's keys",
-            service,
-            ("identity_client", "identity_young", "time_rhythm", "time_minutes", "use_dedication"),
-            lambda i: (
-                f"{alone[i]:.0%} of the users send nothing else; nothing in the log tells whether they are one "
-                "customer's"
-            ),
-            False,
-        ),
-        (
-            "gateway",
-            gateway,
-            ("identity_network",),
-            lambda i: f"the network of most users has {outside[i]} owners who do not use the template",
-            False,
-        ),
-        (
-            "viral prompt",
-            once >= rule.once_share,
-            ("time_adoption", "time_instants", "time_succession"),
-            lambda i: f"{once[i]:.0%} of the users sent it once",
-            False,
-        ),
-        (
-            "evaluation run",
-            (busiest >= rule.few_owners_share) & human,
-            ("use_repetition", "use_dedication"),
-            lambda i: f"the busiest {rule.few_owners} owners sent {busiest[i]:.0%} of the requests",
-            False,
-        ),
-        (
-            "popular template",
-            above(rule.silent_p, *being),
-            ("use_repetition", "use_dedication"),
-            lambda i: "in who they are and when they send, the users look like anybody",
-            False,
-        ),
-    ]
+    holds = (
+        product,
+        one_place,
+        card_share >= rule.card_share,
+        service,
+        gateway,
+        once >= rule.once_share,
+        (busiest >= rule.few_owners_share) & human,
+        above(rule.silent_p, *being),
+    )
 
     def read(place: int) -> list[Hypothesis]:
+        texts = (
+            f"{client_share[place]:.0%} of the users have one client; cards, networks and hours are "
+            + ("their own" if product[place] else "not all their own"),
+            f"{network_share[place]:.0%} of the users come from one network; hours of all users lie together by "
+            f"{together[place]:.2f}",
+            f"{card_share[place]:.0%} of the users pay with one card",
+            f"{alone[place]:.0%} of the users send nothing else; nothing in the log tells whether they are one "
+            "customer's",
+            f"the network of most users has {outside[place]} owners who do not use the template",
+            f"{once[place]:.0%} of the users sent it once",
+            f"the busiest {rule.few_owners} owners sent {busiest[place]:.0%} of the requests",
+            "in who they are and when they send, the users look like anybody",
+        )
         return [
             Hypothesis(
-                HARNESS if name == PRODUCT and system[place] else name,
-                bool(holds[place]),
-                explains,
-                text(place),
-                of_group,
+                HARNESS if kind.name == PRODUCT and system[place] else kind.name,
+                bool(held[place]),
+                kind.explains,
+                text,
+                kind.of_group,
             )
-            for name, holds, explains, text, of_group in kinds
+            for kind, held, text in zip(_KINDS, holds, texts, strict=True)
         ]
 
-    return Hypotheses(np.stack([kind[1] for kind in kinds]), tuple(kind[2] for kind in kinds), read)
+    return Hypotheses(np.stack(holds), tuple(kind.explains for kind in _KINDS), read)
 
 
 def _on_the_hour(candidates: Candidates, minutes: Minutes) -> NDArray[np.bool_]:
