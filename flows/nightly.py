@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.run_stages import Job, outputs_of, run_job
-from refrain.slices import day_before, night
+from refrain.slices import last_day_over, night
 
 
 @flow(name="nightly", persist_result=False)
@@ -35,7 +35,7 @@ def nightly(
     """
     # When the run was due, not when it began: a late or repeated run is about the same day.
     due = cast("datetime", flow_run.scheduled_start_time)
-    window = night(day or day_before(due), days)
+    window = night(day or last_day_over(due), days)
     job = Job(
         logs=tuple(logs),
         outputs=outputs_of(outputs, config),

@@ -107,11 +107,16 @@ class IngestConfig:
             raise ValueError("csv_delimiter must be one character")
         if not 0 < self.segment_window_words < self.segment_max_words:
             raise ValueError("segment_window_words must be at least 1 and below segment_max_words")
-        try:
-            if self.timezone != "UTC":  # known even where there is no tz database
-                ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"timezone {self.timezone!r} is unknown here") from error
+        _known_zone(self.timezone)
+
+
+def _known_zone(name: str) -> None:
+    """Nothing; ValueError where there is no time zone of this name."""
+    try:
+        if name != "UTC":  # known even where there is no tz database
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"timezone {name!r} is unknown here") from error
 
 
 def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
@@ -335,6 +340,36 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class NightsConfig:
+    """What a night is, and which are caught up."""
+
+    days: int
+    timezone: str
+    watermark_hours: float
+    catch_up: int
+
+    def __post_init__(self) -> None:
+        if not (self.days >= 1 and 0 <= self.watermark_hours and self.catch_up >= 0):
+            raise ValueError("days must be at least 1, watermark_hours and catch_up at least 0")
+        _known_zone(self.timezone)
+
+
+@dataclass(frozen=True)
+class AlertsConfig:
+    """Whom a night tells of new campaigns, and when it looks wrong."""
+
+    webhook: str
+    volume_factor: float
+    noise_change: float
+
+    def __post_init__(self) -> None:
+        if self.webhook and not self.webhook.startswith(("http://", "https://")):
+            raise ValueError("webhook must begin with http:// or https://")  # without it: an address can be a secret
+        if self.volume_factor <= 1 or not 0 < self.noise_change <= 1:
+            raise ValueError("volume_factor must be above 1, noise_change above 0 and not above 1")
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -346,3 +381,5 @@ class Config:
     mine: MineConfig
     score: ScoreConfig
     export: ExportConfig
+    nights: NightsConfig
+    alerts: AlertsConfig

@@ -26,6 +26,10 @@ class InputError(RefrainError):
     exit_code = 2
 
 
+class NoRequestsError(InputError):
+    """A log that has nothing for the days that were asked for."""
+
+
 class ConfigError(RefrainError):
     """A setting that does not exist, has the wrong type or is out of range."""
 

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from refrain.runs import LATEST, Run, list_runs, open_run
+from refrain.runs import POINTERS, Run, list_runs, open_run
 from refrain.settings import Settings, load_settings
 
 
 def _complete_run(incomplete: str) -> list[str]:
     """The run ids in the default outputs folder that begin like `incomplete`."""
     names = list_runs(Path(load_settings().config.outputs.path))
-    return [name for name in [LATEST, *names] if name.startswith(incomplete)]
+    return [name for name in [*POINTERS, *names] if name.startswith(incomplete)]
 
 
 Logs = Annotated[
