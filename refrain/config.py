@@ -349,7 +349,7 @@ class NightsConfig:
     catch_up: int
 
     def __post_init__(self) -> None:
-        if not (self.days >= 1 and 0 <= self.watermark_hours and self.catch_up >= 0):
+        if not (self.days >= 1 and self.watermark_hours >= 0 and self.catch_up >= 0):
             raise ValueError("days must be at least 1, watermark_hours and catch_up at least 0")
         _known_zone(self.timezone)
 

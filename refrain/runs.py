@@ -90,7 +90,7 @@ def default_run_id(inputs: Sequence[str], config: Config) -> str:
 
 
 def open_run(outputs: Path, name: str) -> Run:
-    """The run `name` (or one of POINTERS) of an outputs folder; StoreError where there is none, with those there are."""
+    """The run `name` (or one of POINTERS) of an outputs folder; StoreError where there is none, with those that are."""
     runs = outputs / "runs"
     folder = runs / (name if name in POINTERS else check_run_id(name))
     if name in POINTERS and folder.is_symlink():
@@ -110,7 +110,9 @@ def open_run(outputs: Path, name: str) -> Run:
 
 def list_runs(outputs: Path) -> list[str]:
     """The ids of the runs in an outputs folder, sorted."""
-    return sorted(path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name not in POINTERS)
+    return sorted(
+        path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name not in POINTERS
+    )
 
 
 def run_all(
