@@ -335,6 +335,13 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class LedgerConfig:
+    """Where the ledger of nights, identities and decisions is kept; no part of any identity."""
+
+    url: str
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -346,3 +353,4 @@ class Config:
     mine: MineConfig
     score: ScoreConfig
     export: ExportConfig
+    ledger: LedgerConfig
