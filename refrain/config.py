@@ -370,6 +370,13 @@ class AlertsConfig:
 
 
 @dataclass(frozen=True)
+class LedgerConfig:
+    """Where the ledger of nights, identities and decisions is kept; no part of any identity."""
+
+    url: str
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -383,3 +390,4 @@ class Config:
     export: ExportConfig
     nights: NightsConfig
     alerts: AlertsConfig
+    ledger: LedgerConfig

@@ -44,6 +44,10 @@ class LockHeldError(StoreError):
     """Another process is writing to the outputs folder: the one failure of a job that waiting mends."""
 
 
+class LedgerError(StoreError):
+    """The ledger cannot be reached or opened, or refuses what it was asked to write."""
+
+
 class WorkerError(Exception):
     """An unexpected error in a worker process: its `fault_place`, and nothing else of it."""
 
