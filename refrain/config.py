@@ -377,6 +377,59 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True)
+class LineageConfig:
+    """When something is the same as on an earlier night, and what is said of it; no part of a run's identity."""
+
+    recent_days: int
+    ended_days: int
+    request_weight: float
+    account_weight: float
+    text_weight: float
+    request_prior: float
+    continued: float
+    part: float
+    split_share: float
+    merge_share: float
+    merge_nights: int
+    succession_text: float
+    succession_accounts: float
+    succession_crossing: float
+    succession_held: float
+    size_factor: float
+    min_accounts: int
+    pivot_share: float
+    pivot_factor: float
+    followed: int
+    campaign_members: int
+    other_members: int
+    shingle_words: int
+
+    def __post_init__(self) -> None:
+        counts = (
+            "recent_days", "ended_days", "merge_nights", "min_accounts", "campaign_members", "other_members",
+            "shingle_words",
+        )  # fmt: skip
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if min(self.request_weight, self.request_prior, self.followed) < 0:
+            raise ValueError("request_weight, request_prior and followed must be at least 0")
+        if min(self.account_weight, self.text_weight) <= 0:
+            raise ValueError("account_weight and text_weight must be above 0")
+        shares = (
+            "continued", "part", "split_share", "merge_share", "succession_text", "succession_accounts",
+            "succession_crossing", "succession_held", "pivot_share",
+        )  # fmt: skip
+        for name in shares:
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie above 0 and not above 1")
+        if min(self.size_factor, self.pivot_factor) <= 1:
+            raise ValueError("size_factor and pivot_factor must be above 1")
+        if self.ended_days <= self.recent_days:
+            raise ValueError("ended_days must be above recent_days: what ends was dormant before")
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -391,3 +444,4 @@ class Config:
     nights: NightsConfig
     alerts: AlertsConfig
     ledger: LedgerConfig
+    lineage: LineageConfig
