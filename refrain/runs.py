@@ -40,6 +40,7 @@ VERSION = 1
 ID_DIGITS = 12  # hexadecimal: two of a million runs share an id with probability 0.002
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\Z")
 _NAME_CHARACTERS = 100
+_ELSEWHERE = ("outputs", "ledger")  # sections that say where things lie; a URL may hold a password besides
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,8 @@ def _trusted(folder: Path) -> Manifest | None:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The settings that shape results: all but where these lie and what shapes speed alone."""
-    settings = {section: values for section, values in plain(config).items() if section != "outputs"}
+    """The settings that shape results: all but where these and the ledger lie, and what shapes speed alone."""
+    settings = {section: values for section, values in plain(config).items() if section not in _ELSEWHERE}
     for section, values in settings.items():
         for name in speed_fields(getattr(config, section)):
             del values[name]
