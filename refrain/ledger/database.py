@@ -148,8 +148,7 @@ def _sqlite(path: Path, *, create: bool) -> Database:
 
 
 def _postgresql(url: sa.URL) -> Database:
-    # The query may hold a password, too.
-    name = f"the ledger {url._replace(password=None, query={}).render_as_string()}"  # type: ignore[arg-type]
+    name = f"the ledger {_without_secrets(url)}"
     password = os.environ.get(PASSWORD_VARIABLE)
     if password and url.password is None:
         url = url.set(password=password)
@@ -163,3 +162,18 @@ def _postgresql(url: sa.URL) -> Database:
     except ImportError as error:
         raise LedgerError("psycopg is not installed here", hint="pip install 'psycopg[binary]'") from error
     return Database(engine, name)
+
+
+def shown_url(url: str) -> str:
+    """A URL of the settings as it may be printed: without a password."""
+    if not url:
+        return url
+    try:
+        return _without_secrets(sa.make_url(url))
+    except (exc.ArgumentError, ValueError):
+        return "(no database URL)"
+
+
+def _without_secrets(url: sa.URL) -> str:
+    """The URL without its password and its query, which may hold one, too."""
+    return url.set(query={})._replace(password=None).render_as_string()

@@ -82,9 +82,8 @@ class Ledger:
                 take_back(connection, night.day)
             add_night(connection, night, observed, sightings, events)
             kept_from = forget_states(connection, self._signature_nights, mark.kept_from)
-            connection.execute(
-                marks.update().values(generation=mark.generation + 1, key=self._key, kept_from=kept_from)
-            )
+            after = {"generation": mark.generation + 1, "key": self._key, "kept_from": kept_from}
+            connection.execute(marks.update().values(**after))
 
     def nights(self) -> list[NightRow]:
         """All nights, by day."""
@@ -112,6 +111,12 @@ class Ledger:
         """One identity as the last night left it, None where it is unknown."""
         with self._database.reading() as connection:
             return next(iter(as_of(connection, None, identities.c.id == identity)), None)
+
+    def identifiers(self, beginning: str = "") -> list[str]:
+        """The ids of all identities that begin so, in order."""
+        wanted = sa.select(identities.c.id).where(identities.c.id.startswith(beginning, autoescape=True))
+        with self._database.reading() as connection:
+            return list(connection.execute(wanted.order_by(identities.c.id)).scalars())
 
     def events(self, identity: str | None = None, *, day: date | None = None) -> list[EventRow]:
         """Events in order of day, identity, event."""
