@@ -374,6 +374,11 @@ class LedgerConfig:
     """Where the ledger of nights, identities and decisions is kept; no part of any identity."""
 
     url: str
+    signature_nights: int
+
+    def __post_init__(self) -> None:
+        if self.signature_nights < 1:
+            raise ValueError("signature_nights must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def publish_night(run: Run, day: date, config: Config, *, again: bool = False) -
         row = NightRow(day, run.name, part.first, day, content_of(run), counts, datetime.now(UTC))
         ledger.record_night(
             row,
-            [_identity(known) for known in lineage.identities],
+            [_identity(known, day) for known in lineage.identities],
             _sightings(day, seen, lineage),
             [EventRow(day, event.identity, event.event, event.others, event.details) for event in lineage.events],
             replace=again,
@@ -151,8 +151,11 @@ def _known(row: IdentityRow) -> Known:
     return Known(row.id, row.kind, row.born, row.last_seen, row.state, signature)
 
 
-def _identity(known: Known) -> IdentityRow:
-    return IdentityRow(known.id, known.kind, known.born, known.last_seen, known.state, known.signature.to_bytes())
+def _identity(known: Known, day: date) -> IdentityRow:
+    """An identity as the ledger keeps it: seen on a night of its life, where its last request may lie on another day
+    (a zone's, or before the night on which it showed)."""
+    last_seen = min(max(known.last_seen, known.born), day)
+    return IdentityRow(known.id, known.kind, known.born, last_seen, known.state, known.signature.to_bytes())
 
 
 def _sightings(day: date, seen: Sequence[Seen], lineage: Lineage) -> list[SightingRow]:

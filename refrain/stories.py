@@ -1,45 +1,15 @@
 """What became of a stable id, night by night, read from the ledger as plain values that JSON knows."""
 
-import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from refrain.config import LedgerConfig
-from refrain.errors import InputError, StoreError
+from refrain.errors import InputError
 from refrain.ledger import Ledger
 from refrain.ledger.rows import EventRow, Kind
 
 Row = dict[str, Any]
 
 CAMPAIGN: Kind = "campaign"
-_ID = re.compile(r"[cts]-[0-9a-f]{12}\Z")
-_NUMBER = re.compile(r"\d{1,9}\Z")
-_LEDGER_FILE = "ledger.sqlite"
-
-
-def require_nights(outputs: Path, config: LedgerConfig) -> None:
-    """Nothing; StoreError where no ledger can be in `outputs`: whoever only looks makes none."""
-    if not config.url and not (outputs / _LEDGER_FILE).exists():
-        raise no_nights(outputs)
-
-
-def no_nights(outputs: Path) -> StoreError:
-    """The error of an outputs folder in which no night is published."""
-    return StoreError(f"no night is published in {outputs}", hint="refrain nightly LOG runs one", exit_code=2)
-
-
-def find_identity(ledger: Ledger, name: str) -> str:
-    """The stable id that `name` is, or that the campaign of this number has in the last night; InputError for none."""
-    if _ID.match(name):
-        return name
-    last = ledger.last_night()
-    if _NUMBER.match(name) and last is not None:
-        for row in ledger.sightings(day=last.day, kind=CAMPAIGN):
-            if row.local_id == int(name):
-                return row.identity
-        raise InputError(f"the night of {last.day} has no campaign {name}", hint="refrain lineage lists all there are")
-    raise InputError(f"{name!r} is no stable id", hint="as in c-0123456789ab, or a campaign's number in the last night")
 
 
 def list_stories(ledger: Ledger, kind: Kind = CAMPAIGN) -> list[Row]:

@@ -123,6 +123,10 @@ def config(
     else:
         settings, _ = settings_for_run(run, config, overrides, outputs)
     values = plain(settings.config)
+    if values["ledger"]["url"]:
+        from refrain.ledger.database import shown_url
+
+        values["ledger"]["url"] = shown_url(values["ledger"]["url"])
     rows = [
         (f"{section}.{key}", value, settings.origins[f"{section}.{key}"])
         for section, entries in values.items()
