@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from prefect.cache_policies import NO_CACHE
+
 from refrain.errors import LockHeldError, RefrainError, fault_place
 
 # Seconds before each further try: a hiccup of a file system passes in a minute, another job on the same store in many.
@@ -40,3 +42,13 @@ def only_our_words() -> Iterator[None]:
 def may_pass(task: Any, task_run: Any, state: Any) -> bool:
     """Whether another try can help: Prefect asks this of a failed task."""
     return isinstance(state.result(raise_on_failure=False), PassingError)
+
+
+FIRM: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": RETRY_DELAYS,
+    "retry_condition_fn": may_pass,
+}
+"""How a task is declared: nothing of it is kept by Prefect, and it is tried again where that can help."""

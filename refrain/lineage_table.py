@@ -1,12 +1,15 @@
 """A night's map from the numbers of its run to stable ids, as `runs/nightly-<day>/lineage/lineage.parquet`.
 
+Beside it `stories.jsonl`: what became of each of its campaigns until then (refrain.stories), one JSON object a line.
+
 It is written after the night is published and from the ledger alone, so it can be written again. It names the digest of
 the exports that it belongs to: where these are others by now, their numbers mean other things.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +17,13 @@ import pyarrow.parquet as pq
 from refrain.artifacts import read_manifest, staged, sweep
 from refrain.contract import METADATA_KEY, VERSION
 from refrain.errors import StoreError
-from refrain.ledger.rows import EventRow, SightingRow
+
+if TYPE_CHECKING:  # the report and `show` read maps, and need no database for that
+    from refrain.ledger.rows import EventRow, SightingRow
 
 FOLDER = "lineage"
 FILE = "lineage.parquet"
+STORIES = "stories.jsonl"
 _CONTENT_KEY = b"refrain.exports"
 
 SCHEMA = pa.schema(
@@ -33,8 +39,15 @@ _KINDS = {"c": "campaign", "t": "template", "s": "cluster"}  # by the first lett
 CAMPAIGN = "campaign"
 
 
-def write_lineage(run: Path, content: str, sightings: Sequence[SightingRow], events: Sequence[EventRow]) -> None:
-    """Nothing; the map of one night, whose exports have the digest `content`, then lies in its run's folder.
+def write_lineage(
+    run: Path,
+    content: str,
+    sightings: "Sequence[SightingRow]",
+    events: "Sequence[EventRow]",
+    stories: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Nothing; the map of one night, whose exports have the digest `content`, then lies in its run's folder with the
+    stories of its campaigns.
 
     One row for each campaign, template and cluster with a stable id, and one for each identity that something happened
     to though the run has none of it (`local_id` is null).
@@ -62,6 +75,8 @@ def write_lineage(run: Path, content: str, sightings: Sequence[SightingRow], eve
     sweep(run)
     with staged(run / FOLDER) as out:
         pq.write_table(table, out / FILE, compression="zstd")
+        lines = [json.dumps(one, sort_keys=True) + "\n" for one in stories]
+        (out / STORIES).write_text("".join(lines), encoding="ascii")
 
 
 def has_lineage(run: Path, content: str) -> bool:
@@ -86,6 +101,17 @@ def read_names(run: Path) -> dict[int, dict[str, Any]]:
 def stable_ids(run: Path) -> dict[int, str]:
     """The stable id of each campaign of a run by its number; empty where `read_names` is."""
     return {number: row["identity"] for number, row in read_names(run).items()}
+
+
+def read_stories(run: Path) -> dict[str, dict[str, Any]]:
+    """The stories of a night's campaigns by stable id; empty where `read_names` is."""
+    if not read_names(run):
+        return {}
+    try:
+        lines = (run / FOLDER / STORIES).read_text(encoding="ascii").splitlines()
+        return {one["id"]: one for one in map(json.loads, lines)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def name_rows(run: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

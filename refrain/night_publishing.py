@@ -22,6 +22,7 @@ from refrain.locks import writer_lock
 from refrain.night_counts import Oddity, lateness, night_counts, oddities_of
 from refrain.runs import LATEST_NIGHT, REPORT, Run, open_run, point, store_of
 from refrain.slices import Slice, night
+from refrain.stories import story
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTINUED = "continued"
@@ -86,7 +87,8 @@ def finish_night(run: Run, row: NightRow, ledger: Ledger, config: Config) -> Nig
     from refrain.report import write_report
 
     sightings, events = ledger.sightings(day=row.day), ledger.events(day=row.day)
-    write_lineage(run.folder, row.content, sightings, events)
+    stories = [story(ledger, sighting.identity) for sighting in sightings if sighting.kind == CAMPAIGN]
+    write_lineage(run.folder, row.content, sightings, events, stories)
     write_report(run.folder, run.folder / REPORT)
     before = _night_before(ledger, row.day)
     oddities = tuple(oddities_of(row.day, row.counts, before.counts if before else None, config.alerts))

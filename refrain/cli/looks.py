@@ -39,6 +39,7 @@ def show(
     """
     from rich.console import Console
 
+    from refrain.lineage_table import name_rows
     from refrain.packet_lines import read_packet
     from refrain.show import finding, findings, render_finding, render_findings
     from refrain.timings import read_timings, render_timings
@@ -52,12 +53,12 @@ def show(
         return
     exports = found.result("exports")
     if campaign is None:
-        rows = findings(found.folder)
+        rows = name_rows(found.folder, findings(found.folder))
         typer.echo(json.dumps(rows)) if as_json else render_findings(rows, Console())
     elif as_json:
         typer.echo(json.dumps(read_packet(exports, campaign)))
     else:
-        render_finding(finding(found.folder, campaign), Console())
+        render_finding(name_rows(found.folder, [finding(found.folder, campaign)])[0], Console())
 
 
 def evaluate(

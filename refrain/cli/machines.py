@@ -13,8 +13,8 @@ from refrain.errors import InputError
 # The bundled sample, as refrain.simulate has it: enough for every planted campaign, and small.
 _SEED, _REQUESTS, _SAMPLE_DAYS = 7, 7000, 3
 
-# At three in the morning UTC the day before is whole; a week shows every weekday once; the port is Prefect's own.
-_CRON, _DAYS, _PORT = "0 3 * * *", 7, 4200
+# At three in the morning the day before has been over for more than nights.watermark_hours; the port is Prefect's own.
+_CRON, _PORT = "0 3 * * *", 4200
 
 
 class SampleFormat(StrEnum):
@@ -63,8 +63,11 @@ def simulate(
 
 def serve(
     logs: Logs,
-    cron: Annotated[str, typer.Option("--cron", help="When the nightly job runs, in UTC.")] = _CRON,
-    days: Annotated[int, typer.Option("--days", help="Days that a nightly run looks back on.", min=1, max=366)] = _DAYS,
+    cron: Annotated[str, typer.Option("--cron", help="When the nightly job runs, in nights.timezone.")] = _CRON,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", help="Days that a night looks back on. Default: nights.days.", min=1, max=366),
+    ] = None,
     port: Annotated[int, typer.Option("--port", help="Of the page, on this machine only.", min=1, max=65535)] = _PORT,
     config: ConfigFile = None,
     outputs: Outputs = None,
