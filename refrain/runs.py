@@ -222,8 +222,8 @@ def _trusted(folder: Path) -> Manifest | None:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The settings that shape results: all but where these lie and what shapes speed alone."""
-    settings = {section: values for section, values in plain(config).items() if section != "outputs"}
+    """The settings that shape results: those of the stages, but what shapes speed alone."""
+    settings = {section: values for section, values in plain(config).items() if section in stages.NOUNS}
     for section, values in settings.items():
         for name in speed_fields(getattr(config, section)):
             del values[name]
