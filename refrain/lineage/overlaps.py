@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from refrain.config import LineageConfig
-from refrain.lineage.signatures import PARTS, Part, Signature
+from refrain.lineage.signatures import Part, Signature
 
 _ALL = np.iinfo(np.uint64).max
 _ROUNDING = 1e-9  # sums of weights differ by their order
@@ -61,57 +61,39 @@ def pairs(known: Sequence[Signature], seen: Sequence[Signature], least: float, m
     Time grows with the members and with such pairs, not with all pairs."""
     if not known or not seen:
         return []
-    common = {name: _common([getattr(s, name) for s in known], [getattr(s, name) for s in seen]) for name in PARTS}
-    near = set(common[main].count)
-    for name in ("segments", "words"):
-        near.update(_alike(common[name], [getattr(s, name) for s in known], [getattr(s, name) for s in seen], least))
+    near: set[tuple[int, int]] = set()
+    for name, share in (("segments", least), ("words", least), (main, 0.0)):
+        near.update(_near([getattr(s, name) for s in known], [getattr(s, name) for s in seen], share))
     out = []
     for at, to in sorted(near):
         left, right = known[at], seen[to]
         days = max(left.window[0], right.window[0]), min(left.window[1], right.window[1])
-        same = _overlap(common[main], getattr(left, main), getattr(right, main), (at, to), days)
-        accounts, segments, words = (
-            _overlap(common[name], getattr(left, name), getattr(right, name), (at, to))
-            for name in ("accounts", "segments", "words")
-        )
+        same = _overlap(getattr(left, main), getattr(right, main), days)
+        segments, words = _overlap(left.segments, right.segments), _overlap(left.words, right.words)
         texts = max(segments, words, key=lambda overlap: overlap.similarity)
         if same.common or texts.similarity >= least:
-            out.append(Pair(at, to, same, accounts, texts))
+            out.append(Pair(at, to, same, _overlap(left.accounts, right.accounts), texts))
     return out
 
 
-@dataclass(frozen=True)
-class _Common:
-    """Of each pair that has any: common members, and their weight on either side."""
-
-    count: dict[tuple[int, int], float]
-    of_known: dict[tuple[int, int], float]
-    of_seen: dict[tuple[int, int], float]
-
-
-def _common(known: list[Part], seen: list[Part]) -> _Common:
+def _near(known: list[Part], seen: list[Part], least: float) -> list[tuple[int, int]]:
+    """The pairs with a common member whose similarity may be `least` or more: all of which a side is cut, as its share
+    is not known yet."""
     members = np.unique(np.concatenate([part.digests for part in [*known, *seen]]))
-    left, left_weights = _matrix(known, members)
-    right, right_weights = _matrix(seen, members)
-    return _Common(_entries(left @ right.T), _entries(left_weights @ right.T), _entries(left @ right_weights.T))
+    ones, weights = _matrix(known, members)
+    others, other_weights = _matrix(seen, members)
+    left, right = sparse.coo_array(weights @ others.T), sparse.csr_array(ones @ other_weights.T)
+    if not left.nnz:
+        return []
+    whole, other_whole = _whole_weight(known), _whole_weight(seen)
+    both = left.data * np.asarray(right[left.row, left.col]).ravel()
+    kept = both >= least * least * (1 - _ROUNDING) * whole[left.row] * other_whole[left.col]
+    return list(zip(left.row[kept].tolist(), left.col[kept].tolist(), strict=True))
 
 
-def _entries(matrix: sparse.csr_array) -> dict[tuple[int, int], float]:
-    """The entries of a matrix that are not 0, by row and column."""
-    found = matrix.tocoo()
-    return dict(zip(zip(found.row.tolist(), found.col.tolist(), strict=True), found.data.tolist(), strict=True))
-
-
-def _alike(common: _Common, known: list[Part], seen: list[Part], least: float) -> list[tuple[int, int]]:
-    """The pairs that may reach the similarity `least`: all of which a side is cut, as its share is not known yet."""
-    left = [float(part.weights.sum(dtype=np.float64)) if part.whole else 0.0 for part in known]
-    right = [float(part.weights.sum(dtype=np.float64)) if part.whole else 0.0 for part in seen]
-    slack = least * least * (1 - _ROUNDING)
-    return [
-        pair
-        for pair, weight in common.of_known.items()
-        if weight * common.of_seen[pair] >= slack * left[pair[0]] * right[pair[1]]
-    ]
+def _whole_weight(parts: list[Part]) -> NDArray[np.float64]:
+    """The weight of all members of each part; 0 where some are not kept."""
+    return np.array([float(part.weights.sum(dtype=np.float64)) if part.whole else 0.0 for part in parts])
 
 
 def _matrix(parts: list[Part], members: NDArray[np.uint64]) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -124,18 +106,16 @@ def _matrix(parts: list[Part], members: NDArray[np.uint64]) -> tuple[sparse.csr_
     return ones, sparse.csr_array((weights, columns, bounds), shape=shape)
 
 
-def _overlap(
-    common: _Common, left: Part, right: Part, pair: tuple[int, int], days: tuple[int, int] | None = None
-) -> Overlap:
-    """The overlap of a pair's parts; with `days`, each side's share is of what it has on these days."""
-    count = int(common.count.get(pair, 0))
+def _overlap(left: Part, right: Part, days: tuple[int, int] | None = None) -> Overlap:
+    """The overlap of a known and a seen part; with `days`, each side's share is of what it has on these days."""
+    common, at, to = np.intersect1d(left.digests, right.digests, assume_unique=True, return_indices=True)
     # Beyond the last digest of a cut sketch its members are unknown, so the other's do not count there either.
     limit = min(_ALL if part.whole else int(part.digests[-1]) for part in (left, right))
     left_count, left_weight = _counted(left, limit, days)
     right_count, right_weight = _counted(right, limit, days)
-    of_known = common.of_known.get(pair, 0.0) / left_weight if left_weight else 0.0
-    of_seen = common.of_seen.get(pair, 0.0) / right_weight if right_weight else 0.0
-    return Overlap(min(of_known, 1.0), min(of_seen, 1.0), count, min(left_count, right_count))
+    of_known = float(left.weights[at].sum(dtype=np.float64)) / left_weight if left_weight else 0.0
+    of_seen = float(right.weights[to].sum(dtype=np.float64)) / right_weight if right_weight else 0.0
+    return Overlap(min(of_known, 1.0), min(of_seen, 1.0), len(common), min(left_count, right_count))
 
 
 def _counted(part: Part, limit: int, days: tuple[int, int] | None) -> tuple[int, float]:
