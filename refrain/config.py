@@ -404,6 +404,7 @@ class LineageConfig:
     min_accounts: int
     pivot_share: float
     pivot_factor: float
+    pivot_requests: int
     followed: int
     campaign_members: int
     other_members: int
@@ -411,8 +412,8 @@ class LineageConfig:
 
     def __post_init__(self) -> None:
         counts = (
-            "recent_days", "ended_days", "merge_nights", "min_accounts", "campaign_members", "other_members",
-            "shingle_words",
+            "recent_days", "ended_days", "merge_nights", "min_accounts", "pivot_requests", "campaign_members",
+            "other_members", "shingle_words",
         )  # fmt: skip
         for name in counts:
             if getattr(self, name) < 1:

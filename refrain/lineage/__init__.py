@@ -1,4 +1,4 @@
-"""Identities over nights: what a campaign was called yesterday, and what became of it. No database and no clock here."""
+"""Identities over nights: what a campaign was called yesterday, and what became of it. No database, no clock."""
 
 from refrain.lineage.matching import LineageRule, match, mint
 from refrain.lineage.observing import observe
