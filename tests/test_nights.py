@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_campaigns_keep_their_ids_over_the_nights(nights: Nights) -> None:
                 requests.setdefault(ids[label["campaign_id"]], set()).add(label["request_id"])
         found.append(requests)
     same = 0
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         for identity, requests in after.items():
             earlier = {other: len(requests & own) for other, own in before.items() if requests & own}
             most = max(earlier, key=lambda other: (earlier[other], other), default=None)
