@@ -176,7 +176,7 @@ class _Night:
             return True  # whoever sends it: an id that ended is not given again
         later = self.identities[one.id].signature if one.id in self.identities else one.signature
         began = int(item.signature.accounts.first.min(initial=last_day(item.signature)))
-        return pair.accounts.similarity < self.rule.succession_accounts and began >= last_day(later)
+        return pair.accounts.similarity < self.rule.succession_accounts and began > last_day(later)
 
     def _absent(self, one: Known, near: list[Pair], names: Mapping[int, str], absorbed: dict[int, list[str]]) -> None:
         """Nothing; a known one that is not seen is merged, dormant, ended, or waits."""
