@@ -26,7 +26,7 @@ def night(number: int, run: str = "run") -> NightRow:
 
 def campaign(name: int, born: int, seen: int, state: State = "active", signature: bytes = b"") -> IdentityRow:
     """The identity of a campaign as a night left it."""
-    return IdentityRow(f"c-{name:012x}", "campaign", day(born), day(seen), state, signature or bytes([name, seen]))
+    return IdentityRow(f"c-{name:012x}", "campaign", day(born), day(seen), state, signature or b"%d %d" % (name, seen))
 
 
 def sighting(row: IdentityRow, number: int, local_id: int = 0) -> SightingRow:

@@ -77,18 +77,20 @@ def running() -> Iterator[Server]:
             shutil.chown(path, user)
 
     def call(program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [str(binaries / program), *arguments],
-            user=user,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # a pipe would be inherited by the server and never end
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
+        said = folder / f"{program}.said"
+        with said.open("wb") as out:  # a pipe would be inherited by the server and never end
+            done = subprocess.run(
+                [str(binaries / program), *arguments],
+                user=user,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
         if done.returncode:
-            log = folder / "log"
-            raise RuntimeError(f"{program} failed: {log.read_text() if log.exists() else done.returncode}")
+            logs = [path.read_text() for path in (said, folder / "log") if path.exists()]
+            raise RuntimeError(f"{program} failed:\n" + "\n".join(logs))
 
     data = str(folder / "data")
     try:
