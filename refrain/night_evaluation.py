@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from refrain.config import LedgerConfig
+from refrain.config import Config
 from refrain.errors import InputError
 from refrain.ledger import open_ledger
 from refrain.lineage import Event
@@ -14,7 +14,7 @@ NIGHTS_FILE, TRUTH_FILE = "nights.parquet", "truth.parquet"
 _CAMPAIGN_IDS = "c-"
 
 
-def evaluate_ledger(truth: Path, outputs: Path, config: LedgerConfig) -> NightsEvaluation:
+def evaluate_ledger(truth: Path, outputs: Path, config: Config) -> NightsEvaluation:
     """The figures of all nights in the ledger. `truth` is the simulator's folder, or its nights.parquet beside which
     truth.parquet lies.
 
@@ -26,7 +26,7 @@ def evaluate_ledger(truth: Path, outputs: Path, config: LedgerConfig) -> NightsE
         if not path.is_file():
             raise InputError(f"there is no {path}", hint="refrain simulate --nights OUT writes both")
     judged: list[JudgedNight] = []
-    with open_ledger(outputs, config, create=False) as ledger:
+    with open_ledger(outputs, config.ledger, create=False) as ledger:
         for night in ledger.nights():
             sightings = ledger.sightings(day=night.day, kind=CAMPAIGN)
             events = [
@@ -39,4 +39,4 @@ def evaluate_ledger(truth: Path, outputs: Path, config: LedgerConfig) -> NightsE
             judged.append(judge_night(night.day, exports, ids, events, folder / TRUTH_FILE))
     if not judged:
         raise InputError(f"no night is published in {outputs}", hint="refrain backfill LOG A B")
-    return evaluate_nights(judged, nights)
+    return evaluate_nights(judged, nights, config.lineage)

@@ -94,7 +94,7 @@ def evaluate(
     if nights:
         from refrain.night_evaluation import evaluate_ledger
 
-        figures = evaluate_ledger(truth, folder, settings.config.ledger).plain()
+        figures = evaluate_ledger(truth, folder, settings.config).plain()
     else:
         from refrain.evaluation import evaluate as measure
 
