@@ -34,7 +34,9 @@ pytestmark = pytest.mark.slow
 
 DAYS = [date(2026, 5, 11) + timedelta(days=at) for at in range(4)]
 WINDOW = 2
-CONFIG = load_settings(overrides=[f"nights.days={WINDOW}"]).config
+# A small sample of the log is read by the transformer, which takes most of a small run's time.
+SETTINGS = [f"nights.days={WINDOW}", "embed.probe_sample=60"]
+CONFIG = load_settings(overrides=SETTINGS).config
 LATE = 5  # rows of the second day that come after its night
 
 
@@ -45,9 +47,14 @@ def call(*arguments: object, code: int = 0) -> Result:
     return result
 
 
+def sets() -> list[str]:
+    """SETTINGS as arguments."""
+    return [part for setting in SETTINGS for part in ("--set", setting)]
+
+
 def nightly(log: Path, outputs: Path, *arguments: object, code: int = 0) -> dict[str, Any]:
     """What `refrain nightly --json` says, an error as well."""
-    done = call("nightly", log, "--days", WINDOW, "--outputs", outputs, "--json", *arguments, code=code)
+    done = call("nightly", log, *sets(), "--outputs", outputs, "--json", *arguments, code=code)
     told: dict[str, Any] = json.loads(done.stderr if code else done.stdout)
     return told
 
@@ -240,11 +247,11 @@ def test_an_earlier_night_is_refused_unless_all_from_there_on_is_run_anew(nights
 
 def test_a_backfill_runs_what_is_not_there(nights: Nights, tmp_path: Path) -> None:
     outputs = nights.copy(tmp_path)
-    arguments = ("backfill", nights.log, DAYS[1], DAYS[3], "--days", WINDOW, "--outputs", outputs)
+    arguments = ("backfill", nights.log, DAYS[1], DAYS[3], *sets(), "--outputs", outputs)
     assert f"published already, not run again: {DAYS[1]} to {DAYS[3]}" in call(*arguments).stdout
     told = json.loads(call(*arguments, "--json").stdout)
     assert told["nights"] == []
-    call("backfill", nights.log, DAYS[0], DAYS[3], "--days", WINDOW, "--outputs", outputs, code=2)
+    call("backfill", nights.log, DAYS[0], DAYS[3], *sets(), "--outputs", outputs, code=2)
     call("backfill", nights.log, DAYS[3], DAYS[0], "--outputs", outputs, code=2)
 
 
