@@ -59,7 +59,7 @@ def publish_night(run: Run, day: date, config: Config, *, again: bool = False) -
     with writer_lock(store.root), open_ledger(run.outputs, config.ledger) as ledger:
         generation = ledger.generation()
         seen = observe(run.folder, store.key, config.lineage)
-        known = [_known(row) for kind in KINDS for row in ledger.identities(kind, before=day)]
+        known = [known_of(row) for kind in KINDS for row in ledger.identities(kind, before=day)]
         lineage = match(known, seen, day, config.lineage, key=store.key)
         before = _night_before(ledger, day)
         counts = night_counts(run.folder, part)
@@ -148,7 +148,8 @@ def content_of(run: Run) -> str:
     return manifest.content
 
 
-def _known(row: IdentityRow) -> Known:
+def known_of(row: IdentityRow) -> Known:
+    """An identity of the ledger with its signature read."""
     signature = Signature.from_bytes(row.signature)
     return Known(row.id, row.kind, row.born, row.last_seen, row.state, signature)
 

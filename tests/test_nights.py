@@ -20,6 +20,7 @@ from refrain.config import Config
 from refrain.errors import InputError, LedgerError, NoRequestsError
 from refrain.ledger import Ledger, open_ledger
 from refrain.lineage_table import FILE, FOLDER, STORIES, read_names, stable_ids
+from refrain.night_lookup import matching_ids
 from refrain.night_plan import Plan, plan_night
 from refrain.night_publishing import publish_night
 from refrain.nights import choose_day, plan_nights, run_nights
@@ -177,6 +178,21 @@ def test_a_map_of_other_exports_names_nothing(nights: Nights, tmp_path: Path) ->
     shutil.rmtree(run / "exports")
     shutil.copytree(nights.outputs / "runs" / f"nightly-{DAYS[2]}" / "exports", run / "exports")
     assert not stable_ids(run)
+
+
+def test_a_run_that_is_no_night_is_named_by_what_the_nights_know(nights: Nights, tmp_path: Path) -> None:
+    outputs = nights.copy(tmp_path)
+    window = night(DAYS[3], WINDOW)
+    run = run_all([str(nights.log)], CONFIG, outputs, run_id="plain", part=window, progress=NoProgress())
+    assert not stable_ids(run.folder)
+    with _ledger(outputs) as ledger:
+        before = rows_of(ledger)
+    found = matching_ids(run, CONFIG)
+    assert found == stable_ids(outputs / "runs" / f"nightly-{DAYS[3]}")
+    with _ledger(outputs) as ledger:
+        assert rows_of(ledger) == before
+    (outputs / "ledger.sqlite").unlink()
+    assert matching_ids(run, CONFIG) == {}
 
 
 def test_lineage_tells_a_campaign_by_its_id_its_beginning_or_its_number(nights: Nights) -> None:
