@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 from refrain.alerts import tell_night
 from refrain.artifacts import read_manifest
@@ -20,7 +19,7 @@ from refrain.lineage import Known, Lineage, Seen, Signature, match, observe
 from refrain.lineage_table import CAMPAIGN, has_lineage, write_lineage
 from refrain.locks import writer_lock
 from refrain.night_counts import Oddity, lateness, night_counts, oddities_of
-from refrain.runs import LATEST_NIGHT, REPORT, Run, open_run, point, store_of
+from refrain.runs import LATEST_NIGHT, REPORT, Run, point, store_of
 from refrain.slices import Slice, night
 from refrain.stories import story
 
@@ -127,16 +126,6 @@ def _new_campaigns(ledger: Ledger, day: date, sightings: Sequence[SightingRow]) 
 
 def _night_before(ledger: Ledger, day: date) -> NightRow | None:
     return max((row for row in ledger.nights() if row.day < day), key=lambda row: row.day, default=None)
-
-
-def run_of(outputs: Path, row: NightRow) -> Run | None:
-    """The run of a night, None where it was removed since."""
-    try:
-        run = open_run(outputs, row.run_id)
-        run.result("exports")
-        return run
-    except StoreError:
-        return None
 
 
 def content_of(run: Run) -> str:

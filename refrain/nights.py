@@ -14,13 +14,13 @@ from pathlib import Path
 
 from refrain.alerts import tell_failure
 from refrain.config import Config
-from refrain.errors import InputError, NoRequestsError
-from refrain.ledger import open_ledger
+from refrain.errors import InputError, NoRequestsError, StoreError
+from refrain.ledger import NightRow, open_ledger
 from refrain.locks import writer_lock
 from refrain.night_plan import Plan
-from refrain.night_publishing import NightDone, content_of, finish_night, is_finished, publish_night, run_of, window_of
+from refrain.night_publishing import NightDone, content_of, finish_night, is_finished, publish_night, window_of
 from refrain.progress import Progress
-from refrain.runs import run_all, store_of
+from refrain.runs import Run, open_run, run_all, store_of
 from refrain.slices import last_day_over
 from refrain.stages import Result
 
@@ -118,11 +118,21 @@ def plan_nights(outputs: Path, config: Config, choose: Choose) -> Plan:
     with writer_lock(store_of(outputs).root), open_ledger(outputs, config.ledger) as ledger:
         nights = ledger.nights()
         torn = None
-        if nights:
-            run = run_of(outputs, nights[-1])
-            if run is not None and content_of(run) != nights[-1].content:
+        if nights and (outputs / "runs" / nights[-1].run_id).exists():  # else it was removed, as old runs are
+            run = _published_run(outputs, nights[-1])
+            if run is None:
                 torn = nights[-1].day
-            elif run is not None and not is_finished(run, nights[-1]):
+            elif not is_finished(run, nights[-1]):
                 logger.info("the night of %s is finished now", nights[-1].day)
                 finish_night(run, nights[-1], ledger, config)
         return choose([row.day for row in nights], torn)
+
+
+def _published_run(outputs: Path, row: NightRow) -> Run | None:
+    """The run of a night with the exports that were published; None where it has others by now, or none that is whole:
+    somebody began it again, and did not come to its end."""
+    try:
+        run = open_run(outputs, row.run_id)
+        return run if content_of(run) == row.content else None
+    except StoreError:
+        return None

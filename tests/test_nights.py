@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from refrain.artifacts import read_manifest
+from refrain.artifacts import MANIFEST, read_manifest
 from refrain.cli import app
 from refrain.config import Config
 from refrain.errors import InputError, LedgerError, NoRequestsError
@@ -303,6 +303,20 @@ def test_a_night_that_died_before_it_was_published_is_run_again_before_the_next(
             ledger.events(day=last.day),
         )
     assert plan_of(outputs, DAYS[3] + timedelta(days=1)).days == (DAYS[3], DAYS[3] + timedelta(days=1))
+
+
+def test_a_night_begun_again_and_left_half_way_is_run_again_before_the_next(nights: Nights, tmp_path: Path) -> None:
+    outputs, after = nights.copy(tmp_path), DAYS[3] + timedelta(days=1)
+    run = outputs / "runs" / f"nightly-{DAYS[3]}"
+    manifest = json.loads((run / MANIFEST).read_text())
+    del manifest["stages"]["exports"]
+    (run / MANIFEST).unlink()
+    (run / MANIFEST).write_text(json.dumps(manifest))
+    assert plan_of(outputs, after).days == (DAYS[3], after)
+    (run / MANIFEST).write_text("torn")
+    assert plan_of(outputs, after).days == (DAYS[3], after)
+    shutil.rmtree(run)  # old runs may be removed
+    assert plan_of(outputs, after).days == (after,)
 
 
 def test_a_ledger_that_another_night_changed_meanwhile_takes_nothing(
