@@ -48,6 +48,10 @@ class LedgerError(StoreError):
     """The ledger cannot be reached or opened, or refuses what it was asked to write."""
 
 
+class LedgerBusyError(LedgerError):
+    """The ledger is written by another process, or cannot be reached now: trying again can help."""
+
+
 class WorkerError(Exception):
     """An unexpected error in a worker process: its `fault_place`, and nothing else of it."""
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import NullPool
 
-from refrain.errors import ConfigError, LedgerError
+from refrain.errors import ConfigError, LedgerBusyError, LedgerError
 
 FILE = "ledger.sqlite"
 PASSWORD_VARIABLE = "REFRAIN_LEDGER_PASSWORD"  # the variable's name, no password
@@ -71,7 +71,7 @@ class Database:
         origin = error.orig
         name = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None) or type(origin).__name__
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")):
-            return LedgerError(
+            return LedgerBusyError(
                 f"another process has been writing to {self.name} for {_WAIT_SECONDS} seconds", hint="try again"
             )
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
@@ -86,7 +86,7 @@ class Database:
         if name.startswith("28"):
             return LedgerError(f"{self.name} refuses the user or the password", hint=f"set ${PASSWORD_VARIABLE}")
         if self.dialect == _POSTGRESQL and isinstance(error, exc.OperationalError):
-            return LedgerError(
+            return LedgerBusyError(
                 f"{self.name} cannot be reached ({name})", hint="is it running, and is ledger.url right?"
             )
         return LedgerError(f"{self.name} failed ({name})")

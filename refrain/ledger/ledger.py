@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from refrain.config import LedgerConfig
-from refrain.errors import LedgerError
+from refrain.errors import LedgerBusyError, LedgerError
 from refrain.key import key_id, load_key
 from refrain.ledger.checks import check_night
 from refrain.ledger.database import Database, connect
@@ -67,7 +67,7 @@ class Ledger:
         with self._database.writing() as connection:
             mark = connection.execute(sa.select(marks)).one()
             if generation is not None and generation != mark.generation:
-                raise LedgerError(
+                raise LedgerBusyError(
                     f"another night was recorded in {self.name} while this one ran: nothing was recorded",
                     hint="run the night again",
                 )
