@@ -86,7 +86,7 @@ class Nights:
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """The nights of a small sample, with the real encoder."""
     root = tmp_path_factory.mktemp("nights")
-    write_sample(root / "sample", seed=0, requests=2600, days=len(DAYS))
+    write_sample(root / "sample", seed=7, requests=6000, days=len(DAYS))
     log, outputs = root / "sample" / "requests", root / "outputs"
     place = log / f"day={DAYS[1]}"
     rows = pq.ParquetFile(place / "part-0.parquet").read()
