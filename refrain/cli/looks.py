@@ -76,7 +76,10 @@ def evaluate(
     truth: Annotated[
         Path, typer.Argument(metavar="TRUTH", help="Parquet: request_id, account_id, family, kind, perhaps template.")
     ],
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run id, or 'latest'.", autocompletion=complete_run)] = "",
+    run: Annotated[
+        str,
+        typer.Argument(metavar="[RUN]", help="A run id, or 'latest'.", autocompletion=complete_run, show_default=False),
+    ] = "",
     nights: Annotated[
         bool, typer.Option("--nights", help="All published nights instead of a run; TRUTH is of `simulate --nights`.")
     ] = False,
