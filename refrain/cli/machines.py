@@ -58,8 +58,8 @@ def simulate(
 ) -> None:
     """Write a small log with planted campaigns and look-alikes: OUT/requests, and the truth beside it.
 
-    With --nights at least 16 days (3,000 requests each if not said otherwise) in Parquet. OUT/late/<day> holds rows that
-    arrive on that day: copy them over OUT/requests before its night.
+    With --nights at least 16 days, each of 3,000 requests if not said otherwise, in Parquet. OUT/late/<day> holds rows
+    that arrive on that day: copy them over OUT/requests before its night.
     """
     from refrain.simulate.demo import DEMO_CAMPAIGNS
     from refrain.simulate.nights import FEWEST_NIGHTS, write_nights
