@@ -82,7 +82,7 @@ def run(
 
     def report(result: stages.Result) -> None:
         results.append(result)
-        _say(result, silent=as_json or quiet)
+        say(result, silent=as_json or quiet)
 
     done = run_all(
         logs,
@@ -152,7 +152,7 @@ def export(
     if as_json:
         typer.echo(json.dumps({**_as_json(done, [result]), "to": str(to), "format": format, "rows": rows}))
         return
-    _say(result, silent=quiet)
+    say(result, silent=quiet)
     for table, count in rows.items():
         typer.echo(f"{count:>12,}  {to / exported_name(table, format)}")
 
@@ -181,11 +181,11 @@ def _finish(run: Run, result: stages.Result, *, as_json: bool, quiet: bool) -> N
     if as_json:
         typer.echo(json.dumps(_as_json(run, [result])))
         return
-    _say(result, silent=quiet)
+    say(result, silent=quiet)
     typer.echo(run.result(result.noun))
 
 
-def _say(result: stages.Result, *, silent: bool) -> None:
+def say(result: stages.Result, *, silent: bool) -> None:
     """Nothing; one line for a stage: what it did, what came out, and the seconds that took."""
     if silent:
         return
