@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from refrain import __version__
-from refrain.cli import jobs, looks, machines, parts, verdicts
+from refrain.cli import demand, jobs, looks, machines, parts, verdicts
 from refrain.cli.frame import CommandGroup
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ jobs.add_to(app)
 looks.add_to(app)
 verdicts.add_to(app)
 parts.add_to(app)
+demand.add_to(app)
 machines.add_to(app)
 
 

@@ -82,7 +82,7 @@ def run(
 
     def report(result: stages.Result) -> None:
         results.append(result)
-        _say(result, silent=as_json or quiet)
+        say(result, silent=as_json or quiet)
 
     done = run_all(
         logs,
@@ -99,7 +99,7 @@ def run(
     found = findings(done.folder)
     if as_json:
         places = {"report": str(page), "exports": str(done.result("exports"))}
-        typer.echo(json.dumps({**_as_json(done, results), "findings": found, **places}))
+        typer.echo(json.dumps({**run_as_json(done, results), "findings": found, **places}))
         return
     if not any(result.computed for result in results):
         typer.echo("nothing to do: every stage has this log and these settings already")
@@ -150,9 +150,9 @@ def export(
 
     rows = export_run(done.folder, to, format)
     if as_json:
-        typer.echo(json.dumps({**_as_json(done, [result]), "to": str(to), "format": format, "rows": rows}))
+        typer.echo(json.dumps({**run_as_json(done, [result]), "to": str(to), "format": format, "rows": rows}))
         return
-    _say(result, silent=quiet)
+    say(result, silent=quiet)
     for table, count in rows.items():
         typer.echo(f"{count:>12,}  {to / exported_name(table, format)}")
 
@@ -179,13 +179,13 @@ def _stage_command(verb: str) -> Callable[..., None]:
 def _finish(run: Run, result: stages.Result, *, as_json: bool, quiet: bool) -> None:
     """Nothing; says what one stage did and where that lies."""
     if as_json:
-        typer.echo(json.dumps(_as_json(run, [result])))
+        typer.echo(json.dumps(run_as_json(run, [result])))
         return
-    _say(result, silent=quiet)
+    say(result, silent=quiet)
     typer.echo(run.result(result.noun))
 
 
-def _say(result: stages.Result, *, silent: bool) -> None:
+def say(result: stages.Result, *, silent: bool) -> None:
     """Nothing; one line for a stage: what it did, what came out, and the seconds that took."""
     if silent:
         return
@@ -197,7 +197,7 @@ def _say(result: stages.Result, *, silent: bool) -> None:
     typer.echo(f"{result.verb:<8} {state:>9}  {counts}")
 
 
-def _as_json(run: Run, results: list[stages.Result]) -> dict[str, Any]:
+def run_as_json(run: Run, results: list[stages.Result]) -> dict[str, Any]:
     """A run and what its stages did, as JSON has it."""
     return {
         "run": run.name,
