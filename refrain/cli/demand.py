@@ -29,8 +29,8 @@ from refrain.errors import InputError
 from refrain.progress import progress_for
 from refrain.runs import LATEST, REPORT, open_run, store_of
 
-# Static vectors: in the 200,000 requests of docs/log.md the segments at 0.7 to "explain your reasoning" still ask for
-# reasoning to be explained; at 0.6 half of them share a word with it and no more.
+# Static vectors: of 375,079 distinct segments in 200,000 requests of the benchmark's, 15 have 0.7 to "explain your
+# reasoning" and nearly all of them ask for reasons; 239 have 0.6, and half of these share a word with it and no more.
 _LIKE_COSINE = 0.7
 _TOP, _MOST_TOP = 20, 1000  # a screen; beyond the other, exports are the way
 _ACCOUNTS = 5  # named for each segment: enough to begin with
