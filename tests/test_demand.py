@@ -88,10 +88,10 @@ def test_what_a_text_says_is_found_with_who_said_it(small_run: "SmallRun", loude
     assert first["templates"] == sorted({row["template_id"] for row in made_of if row["segment_row"] == loudest.row})
     clusters = pq.read_table(small_run.run / "clusters" / "segment_clusters.parquet").to_pylist()
     assert first["cluster_id"] == {row["segment_row"]: row["cluster_id"] for row in clusters}[loudest.row]
-    everyone = {
-        row for hit in found["hits"]
-        for row in loudest.said.filter(pc.equal(loudest.said["segment_row"], hit["segment_row"]))["request_row"].to_pylist()
-    }  # fmt: skip
+    everyone: set[int] = set()
+    for hit in found["hits"]:
+        mine = loudest.said.filter(pc.equal(loudest.said["segment_row"], hit["segment_row"]))
+        everyone.update(mine["request_row"].to_pylist())
     assert found["requests"] == len(everyone)
 
 
