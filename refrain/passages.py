@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from refrain.config import IngestConfig
 from refrain.counting import ranges
 from refrain.cutting import cut_plain, normalise_plain, words_and_speech
 from refrain.fields import keyed_all
-from refrain.segments import SegmentRules, folded_pieces, says_something, tokens
+from refrain.segments import SegmentRules, cut, folded_pieces, says_something, tokens
 from refrain.text import fold, normalise_folded, repair
 
 DIGEST = pa.binary(16)
@@ -127,6 +128,14 @@ class Passages:
 
 def _encoded(texts: pa.StringArray) -> Iterator[bytes]:
     return iter(texts.cast(pa.binary()).to_pylist())
+
+
+def segment_digests(text: str, config: IngestConfig, key: bytes) -> Iterator[str]:
+    """The digests, in hex, of the segments of one text, as the tables of ingest have them."""
+    rules = SegmentRules(config.segment_max_words, config.segment_window_words, config.max_segments)
+    kept = repair(text)[0][: config.max_text_characters]
+    for digest in keyed_all((normal.encode() for normal, _ in cut(kept, rules)), key):
+        yield digest.hex()
 
 
 def digest_column(digests: Sequence[bytes]) -> Any:

@@ -36,6 +36,7 @@ from refrain.slices import Slice
 LATEST = "latest"
 LATEST_NIGHT = "latest-night"
 POINTERS = (LATEST, LATEST_NIGHT)
+KIND, ASIDE = "run", "recluster"  # lead the names of runs; one of the other kind never becomes `latest`
 TIMINGS = "timings.json"
 REPORT = "report.html"
 VERSION = 1
@@ -56,6 +57,11 @@ class Run:
     def name(self) -> str:
         """The run id."""
         return self.folder.name
+
+    @property
+    def aside(self) -> bool:
+        """Whether it never becomes `latest`: made on demand, beside the nights."""
+        return self.name.startswith(f"{ASIDE}-")
 
     @property
     def outputs(self) -> Path:
@@ -84,9 +90,10 @@ def check_run_id(name: str) -> str:
     return name
 
 
-def default_run_id(inputs: Sequence[str], config: Config) -> str:
-    """A run id that is the same wherever the same log (by `inputs`, its files' identities) meets the same settings."""
-    return f"run-{digest_json({'inputs': list(inputs), 'config': _settings(config)})[:ID_DIGITS]}"
+def default_run_id(inputs: Sequence[str], config: Config, kind: str = KIND) -> str:
+    """A run id that is the same wherever the same log (by `inputs`, its files' identities) meets the same settings;
+    `kind` leads it."""
+    return f"{kind}-{digest_json({'inputs': list(inputs), 'config': _settings(config)})[:ID_DIGITS]}"
 
 
 def open_run(outputs: Path, name: str) -> Run:
@@ -122,14 +129,18 @@ def run_all(
     *,
     run_id: str | None = None,
     part: Slice | None = None,
+    kind: str = KIND,
     progress: Progress,
     report: Callable[[stages.Result], None] = lambda result: None,
 ) -> Run:
-    """The finished run of all stages over the log (with `part`, its part); `report` hears of each stage as it ends."""
+    """The finished run of all stages over the log (with `part`, its part); `report` hears of each stage as it ends.
+
+    `kind` leads a name that is not given.
+    """
     if run_id is not None:
         check_run_id(run_id)
     with writer_lock(store_of(outputs).root):
-        run, result = run_ingest(sources, config, outputs, run_id=run_id, part=part, progress=progress)
+        run, result = run_ingest(sources, config, outputs, run_id=run_id, part=part, kind=kind, progress=progress)
         report(result)
         for verb in list(stages.NOUNS)[1:]:
             run, result = run_stage(verb, run, config, progress=progress)
@@ -144,6 +155,7 @@ def run_ingest(
     *,
     run_id: str | None = None,
     part: Slice | None = None,
+    kind: str = KIND,
     progress: Progress,
 ) -> tuple[Run, stages.Result]:
     """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
@@ -151,7 +163,7 @@ def run_ingest(
     store = store_of(outputs)
     with writer_lock(store.root):
         result = stages.ingest(sources, config, store=store, progress=progress, part=part)
-        name = name or default_run_id(result.manifest.inputs, config)
+        name = name or default_run_id(result.manifest.inputs, config, kind)
         try:
             run = open_run(outputs, name)
         except StoreError:  # new, damaged or of another version: begun anew
@@ -193,7 +205,8 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
     for stale in set(run.stages) - set(kept):
         _remove(run.folder / stale)
     _write_timings(later, result)
-    point(later, LATEST)
+    if not later.aside:
+        point(later, LATEST)
     return later
 
 

@@ -6,9 +6,10 @@ given the name. What the conditions say enters a result's identity under the sto
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -23,6 +24,7 @@ from refrain.text import normalise
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 """What a slice may be called: it appears on pages and in file names."""
 VERSION = 1
+_REMEMBERED = 1 << 12  # texts of which it is remembered whether they hold a segment that is near
 _DAY_FOLDER = re.compile(r"(?:\A|/)day=(\d{4}-\d{2}-\d{2})/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
@@ -34,7 +36,8 @@ class Slice:
     """The requests that meet every condition which is set; with none set, all of them.
 
     `first` and `last` are days of `zone`, both included. `accounts` are ids as the tables of ingest have them, `models`
-    names of models, both sorted. `matching` is normalised text that one message of the request holds.
+    names of models, both sorted. `matching` is normalised text that one message of the request holds. `near` are digests
+    of segments, keyed, in hex and sorted, of which one message holds at least one.
     """
 
     first: date | None = None
@@ -43,6 +46,7 @@ class Slice:
     models: tuple[str, ...] = ()
     matching: str = ""
     zone: str = "UTC"
+    near: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.first is None and self.last is None and self.zone != "UTC":
@@ -81,21 +85,24 @@ class Slice:
             raise ValueError("not a slice of this version")
         try:
             first, last = (date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last"))
+            near = tuple(data.get("near", ()))
             found = cls(
-                first, last, tuple(data["accounts"]), tuple(data["models"]), data["matching"], data.get("zone", "UTC")
+                first, last, tuple(data["accounts"]), tuple(data["models"]), data["matching"], data.get("zone", "UTC"), near
             )
             zone_of(found.zone)
         except (KeyError, TypeError) as error:  # a zone that is not known here is a KeyError
             raise ValueError("a slice with missing or foreign fields") from error
-        if not all(isinstance(value, str) for value in (*found.accounts, *found.models, found.matching, found.zone)):
+        said = (*found.accounts, *found.models, found.matching, found.zone, *found.near)
+        if not all(isinstance(value, str) for value in said):
             raise ValueError("a slice with missing or foreign fields")
         return found
 
     def _plain(self) -> dict[str, Any]:
         days = {name: day.isoformat() if day else None for name, day in (("first", self.first), ("last", self.last))}
-        # Not where it is the usual one: a slice that was saved or computed with before names none.
+        said = {"accounts": self.accounts, "models": self.models, "matching": self.matching}
+        # Not where it is the usual one, or not set: a slice that was saved or computed with before names neither.
         zone = {} if self.zone == "UTC" else {"zone": self.zone}
-        return {**days, "accounts": self.accounts, "models": self.models, "matching": self.matching, **zone}
+        return {**days, **said, **zone, **({"near": self.near} if self.near else {})}
 
 
 def make_slice(
@@ -179,13 +186,22 @@ def _overlaps(name: str, part: Slice) -> bool:
 
 
 class Sieve:
-    """Tells which requests belong to a slice: the slice with its days in microseconds and its sets hashed."""
+    """Tells which requests belong to a slice: the slice with its days in microseconds and its sets hashed.
 
-    def __init__(self, part: Slice) -> None:
+    `segments` gives the digests, as `Slice.near` has them, of a text's segments; a slice without `near` needs none.
+    """
+
+    def __init__(self, part: Slice, segments: Callable[[str], Iterable[str]] | None = None) -> None:
         self._moments = moments_of(part)
         self._accounts = frozenset(part.accounts)
         self._models = frozenset(part.models)
         self._matching = part.matching
+        self._near = frozenset(part.near)
+        if self._near and segments is None:
+            raise ValueError("what is near is told by the digests of segments")
+        self._segments = segments or (lambda text: ())
+        # A system prompt comes with every request.
+        self._is_near = lru_cache(maxsize=_REMEMBERED)(self._holds_near)
 
     def keeps(self, account_id: str, micros: int, model: str | None, texts: Sequence[str]) -> bool:
         """Whether a request of this account, time (microseconds since 1970) and model, saying `texts`, belongs."""
@@ -194,7 +210,11 @@ class Sieve:
             and (not self._accounts or account_id in self._accounts)
             and (not self._models or model in self._models)
             and (not self._matching or any(self._matching in normalise(text) for text in texts))
+            and (not self._near or any(map(self._is_near, texts)))
         )
+
+    def _holds_near(self, text: str) -> bool:
+        return not self._near.isdisjoint(self._segments(text))
 
 
 def _micros(day: date, zone: str = "UTC") -> int:

@@ -235,6 +235,16 @@ def export(
     return complete_stage("export", inputs, config.export, "refrain.exports", compute, store)
 
 
+def near_segments(
+    requests: Path, vectors: Path, texts: Sequence[str], least: float, config: Config, *, store: Store
+) -> tuple[tuple[str, ...], float]:
+    """The digests, in hex and sorted, of the segments of two finished stages whose cosine to one of some texts is at
+    least `least`, and the largest cosine that there is."""
+    from embeddings.querying import near_digests
+
+    return near_digests(requests, vectors, texts, least, config.embed, store=store)
+
+
 def identity(section: object) -> dict[str, Any]:
     """A section's settings as they enter an address: one that names a file or a folder counts by what is in there,
     one that shapes speed alone not at all."""

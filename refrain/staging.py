@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from refrain.config import IngestConfig
 from refrain.cores import core_count
 from refrain.errors import RefrainError, WorkerError, fault_place
 from refrain.intake import Intake, Tally
+from refrain.passages import segment_digests
 from refrain.records import Portion
 from refrain.slices import Sieve, Slice
 
@@ -64,8 +66,9 @@ class Stager:
         self._intakes = {by_day: self._intake(part_of(rules.part, by_day=by_day)) for by_day in (False, True)}
 
     def _intake(self, part: Slice | None) -> Intake:
-        sieve = None if part is None else Sieve(part)
-        return Intake(self._rules.config, self._rules.reading.clock, self._rules.key, sieve)
+        config, key = self._rules.config, self._rules.key
+        sieve = None if part is None else Sieve(part, partial(segment_digests, config=config, key=key))
+        return Intake(config, self._rules.reading.clock, key, sieve)
 
     def stage(self, task: Task) -> Tally:
         """What became of the records; the tables then lie in the folder as `<name>-<number>.parquet`."""

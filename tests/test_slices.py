@@ -99,6 +99,36 @@ def test_ingest_reads_the_slice_and_nothing_else(tmp_path: Path, part: Slice, ke
     assert result.counts.get("outside", 0) == len(rows) - len(kept)
 
 
+def test_a_slice_by_the_digests_of_segments_keeps_who_says_one_of_them(tmp_path: Path) -> None:
+    rows = [row(at, "2026-05-01") for at in range(4)]
+    rows[1]["prompt"] = "Hello.  sort THE list of 12 names. Thanks"  # one of its segments
+    rows[2]["prompt"] = "Sort the list of names."  # another segment
+    rows[3] = {**rows[3], "messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Thanks"}]}
+    log = write(tmp_path / "log", rows)
+    store = Store(tmp_path / "store")
+    whole = ingest([str(log)], CONFIG, store=store, progress=NoProgress())
+    segments = pq.read_table(whole.folder / "segments.parquet").to_pylist()
+    digests = {segment["text"]: segment["digest"].hex() for segment in segments}
+    kept = {"sort the list of 0 names.": {"r0", "r1"}, "thanks": {"r1", "r3"}}
+    for text, wanted in kept.items():
+        found = ingest([str(log)], CONFIG, store=store, progress=NoProgress(), part=Slice(near=(digests[text],)))
+        assert ids(found.folder) == wanted
+    both = Slice(near=tuple(sorted(digests[text] for text in kept)), accounts=("a1",))
+    assert ids(ingest([str(log)], CONFIG, store=store, progress=NoProgress(), part=both).folder) == {"r1"}
+    with pytest.raises(InputError, match="none of the 4 records"):
+        ingest([str(log)], CONFIG, store=store, progress=NoProgress(), part=Slice(near=("00" * 16,)))
+
+
+def test_a_slice_without_segments_is_written_as_before_there_were_any() -> None:
+    part = Slice(models=("m",))
+    assert "near" not in json.loads(part.to_json())
+    near = Slice(models=("m",), near=("00" * 16,))
+    assert Slice.from_json(near.to_json()) == near
+    assert near.digest(b"k") != part.digest(b"k")
+    with pytest.raises(ValueError, match="digests of segments"):
+        Sieve(near)
+
+
 def test_a_slice_of_everything_leaves_the_files_of_the_whole_log(tmp_path: Path) -> None:
     log = write(tmp_path / "log", [row(at, "2026-05-01") for at in range(5)])
     store = Store(tmp_path / "store")

@@ -99,7 +99,7 @@ def run(
     found = findings(done.folder)
     if as_json:
         places = {"report": str(page), "exports": str(done.result("exports"))}
-        typer.echo(json.dumps({**_as_json(done, results), "findings": found, **places}))
+        typer.echo(json.dumps({**run_as_json(done, results), "findings": found, **places}))
         return
     if not any(result.computed for result in results):
         typer.echo("nothing to do: every stage has this log and these settings already")
@@ -150,7 +150,7 @@ def export(
 
     rows = export_run(done.folder, to, format)
     if as_json:
-        typer.echo(json.dumps({**_as_json(done, [result]), "to": str(to), "format": format, "rows": rows}))
+        typer.echo(json.dumps({**run_as_json(done, [result]), "to": str(to), "format": format, "rows": rows}))
         return
     say(result, silent=quiet)
     for table, count in rows.items():
@@ -179,7 +179,7 @@ def _stage_command(verb: str) -> Callable[..., None]:
 def _finish(run: Run, result: stages.Result, *, as_json: bool, quiet: bool) -> None:
     """Nothing; says what one stage did and where that lies."""
     if as_json:
-        typer.echo(json.dumps(_as_json(run, [result])))
+        typer.echo(json.dumps(run_as_json(run, [result])))
         return
     say(result, silent=quiet)
     typer.echo(run.result(result.noun))
@@ -197,7 +197,7 @@ def say(result: stages.Result, *, silent: bool) -> None:
     typer.echo(f"{result.verb:<8} {state:>9}  {counts}")
 
 
-def _as_json(run: Run, results: list[stages.Result]) -> dict[str, Any]:
+def run_as_json(run: Run, results: list[stages.Result]) -> dict[str, Any]:
     """A run and what its stages did, as JSON has it."""
     return {
         "run": run.name,

@@ -39,6 +39,20 @@ SliceName = Annotated[
     str | None,
     typer.Option("--slice", metavar="NAME", help="Only this part of the log, saved by `refrain slice save`."),
 ]
+Accounts = Annotated[
+    Path | None, typer.Option("--accounts", metavar="FILE|-", help="Accounts, one id a line; '-' reads stdin.")
+]
+FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day (UTC), YYYY-MM-DD.")]
+LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day (UTC), included.")]
+Models = Annotated[list[str] | None, typer.Option("--model", metavar="MODEL", help="A model's name; may be repeated.")]
+Matching = Annotated[
+    str | None,
+    typer.Option(
+        "--matching",
+        metavar="TEXT|@FILE|-",
+        help="What a message must hold; case, numbers and white space make no difference. '-' reads it from stdin.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no line a stage.")]
 
