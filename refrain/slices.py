@@ -36,8 +36,8 @@ class Slice:
     """The requests that meet every condition which is set; with none set, all of them.
 
     `first` and `last` are days of `zone`, both included. `accounts` are ids as the tables of ingest have them, `models`
-    names of models, both sorted. `matching` is normalised text that one message of the request holds. `near` are digests
-    of segments, keyed, in hex and sorted, of which one message holds at least one.
+    names of models, both sorted. `matching` is normalised text that one message of the request holds. `near` are
+    digests of segments, keyed, in hex and sorted, of which one message holds at least one.
     """
 
     first: date | None = None
@@ -87,7 +87,13 @@ class Slice:
             first, last = (date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last"))
             near = tuple(data.get("near", ()))
             found = cls(
-                first, last, tuple(data["accounts"]), tuple(data["models"]), data["matching"], data.get("zone", "UTC"), near
+                first,
+                last,
+                tuple(data["accounts"]),
+                tuple(data["models"]),
+                data["matching"],
+                data.get("zone", "UTC"),
+                near,
             )
             zone_of(found.zone)
         except (KeyError, TypeError) as error:  # a zone that is not known here is a KeyError
