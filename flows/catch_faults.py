@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from refrain.errors import LockHeldError, RefrainError, fault_place
+from prefect.cache_policies import NO_CACHE
+
+from refrain.errors import LedgerBusyError, LockHeldError, RefrainError, fault_place
 
 # Seconds before each further try: a hiccup of a file system passes in a minute, another job on the same store in many.
 RETRY_DELAYS = [60, 300, 900]
@@ -17,7 +19,7 @@ _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError
 
 
 class PassingError(RefrainError):
-    """A failure that may pass: reading or writing went wrong, or another process holds the store."""
+    """A failure that may pass: reading or writing went wrong, or another process holds the store or the ledger."""
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def only_our_words() -> Iterator[None]:
     """A context out of which no text of a library comes: PassingError, another RefrainError, or a place in the code."""
     try:
         yield
-    except LockHeldError as error:
+    except (LockHeldError, LedgerBusyError) as error:
         raise PassingError(error.message, hint=error.hint) from None
     except RefrainError as error:
         raise type(error)(error.message, hint=error.hint) from None  # anew: without the error that it was made of
@@ -40,3 +42,13 @@ def only_our_words() -> Iterator[None]:
 def may_pass(task: Any, task_run: Any, state: Any) -> bool:
     """Whether another try can help: Prefect asks this of a failed task."""
     return isinstance(state.result(raise_on_failure=False), PassingError)
+
+
+FIRM: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": RETRY_DELAYS,
+    "retry_condition_fn": may_pass,
+}
+"""How a task is declared: nothing of it is kept by Prefect, and it is tried again where that can help."""

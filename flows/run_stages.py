@@ -8,28 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from flows.catch_faults import RETRY_DELAYS, may_pass, only_our_words
+from flows.catch_faults import FIRM, only_our_words
 from flows.tell_counts import LoggedProgress, StageDone, tell_stages
-from refrain.runs import REPORT, open_run, run_ingest, run_stage
+from refrain.runs import KIND, REPORT, open_run, run_ingest, run_stage
 from refrain.settings import load_settings
 from refrain.slices import Slice, load_slice
 from refrain.stages import NOUNS
-
-_FIRM: dict[str, Any] = {
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
-    "retries": len(RETRY_DELAYS),
-    "retry_delay_seconds": RETRY_DELAYS,
-    "retry_condition_fn": may_pass,
-}
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,8 @@ class Job:
     first: date | None
     last: date | None
     run_id: str | None
+    zone: str = "UTC"  # of `first` and `last`
+    kind: str = KIND  # leads a name that is not given
 
 
 def outputs_of(outputs: str | None, config: str | None) -> Path:
@@ -51,18 +44,19 @@ def outputs_of(outputs: str | None, config: str | None) -> Path:
     return Path(outputs or load_settings(Path(config) if config else None).config.outputs.path)
 
 
-@task(name="ingest", **_FIRM)
+@task(name="ingest", **FIRM)
 def ingest(job: Job) -> StageDone:
     """The run after its first stage."""
     with only_our_words():
         named = load_slice(job.outputs, job.slice_name) if job.slice_name else Slice()
-        part = named.within(job.first, job.last)
+        part = named.within(job.first, job.last, job.zone)
         run, result = run_ingest(
             job.logs,
             load_settings(job.config, job.overrides).config,
             job.outputs,
             run_id=job.run_id,
             part=None if part.empty else part,
+            kind=job.kind,
             progress=LoggedProgress(get_run_logger()),
         )
     return StageDone.of(run.folder, result)
@@ -79,14 +73,14 @@ def _stage_task(verb: str) -> Callable[[Job, Path], StageDone]:
         return StageDone.of(run.folder, result)
 
     stage.__doc__ = f"The run after {verb}."
-    return task(name=verb, **_FIRM)(stage)
+    return task(name=verb, **FIRM)(stage)
 
 
 STAGES = {verb: _stage_task(verb) for verb in list(NOUNS)[1:]}
 """The tasks after ingest by verb, in order."""
 
 
-@task(name="report", **_FIRM)
+@task(name="report", **FIRM)
 def report(folder: Path, fresh: bool) -> Path:
     """The page of a run, written where there is none or the run is `fresh`."""
     page = folder / REPORT

@@ -22,6 +22,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from refrain.errors import ConfigError, InputError, RefrainError
+from refrain.settings import load_settings
 
 LOOPBACK = "127.0.0.1"
 _START_SECONDS = 120.0  # a first start makes the database and takes 13 to 26 s on two cores
@@ -30,9 +31,9 @@ _POLL_SECONDS = 0.25
 
 
 def serve_flows(
-    logs: list[str], *, outputs: Path, config: Path | None, cron: str, days: int, port: int, limit: int = 1
+    logs: list[str], *, outputs: Path, config: Path | None, cron: str, days: int | None, port: int, limit: int = 1
 ) -> None:
-    """Nothing; serves `nightly` (at `cron`, UTC) and `recluster` until it is interrupted.
+    """Nothing; serves `nightly` (at `cron`, in the zone of the nights) and `recluster` until it is interrupted.
 
     `limit` runs at a time over both: a store has one writer. ConfigError where the schedule cannot be read,
     RefrainError where the server does not start.
@@ -47,7 +48,7 @@ def serve_flows(
         "outputs": str(outputs.resolve()),
     }
     with _nothing() if given else _server(home, port):
-        _serve(parameters, cron, days, limit)
+        _serve(parameters, cron, days, load_settings(config).config.nights.timezone, limit)
 
 
 def settings(home: Path, api: str) -> dict[str, str]:
@@ -65,7 +66,7 @@ def settings(home: Path, api: str) -> dict[str, str]:
     }
 
 
-def _serve(parameters: dict[str, object], cron: str, days: int, limit: int) -> None:
+def _serve(parameters: dict[str, object], cron: str, days: int | None, zone: str, limit: int) -> None:
     """Nothing; registers both deployments and runs what the server hands out."""
     from prefect import serve
     from prefect.deployments.runner import RunnerDeployment
@@ -76,7 +77,7 @@ def _serve(parameters: dict[str, object], cron: str, days: int, limit: int) -> N
     from flows.recluster import recluster
 
     try:
-        schedule = Cron(cron, timezone="UTC")
+        schedule = Cron(cron, timezone=zone)
         every_night = nightly.to_deployment(
             "every-night",
             schedule=schedule,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from refrain.figures import counted
+from refrain.night_publishing import NightDone
 from refrain.stages import Result
 
 _EVERY = 15.0  # seconds between two lines of one task: each is a row in Prefect's database
@@ -89,3 +91,21 @@ def tell_stages(name: str, done: Sequence[StageDone]) -> None:
         f"`refrain show {run.name}` on the machine that ran it, or `{run / 'report.html'}`.",
     ]
     create_markdown_artifact("\n\n".join(summary), key=f"{name}-findings", description="What was found, in counts.")
+
+
+def tell_night(done: NightDone) -> None:
+    """Nothing; a published night then has a summary: what is new under which id, what came late, what looks wrong."""
+    counts = done.counts
+    lines = [
+        f"Night **{done.day}**, days from {done.first_day}: {counted(counts['kept'], 'request')}, "
+        f"{counted(counts['alerts'], 'alert')}.",
+        f"New campaigns that alert: {', '.join(f'`{name}`' for name in done.new_campaigns) or 'none'}.",
+    ]
+    if done.events:
+        lines.append(f"Campaigns: {', '.join(f'{many:,} {name}' for name, many in done.events.items())}.")
+    if done.late:
+        lines.append(f"{done.late}.")
+    lines += [f"**Looks wrong:** {oddity.words}." for oddity in done.oddities]
+    if not done.told:
+        lines.append("**The webhook did not take the message.**")
+    create_markdown_artifact("\n\n".join(lines), key="nightly-night", description="What was published, in counts.")

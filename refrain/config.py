@@ -107,11 +107,16 @@ class IngestConfig:
             raise ValueError("csv_delimiter must be one character")
         if not 0 < self.segment_window_words < self.segment_max_words:
             raise ValueError("segment_window_words must be at least 1 and below segment_max_words")
-        try:
-            if self.timezone != "UTC":  # known even where there is no tz database
-                ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"timezone {self.timezone!r} is unknown here") from error
+        _known_zone(self.timezone)
+
+
+def _known_zone(name: str) -> None:
+    """Nothing; ValueError where there is no time zone of this name."""
+    try:
+        if name != "UTC":  # known even where there is no tz database
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"timezone {name!r} is unknown here") from error
 
 
 def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
@@ -335,6 +340,102 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class NightsConfig:
+    """What a night is, and which are caught up."""
+
+    days: int
+    timezone: str
+    watermark_hours: float
+    catch_up: int
+
+    def __post_init__(self) -> None:
+        if not (self.days >= 1 and self.watermark_hours >= 0 and self.catch_up >= 0):
+            raise ValueError("days must be at least 1, watermark_hours and catch_up at least 0")
+        _known_zone(self.timezone)
+
+
+@dataclass(frozen=True)
+class AlertsConfig:
+    """Whom a night tells of new campaigns, and when it looks wrong."""
+
+    webhook: str
+    volume_factor: float
+    noise_change: float
+
+    def __post_init__(self) -> None:
+        if self.webhook and not self.webhook.startswith(("http://", "https://")):
+            raise ValueError("webhook must begin with http:// or https://")  # without it: an address can be a secret
+        if self.volume_factor <= 1 or not 0 < self.noise_change <= 1:
+            raise ValueError("volume_factor must be above 1, noise_change above 0 and not above 1")
+
+
+@dataclass(frozen=True)
+class LedgerConfig:
+    """Where the ledger of nights, identities and decisions is kept; no part of any identity."""
+
+    url: str
+    signature_nights: int
+
+    def __post_init__(self) -> None:
+        if self.signature_nights < 1:
+            raise ValueError("signature_nights must be at least 1")
+
+
+@dataclass(frozen=True)
+class LineageConfig:
+    """When something is the same as on an earlier night, and what is said of it; no part of a run's identity."""
+
+    recent_days: int
+    ended_days: int
+    request_weight: float
+    account_weight: float
+    text_weight: float
+    request_prior: float
+    continued: float
+    part: float
+    split_share: float
+    merge_share: float
+    merge_nights: int
+    succession_text: float
+    succession_accounts: float
+    succession_crossing: float
+    succession_held: float
+    size_factor: float
+    min_accounts: int
+    pivot_share: float
+    pivot_factor: float
+    pivot_requests: int
+    followed: int
+    campaign_members: int
+    other_members: int
+    shingle_words: int
+
+    def __post_init__(self) -> None:
+        counts = (
+            "recent_days", "ended_days", "merge_nights", "min_accounts", "pivot_requests", "campaign_members",
+            "other_members", "shingle_words",
+        )  # fmt: skip
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if min(self.request_weight, self.request_prior, self.followed) < 0:
+            raise ValueError("request_weight, request_prior and followed must be at least 0")
+        if min(self.account_weight, self.text_weight) <= 0:
+            raise ValueError("account_weight and text_weight must be above 0")
+        shares = (
+            "continued", "part", "split_share", "merge_share", "succession_text", "succession_accounts",
+            "succession_crossing", "succession_held", "pivot_share",
+        )  # fmt: skip
+        for name in shares:
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie above 0 and not above 1")
+        if min(self.size_factor, self.pivot_factor) <= 1:
+            raise ValueError("size_factor and pivot_factor must be above 1")
+        if self.ended_days <= self.recent_days:
+            raise ValueError("ended_days must be above recent_days: what ends was dormant before")
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -346,3 +447,7 @@ class Config:
     mine: MineConfig
     score: ScoreConfig
     export: ExportConfig
+    nights: NightsConfig
+    alerts: AlertsConfig
+    ledger: LedgerConfig
+    lineage: LineageConfig

@@ -26,6 +26,10 @@ class InputError(RefrainError):
     exit_code = 2
 
 
+class NoRequestsError(InputError):
+    """A log that has nothing for the days that were asked for."""
+
+
 class ConfigError(RefrainError):
     """A setting that does not exist, has the wrong type or is out of range."""
 
@@ -38,6 +42,14 @@ class StoreError(RefrainError):
 
 class LockHeldError(StoreError):
     """Another process is writing to the outputs folder: the one failure of a job that waiting mends."""
+
+
+class LedgerError(StoreError):
+    """The ledger cannot be reached or opened, or refuses what it was asked to write."""
+
+
+class LedgerBusyError(LedgerError):
+    """The ledger is written by another process, or cannot be reached now: trying again can help."""
 
 
 class WorkerError(Exception):

@@ -4,7 +4,8 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,21 +15,33 @@ from refrain.errors import LockHeldError
 # the partitions of one run.
 _guard = threading.Lock()
 _held: dict[Path, tuple[int, int]] = {}  # lock file -> descriptor, entries
+_POLL_SECONDS = 0.5  # between two looks at a lock that is waited for
 
 
 @contextmanager
-def writer_lock(folder: Path) -> Iterator[bool]:
+def writer_lock(
+    folder: Path, *, wait: float = 0.0, waiting: Callable[[str], None] = lambda holder: None
+) -> Iterator[bool]:
     """True where this entry took the lock of `folder`, False where this process had it already.
 
-    LockHeldError, naming the holder's process, where another process has it.
+    Where another process has it, it is waited for at most `wait` seconds, after `waiting` was told in words who has
+    it; LockHeldError, naming the holder's process, where it still has it then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder.resolve() / "lock"
-    with _guard:
-        descriptor, entries = _held.get(path, (-1, 0))
-        if not entries:
-            descriptor = _acquire(path)
-        _held[path] = (descriptor, entries + 1)
+    end, told = time.monotonic() + wait, False
+    while True:
+        try:
+            entries = _enter(path)
+            break
+        except LockHeldError as error:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise
+            if not told:
+                waiting(error.message)
+                told = True
+        time.sleep(min(_POLL_SECONDS, left))
     try:
         yield not entries
     finally:
@@ -39,6 +52,16 @@ def writer_lock(folder: Path) -> Iterator[bool]:
             else:
                 os.ftruncate(descriptor, 0)
                 os.close(descriptor)
+
+
+def _enter(path: Path) -> int:
+    """How often this process was in already; it is in once more then."""
+    with _guard:
+        descriptor, entries = _held.get(path, (-1, 0))
+        if not entries:
+            descriptor = _acquire(path)
+        _held[path] = (descriptor, entries + 1)
+        return entries
 
 
 def _acquire(path: Path) -> int:

@@ -21,12 +21,13 @@ from refrain.evidence import evidence
 from refrain.figures import counted, moment, number_text, p_text, period
 from refrain.findings import Hours, Row, details, excerpt, findings, hours_of
 from refrain.formats import plain
+from refrain.lineage_table import name_rows, read_stories
 from refrain.printable import printable
 from refrain.singers import clusters_of, of_clusters, of_templates
 from refrain.waterfall import steps
 
 # What a page can hold and a person can read; the exports hold the rest, and the page says how much that is.
-_ALERTS_IN_FULL, _QUIET_IN_FULL, _ROWS, _MEMBERS, _TEMPLATES, _EXAMPLES = 40, 10, 400, 200, 8, 3
+_ALERTS_IN_FULL, _QUIET_IN_FULL, _ROWS, _MEMBERS, _TEMPLATES, _EXAMPLES, _NIGHTS = 40, 10, 400, 200, 8, 3, 40
 _OPEN = 3  # findings unfolded when the page opens
 _POINTS, _MATRIX = 140, 28
 # Characters shown of a skeleton, of an example, of a sentence, of a name.
@@ -81,12 +82,13 @@ def _environment() -> Environment:
 
 def _context(run: Path) -> dict[str, Any]:
     """What the template fills in. Texts are still as they came; the template's filters make them fit."""
-    rows = findings(run)
+    rows = name_rows(run, findings(run))
+    stories = read_stories(run)
     alerts = [row for row in rows if row["alert"]]
     full = alerts[:_ALERTS_IN_FULL] + [row for row in rows if not row["alert"]][:_QUIET_IN_FULL]
     hours = hours_of(run)
     whole = hours.timeline()
-    found = details(run, [row["campaign_id"] for row in full], hours)
+    found = name_rows(run, details(run, [row["campaign_id"] for row in full], hours))
     colours = {row["campaign_id"]: position % _COLOURS for position, row in enumerate(found)}
     campaign_bars = bars(
         _campaigns_timeline(hours, [row["campaign_id"] for row in alerts]), _BARS_HEIGHT, max(whole.counts)
@@ -101,7 +103,10 @@ def _context(run: Path) -> dict[str, Any]:
         "total": len(rows),
         "alerts": len(alerts),
         "alerts_in_full": min(len(alerts), _ALERTS_IN_FULL),
-        "findings": [_finding(row, position, hours, colours) for position, row in enumerate(found)],
+        "findings": [
+            {**_finding(row, position, hours, colours), "story": _story(stories.get(row["identity"] or ""))}
+            for position, row in enumerate(found)
+        ],
         "colours": colours,
         "bars": bars(whole, _BARS_HEIGHT),
         "campaign_bars": campaign_bars,
@@ -131,6 +136,18 @@ def _finding(row: Row, position: int, hours: Hours, colours: dict[int, int]) -> 
         "members": row["members"][:_MEMBERS],
         "members_left": max(len(row["members"]) - _MEMBERS, 0),
     }
+
+
+def _story(told: Row | None) -> Row | None:
+    """A campaign's story without nights on which it only went on, but for the last."""
+    if told is None:
+        return None
+    nights = [
+        night
+        for at, night in enumerate(told["nights"], 1)
+        if at == len(told["nights"]) or any(event["event"] != "continued" for event in night["events"])
+    ]
+    return {**told, "nights": nights[-_NIGHTS:], "nights_seen": len(told["nights"])}
 
 
 def _campaigns_timeline(hours: Hours, campaign_ids: Sequence[int]) -> Any:

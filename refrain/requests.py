@@ -16,7 +16,7 @@ from pathlib import Path
 
 from refrain.artifacts import Store
 from refrain.config import IngestConfig
-from refrain.errors import InputError
+from refrain.errors import InputError, NoRequestsError
 from refrain.logs import discover
 from refrain.numbering import write_tables
 from refrain.progress import Progress
@@ -78,7 +78,7 @@ def _counts(found: Staged, within: int, files: int, config: IngestConfig) -> dic
         raise InputError("the log is empty: its files hold no record", hint=f"files read: {files}")
     refused.check(seen, config.max_structural_error_share)
     if not within and outside:
-        raise InputError(f"none of the {seen:,} records belongs to the slice")
+        raise NoRequestsError(f"none of the {seen:,} records belongs to the slice")
     if not within:
         raise InputError(f"none of the {read:,} records can be used: {refused.summary()}")
     return {

@@ -2,7 +2,7 @@
 
 `outputs/runs/<run id>/manifest.json` lists the address of each stage's result, `<noun>/` holds its files (hard-linked
 from the store), `timings.json` seconds and memory, which are no part of the run's identity. `outputs/runs/latest`
-points to the run that was written last.
+points to the run that was written last, `latest-night` to the last night that was published.
 """
 
 import json
@@ -34,6 +34,8 @@ from refrain.settings import plain
 from refrain.slices import Slice
 
 LATEST = "latest"
+LATEST_NIGHT = "latest-night"
+POINTERS = (LATEST, LATEST_NIGHT)
 KIND, ASIDE = "run", "recluster"  # lead the names of runs; one of the other kind never becomes `latest`
 TIMINGS = "timings.json"
 REPORT = "report.html"
@@ -80,8 +82,8 @@ def store_of(outputs: Path) -> Store:
 
 
 def check_run_id(name: str) -> str:
-    """`name` itself; InputError where it could be a path, a flag, or `latest`."""
-    if name == LATEST or len(name) > _NAME_CHARACTERS or not _NAME.match(name):
+    """`name` itself; InputError where it could be a path, a flag, or one of POINTERS."""
+    if name in POINTERS or len(name) > _NAME_CHARACTERS or not _NAME.match(name):
         raise InputError(
             f"{name!r} cannot name a run", hint=f"letters, digits, - _ and inner dots, at most {_NAME_CHARACTERS}"
         )
@@ -95,10 +97,10 @@ def default_run_id(inputs: Sequence[str], config: Config, kind: str = KIND) -> s
 
 
 def open_run(outputs: Path, name: str) -> Run:
-    """The run `name` (or `latest`) of an outputs folder; StoreError where there is none, with those there are."""
+    """The run `name` (or one of POINTERS) of an outputs folder; StoreError where there is none, with those that are."""
     runs = outputs / "runs"
-    folder = runs / (name if name == LATEST else check_run_id(name))
-    if name == LATEST and folder.is_symlink():
+    folder = runs / (name if name in POINTERS else check_run_id(name))
+    if name in POINTERS and folder.is_symlink():
         folder = runs / folder.readlink().name
     try:
         data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -115,7 +117,9 @@ def open_run(outputs: Path, name: str) -> Run:
 
 def list_runs(outputs: Path) -> list[str]:
     """The ids of the runs in an outputs folder, sorted."""
-    return sorted(path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name != LATEST)
+    return sorted(
+        path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name not in POINTERS
+    )
 
 
 def run_all(
@@ -202,7 +206,7 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
         _remove(run.folder / stale)
     _write_timings(later, result)
     if not later.aside:
-        _point_latest(later)
+        point(later, LATEST)
     return later
 
 
@@ -235,8 +239,8 @@ def _trusted(folder: Path) -> Manifest | None:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The settings that shape results: all but where these lie and what shapes speed alone."""
-    settings = {section: values for section, values in plain(config).items() if section != "outputs"}
+    """The settings that shape results: those of the stages, without what shapes speed alone."""
+    settings = {section: values for section, values in plain(config).items() if section in stages.NOUNS}
     for section, values in settings.items():
         for name in speed_fields(getattr(config, section)):
             del values[name]
@@ -271,11 +275,12 @@ def _write_timings(run: Run, result: stages.Result) -> None:
     write_text(path, json.dumps(timings, sort_keys=True, indent=1) + "\n")
 
 
-def _point_latest(run: Run) -> None:
-    latest = run.folder.parent / LATEST
+def point(run: Run, name: str) -> None:
+    """Nothing; `name`, one of POINTERS, then stands for the run."""
+    latest = run.folder.parent / name
     if latest.is_symlink() and str(latest.readlink()) == run.name:
         return
-    aside = latest.with_name(f".latest-{os.getpid()}-{secrets.token_hex(4)}")
+    aside = latest.with_name(f".{name}-{os.getpid()}-{secrets.token_hex(4)}")
     aside.symlink_to(run.name)
     aside.replace(latest)
 

@@ -63,6 +63,8 @@ def render_finding(detail: Row, console: Console) -> None:
     """Nothing; one finding stands on the console, from the template to the members."""
     wide = console.width >= _WIDE
     title = Text(f"Campaign {detail['campaign_id']}", style="bold")
+    if detail.get("identity"):
+        title.append(f"  {detail['identity']}")
     title.append("  ALERT" if detail["alert"] else "  no alert", style=_ALERT if detail["alert"] else _MUTED)
     console.print(title)
     console.print(
@@ -103,7 +105,8 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _spoken(row: Row) -> str:
-    parts = [_names(row["families"]) or "no family speaks"]
+    # Only a night's run has stable ids.
+    parts = [*([row["identity"]] if row.get("identity") else []), _names(row["families"]) or "no family speaks"]
     if row["signal_tags"]:
         parts.append(_names(row["signal_tags"]))
     if row["benign"]:

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from refrain.artifacts import digest_json
-from refrain.errors import InputError, StoreError
+from refrain.errors import InputError, NoRequestsError, StoreError
 from refrain.key import keyed_digest
 from refrain.logs import LogFile
 from refrain.private_files import write_private
@@ -34,9 +35,9 @@ _MICROSECOND = timedelta(microseconds=1)
 class Slice:
     """The requests that meet every condition which is set; with none set, all of them.
 
-    `first` and `last` are UTC days, both included. `accounts` are ids as the tables of ingest have them, `models` names
-    of models, both sorted. `matching` is normalised text that one message of the request holds. `near` are digests of
-    segments, keyed, in hex and sorted, of which one message holds at least one.
+    `first` and `last` are days of `zone`, both included. `accounts` are ids as the tables of ingest have them, `models`
+    names of models, both sorted. `matching` is normalised text that one message of the request holds. `near` are
+    digests of segments, keyed, in hex and sorted, of which one message holds at least one.
     """
 
     first: date | None = None
@@ -44,9 +45,12 @@ class Slice:
     accounts: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     matching: str = ""
+    zone: str = "UTC"
     near: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.first is None and self.last is None and self.zone != "UTC":
+            object.__setattr__(self, "zone", "UTC")  # without days it says nothing, and equal slices are equal
         if self.first and self.last and self.first > self.last:
             raise InputError(f"no day lies from {self.first} to {self.last}", hint="give the earlier day first")
 
@@ -55,11 +59,15 @@ class Slice:
         """Whether no condition is set."""
         return self == Slice()
 
-    def within(self, first: date | None, last: date | None) -> Self:
-        """The slice with these days as further conditions; InputError where no day is left."""
+    def within(self, first: date | None, last: date | None, zone: str = "UTC") -> Self:
+        """The slice with these days of `zone` as further conditions; InputError where no day is left, or where it has
+        days of another zone already."""
+        if (self.first or self.last) and (first or last) and self.zone != zone:
+            raise InputError(f"the slice has days of the zone {self.zone}, not {zone}")
+        zone = zone if first or last else self.zone
         firsts = [day for day in (self.first, first) if day]
         lasts = [day for day in (self.last, last) if day]
-        return replace(self, first=max(firsts, default=None), last=min(lasts, default=None))
+        return replace(self, first=max(firsts, default=None), last=min(lasts, default=None), zone=zone)
 
     def digest(self, key: bytes) -> str:
         """What stands for the conditions in an identity: keyed, so that nobody can confirm a guess at them."""
@@ -77,19 +85,22 @@ class Slice:
             raise ValueError("not a slice of this version")
         try:
             first, last = (date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last"))
-            near = tuple(data.get("near", ()))
-            found = cls(first, last, tuple(data["accounts"]), tuple(data["models"]), data["matching"], near)
-        except (KeyError, TypeError) as error:
+            said = (tuple(data["accounts"]), tuple(data["models"]), data["matching"])
+            found = cls(first, last, *said, data.get("zone", "UTC"), tuple(data.get("near", ())))
+            zone_of(found.zone)
+        except (KeyError, TypeError) as error:  # a zone that is not known here is a KeyError
             raise ValueError("a slice with missing or foreign fields") from error
-        if not all(isinstance(value, str) for value in (*found.accounts, *found.models, found.matching, *found.near)):
+        texts = (*found.accounts, *found.models, found.matching, found.zone, *found.near)
+        if not all(isinstance(value, str) for value in texts):
             raise ValueError("a slice with missing or foreign fields")
         return found
 
     def _plain(self) -> dict[str, Any]:
         days = {name: day.isoformat() if day else None for name, day in (("first", self.first), ("last", self.last))}
         said = {"accounts": self.accounts, "models": self.models, "matching": self.matching}
-        # Not where it is not set: a slice without it is what it was before there was such a condition.
-        return {**days, **said, **({"near": self.near} if self.near else {})}
+        # Not where they are the usual ones: a slice that was saved or computed with before names neither.
+        zone = {} if self.zone == "UTC" else {"zone": self.zone}
+        return {**days, **said, **zone, **({"near": self.near} if self.near else {})}
 
 
 def make_slice(
@@ -113,25 +124,36 @@ def make_slice(
     return found
 
 
-def night(day: date, days: int) -> Slice:
-    """The window of `days` days that ends with `day`."""
-    return Slice(first=day - (days - 1) * _DAY, last=day)
+def night(day: date, days: int, zone: str = "UTC") -> Slice:
+    """The window of `days` days of `zone` that ends with `day`."""
+    return Slice(first=day - (days - 1) * _DAY, last=day, zone=zone)
 
 
-def day_before(moment: datetime) -> date:
-    """The last UTC day that is over at `moment`."""
-    return moment.astimezone(UTC).date() - _DAY
+def last_day_over(moment: datetime, zone: str = "UTC", hours: float = 0.0) -> date:
+    """The last day of `zone` that has been over for at least `hours` at `moment`, which is an aware time."""
+    # In UTC, where an hour is an hour: wall clocks jump.
+    return (moment.astimezone(UTC) - timedelta(hours=hours)).astimezone(zone_of(zone)).date() - _DAY
+
+
+def day_starts(first: date, last: date, zone: str = "UTC") -> list[int]:
+    """The first moment of each day of `zone` from `first` to the day after `last`, in microseconds since 1970."""
+    return [_micros(first + at * _DAY, zone) for at in range((last - first).days + 2)]
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of this name; UTC is known even where there is no tz database."""
+    return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def choose_files(logs: Sequence[LogFile], part: Slice) -> list[LogFile]:
     """The files that may hold requests of `part`: those in a `day=` folder outside its days are left out.
 
-    InputError where none is left.
+    NoRequestsError where none is left.
     """
     chosen = [log for log in logs if _overlaps(log.name, part)]
     if not chosen:
         first, last = part.first or "the beginning", part.last or "the end"
-        raise InputError(f"the log has no file for the days from {first} to {last}")
+        raise NoRequestsError(f"the log has no file for the days from {first} to {last}")
     return chosen
 
 
@@ -144,7 +166,8 @@ def moments_of(part: Slice) -> tuple[int, int] | None:
     """The first moment of a slice's days and the first after them, in microseconds since 1970; None without days."""
     if part.first is None and part.last is None:
         return None
-    return _micros(part.first or date.min), _micros(part.last + _DAY if part.last else date.max)
+    first = _micros(part.first, part.zone) if part.first else _micros(date.min)
+    return first, _micros(part.last + _DAY, part.zone) if part.last else _micros(date.max)
 
 
 def _overlaps(name: str, part: Slice) -> bool:
@@ -152,8 +175,12 @@ def _overlaps(name: str, part: Slice) -> bool:
     found = _DAY_FOLDER.search(name)
     if found is None:
         return True
+    # Folders are named by UTC day, or by the zone's: those of the days beside may hold some of another zone's day.
+    spare = timedelta() if part.zone == "UTC" else _DAY
     day = found[1]  # ISO days sort as texts do
-    return (part.first is None or day >= part.first.isoformat()) and (part.last is None or day <= part.last.isoformat())
+    return (part.first is None or day >= (part.first - spare).isoformat()) and (
+        part.last is None or day <= (part.last + spare).isoformat()
+    )
 
 
 class Sieve:
@@ -188,8 +215,8 @@ class Sieve:
         return not self._near.isdisjoint(self._segments(text))
 
 
-def _micros(day: date) -> int:
-    return (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+def _micros(day: date, zone: str = "UTC") -> int:
+    return (datetime(day.year, day.month, day.day, tzinfo=zone_of(zone)).astimezone(UTC) - _EPOCH) // _MICROSECOND
 
 
 def save_slice(outputs: Path, name: str, part: Slice) -> Path:

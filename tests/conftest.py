@@ -4,11 +4,18 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from postgres import Server
+
+    from refrain.config import LedgerConfig
 
 # Before anything imports torch, transformers or prefect: they read these when they load.
 _home = tempfile.mkdtemp(prefix="refrain-tests-prefect-")
@@ -24,7 +31,7 @@ os.environ.update({
     "TOKENIZERS_PARALLELISM": "false",
 })  # fmt: skip
 # What a developer's shell has set must not decide a test.
-for _name in ("REFRAIN_KEY", "REFRAIN_DEBUG"):
+for _name in ("REFRAIN_KEY", "REFRAIN_DEBUG", "REFRAIN_LEDGER_PASSWORD"):
     os.environ.pop(_name, None)
 
 # A slow or busy machine is no failure, and a test says the same thing twice.
@@ -59,3 +66,26 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     outputs = root / "outputs"
     run = run_all([str(log)], load_settings().config, outputs, run_id="small", progress=NoProgress())
     return SmallRun(outputs, run.folder, log, root / "sample" / "truth.parquet")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator["Server"]:
+    """A PostgreSQL server on loopback; tests that need one are skipped where it cannot be."""
+    from postgres import running, why_not
+
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_config(request: pytest.FixtureRequest) -> "LedgerConfig":
+    """Where an empty ledger is to be: in the outputs folder, and in a new database."""
+    from refrain.config import LedgerConfig
+
+    if request.param == "sqlite":
+        return LedgerConfig(url="", signature_nights=28)
+    made: Server = request.getfixturevalue("server")
+    return LedgerConfig(url=made.url(made.make_database()), signature_nights=28)

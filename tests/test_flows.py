@@ -22,12 +22,16 @@ from urllib.request import urlopen
 
 import pyarrow.parquet as pq
 import pytest
+from webhooks import hook
 
+from refrain.alerts import WEBHOOK_VARIABLE
 from refrain.code import ROOT, imported_names
-from refrain.errors import ConfigError, InputError, LockHeldError
+from refrain.errors import ConfigError, InputError, LedgerBusyError, LedgerError, LockHeldError
+from refrain.ledger import open_ledger
+from refrain.lineage_table import FILE, FOLDER
 from refrain.locks import writer_lock
 from refrain.progress import NoProgress
-from refrain.runs import REPORT, TIMINGS, open_run, run_all
+from refrain.runs import ASIDE, REPORT, TIMINGS, open_run, run_all
 from refrain.settings import load_settings
 from refrain.slices import make_slice, night, save_slice
 
@@ -120,11 +124,11 @@ def flow_run(prefect_server: Harness, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """The bytes of a run's files, but for seconds and memory."""
+    """The bytes of a run's files, but for seconds and memory, and for what a plain run has not: a night's map."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (TIMINGS, REPORT)
+        if path.is_file() and path.name not in (TIMINGS, REPORT) and path.parent.name != FOLDER
     }
 
 
@@ -156,7 +160,7 @@ def test_a_recluster_is_the_plain_run_of_its_slice_byte_for_byte(flow_run: FlowR
     part = make_slice(accounts=[f"{CANARY_ACCOUNT}-{at}" for at in range(8)], last=DAY)
     place = elsewhere(flow_run.outputs, tmp_path)
     (place / "store/vectors").symlink_to(flow_run.outputs / "store/vectors")  # the night's test encodes for itself
-    plain = run_all([str(flow_run.log)], settings.config, place, part=part, progress=NoProgress())
+    plain = run_all([str(flow_run.log)], settings.config, place, part=part, kind=ASIDE, progress=NoProgress())
     assert flow_run.recluster.name == plain.name
     assert files(flow_run.recluster) == files(plain.folder)
     assert open_run(flow_run.outputs, plain.name).config["score"]["false_discovery_rate"] == THRESHOLD
@@ -217,6 +221,31 @@ def test_artifacts_count_what_was_done(flow_run: FlowRun, prefect_server: Harnes
     assert "72 kept" in rows[0]["counts"]
     assert float(found["nightly-progress"]) == 100
     assert "72 requests of 12 accounts; 2 records in quarantine" in found["nightly-findings"]
+
+
+def test_a_night_is_published_with_its_map_and_a_summary(flow_run: FlowRun, prefect_server: Harness) -> None:
+    with open_ledger(flow_run.outputs, load_settings().config.ledger, create=False) as ledger:
+        assert [(row.day, row.run_id) for row in ledger.nights()] == [(DAY, flow_run.nightly.name)]
+        assert ledger.nights()[0].counts["kept"] == 2 * 36
+    assert (flow_run.nightly / FOLDER / FILE).is_file()
+    with closing(sqlite3.connect(prefect_server.database)) as database:
+        [summary] = database.execute("SELECT data FROM artifact WHERE data LIKE '%Night **2026-05-02**%' LIMIT 1")
+    assert "days from 2026-05-01: 72 requests" in summary[0]
+
+
+def test_a_failed_night_is_told_by_the_kind_of_its_failure(
+    prefect_server: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.nightly import nightly
+
+    with hook(200) as found:
+        monkeypatch.setenv(WEBHOOK_VARIABLE, found.url)
+        with pytest.raises(InputError):
+            nightly(logs=[str(tmp_path / CANARY_ACCOUNT)], day=DAY, outputs=str(tmp_path / "out"))
+    assert [(told["event"], told["day"], told["failure"]) for told in found.heard] == [
+        ("failure", str(DAY), "InputError")
+    ]
+    assert CANARY_ACCOUNT not in json.dumps(found.heard)
 
 
 def test_a_second_night_does_nothing(flow_run: FlowRun) -> None:
@@ -302,6 +331,8 @@ def test_a_held_store_is_waited_for_and_a_wrong_log_is_not(flow_run: FlowRun, pr
     ("error", "again"),
     [
         (LockHeldError("process 1 is writing"), True),
+        (LedgerBusyError("the ledger cannot be reached"), True),
+        (LedgerError("the ledger is damaged"), False),
         (OSError(5, "Input/output error", "log.parquet"), True),
         (OSError(f"Couldn't read {CANARY_TEXT}"), True),
         (FileNotFoundError(2, "No such file", "log.parquet"), False),
@@ -336,6 +367,12 @@ def test_flows_hold_prefect_and_the_calls_of_the_library_and_nothing_else() -> N
         "refrain.slices",
         "refrain.errors",
         "refrain.report",
+        "refrain.nights",
+        "refrain.night_plan",
+        "refrain.night_publishing",
+        "refrain.alerts",
+        "refrain.config",
+        "refrain.figures",
     }
     for path in sorted((ROOT / "flows").glob("*.py")):
         names = imported_names(f"flows.{path.stem}", path)

@@ -22,6 +22,8 @@ HEAVY = (
     "numpy",
     "scipy",
     "jinja2",
+    "sqlalchemy",
+    "alembic",
 )
 
 
@@ -73,6 +75,8 @@ def test_imports_go_down_only(path: Path) -> None:
         assert "embeddings" not in imported
     if package == "refrain":
         assert not eager_tops(path) & {"embeddings", "flows"}
+    if not name.startswith("refrain.ledger"):
+        assert not imported & {"sqlalchemy", "alembic", "psycopg"}
     if package == "flows":
         assert "embeddings" not in imported
     if package == "embeddings":

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +56,46 @@ def test_a_process_enters_again_and_keeps_the_lock_until_it_left_as_often(tmp_pa
             assert (first, second) == (True, False)
         assert refused()
     assert not refused()
+
+
+def test_whoever_waits_hears_once_who_writes_and_goes_on_when_that_is_done(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with holder(tmp_path / "store") as process:
+
+        def waiting(words: str) -> None:
+            heard.append(words)
+            process.communicate()  # ends the holder
+
+        with writer_lock(tmp_path / "store", wait=60, waiting=waiting) as first:
+            assert first
+    assert len(heard) == 1
+    assert f"process {process.pid} is writing" in heard[0]
+
+
+def test_waiting_ends(tmp_path: Path) -> None:
+    with holder(tmp_path / "store") as process:
+        refused = pytest.raises(StoreError, match=f"process {process.pid} is writing")
+        with refused, writer_lock(tmp_path / "store", wait=0.1):
+            pass
+        process.communicate()
+
+
+def test_a_waiting_thread_keeps_no_other_out(tmp_path: Path) -> None:
+    """Whoever waits for one store holds nothing that a thread on another store needs."""
+    entered = threading.Event()
+    with holder(tmp_path / "one") as process:
+
+        def wait(words: str) -> None:
+            threading.Thread(target=enter).start()
+            assert entered.wait(60)
+            process.communicate()
+
+        def enter() -> None:
+            with writer_lock(tmp_path / "two"):
+                entered.set()
+
+        with writer_lock(tmp_path / "one", wait=60, waiting=wait) as first:
+            assert first
 
 
 def test_threads_share_the_lock(tmp_path: Path) -> None:

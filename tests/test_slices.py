@@ -21,10 +21,12 @@ from refrain.slices import (
     Sieve,
     Slice,
     choose_files,
-    day_before,
+    day_starts,
+    last_day_over,
     list_slices,
     load_slice,
     make_slice,
+    moments_of,
     night,
     save_slice,
 )
@@ -170,13 +172,56 @@ def test_a_night_is_that_many_days_and_the_last_is_its_day(day: date, days: int)
     assert part.first is not None
     assert (day - part.first).days + 1 == days
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    assert day_before(midnight) == day - timedelta(days=1) == day_before(midnight + timedelta(hours=23, minutes=59))
+    over = day - timedelta(days=1)
+    assert last_day_over(midnight) == over == last_day_over(midnight + timedelta(hours=23, minutes=59))
+    assert last_day_over(midnight, "UTC", 2.0) == over - timedelta(days=1)
+    assert last_day_over(midnight + timedelta(hours=2), "UTC", 2.0) == over
     micros = int(midnight.timestamp()) * 10**6
     last = micros + 86_400 * 10**6 - 1
     sieve = Sieve(part)
     assert sieve.keeps("a", micros, None, ())
     assert sieve.keeps("a", last, None, ())
     assert not sieve.keeps("a", last + 1, None, ())
+
+
+def test_days_of_a_zone_begin_at_its_midnight_and_have_as_many_hours_as_its_clock_says() -> None:
+    day = date(2026, 3, 29)  # Berlin leaves out an hour
+    part = night(day, 1, "Europe/Berlin")
+    hour = 3600 * 10**6
+    first, after = moments_of(part) or (0, 0)
+    assert datetime.fromtimestamp(first / 10**6, UTC) == datetime(2026, 3, 28, 23, tzinfo=UTC)
+    assert after - first == 23 * hour
+    assert day_starts(day, day, "Europe/Berlin") == [first, after]
+    assert last_day_over(datetime(2026, 3, 29, 22, tzinfo=UTC), "Europe/Berlin") == day
+    assert last_day_over(datetime(2026, 3, 29, 21, 59, tzinfo=UTC), "Europe/Berlin") == day - timedelta(days=1)
+
+
+def test_a_zone_enters_the_identity_of_a_slice_where_it_says_something_and_only_there() -> None:
+    key, day = bytes(32), date(2026, 3, 29)
+    assert night(day, 2, "Asia/Tokyo").digest(key) != night(day, 2).digest(key)
+    assert Slice.from_json(night(day, 2, "Asia/Tokyo").to_json()) == night(day, 2, "Asia/Tokyo")
+    assert "zone" not in night(day, 2).to_json()
+    assert Slice(accounts=("a",), zone="Asia/Tokyo") == Slice(accounts=("a",))
+    with pytest.raises(ValueError, match="slice"):
+        Slice.from_json(night(day, 2, "Asia/Tokyo").to_json().replace("Tokyo", "Nowhere"))
+    with pytest.raises(InputError, match="zone"):
+        night(day, 2, "Asia/Tokyo").within(day, day)
+
+
+def test_a_night_of_another_zone_reads_the_folders_beside_its_own(tmp_path: Path) -> None:
+    """Tokyo's day begins at 15:00 UTC of the day before; folders are named by UTC day here."""
+    for name in ("2026-05-01", "2026-05-02", "2026-05-03"):
+        rows = [row(at, name, request_id=f"{name} {at:02d}", timestamp=f"{name}T{at:02d}:30:00Z") for at in range(24)]
+        write(tmp_path / "log" / f"day={name}", rows)
+    done = ingest(
+        [str(tmp_path / "log")],
+        CONFIG,
+        store=Store(tmp_path / "store"),
+        progress=NoProgress(),
+        part=night(date(2026, 5, 2), 1, "Asia/Tokyo"),
+    )
+    before = {f"2026-05-01 {hour:02d}" for hour in range(15, 24)}
+    assert ids(done.folder) == before | {f"2026-05-02 {hour:02d}" for hour in range(15)}
 
 
 def test_days_of_a_form_narrow_a_slice_and_never_widen_it() -> None:

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from refrain.runs import LATEST, Run, list_runs, open_run
+from refrain.runs import POINTERS, Run, list_runs, open_run
 from refrain.settings import Settings, load_settings
 
 
-def _complete_run(incomplete: str) -> list[str]:
+def complete_run(incomplete: str) -> list[str]:
     """The run ids in the default outputs folder that begin like `incomplete`."""
     names = list_runs(Path(load_settings().config.outputs.path))
-    return [name for name in [LATEST, *names] if name.startswith(incomplete)]
+    return [name for name in [*POINTERS, *names] if name.startswith(incomplete)]
 
 
 Logs = Annotated[
@@ -20,7 +20,7 @@ Logs = Annotated[
     typer.Argument(metavar="LOG", help="Files, folders or quoted patterns: JSONL, CSV or Parquet, also .gz, .zst."),
 ]
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run id, or 'latest'.", autocompletion=_complete_run, show_default=False)
+    str, typer.Argument(metavar="RUN", help="A run id, or 'latest'.", autocompletion=complete_run, show_default=False)
 ]
 RunId = Annotated[
     str | None, typer.Option("--run-id", metavar="ID", help="Name of the run. Default: from log and settings.")
@@ -42,8 +42,8 @@ SliceName = Annotated[
 Accounts = Annotated[
     Path | None, typer.Option("--accounts", metavar="FILE|-", help="Accounts, one id a line; '-' reads stdin.")
 ]
-FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day (UTC), YYYY-MM-DD.")]
-LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day (UTC), included.")]
+FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
+LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included.")]
 Models = Annotated[list[str] | None, typer.Option("--model", metavar="MODEL", help="A model's name; may be repeated.")]
 Matching = Annotated[
     str | None,

@@ -7,6 +7,7 @@ each knob of a `Campaign` turns one thing and leaves the rest of the world as it
 from refrain.simulate.campaigns import Campaign
 from refrain.simulate.demo import CAMPAIGNS, DEMO_CAMPAIGNS, LOOKALIKES, demo_world
 from refrain.simulate.lookalikes import Lookalike
+from refrain.simulate.nights import nights_world, write_nights
 from refrain.simulate.scene import Habits, Scene
 from refrain.simulate.world import Sample, World, sample
 from refrain.simulate.writing import write_sample
@@ -22,6 +23,8 @@ __all__ = [
     "Scene",
     "World",
     "demo_world",
+    "nights_world",
     "sample",
+    "write_nights",
     "write_sample",
 ]

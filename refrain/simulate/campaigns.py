@@ -79,6 +79,11 @@ class Campaign:
         """Ordinary requests an account and day."""
         return self.per_account * self.cover / (1 - self.cover)
 
+    @property
+    def rests(self) -> bool:
+        """Whether its people rest at weekends."""
+        return self.rhythm in _RESTING
+
     def wordings(self) -> Iterator[tuple[str, str, int]]:
         """Every (template id, language, variant) in use."""
         for language in self.languages:
@@ -168,14 +173,15 @@ def campaign_requests(scene: Scene, campaign: Campaign) -> Iterator[Request]:
             rate = campaign.cover_rate if begun else _EARLIER_LIFE
             ordinary = poisson(stream(scene.seed, account.account_id, "cover", day), rate)
             yield from ordinary_day(scene, account, day, ordinary, family=cover)
-            if begun and (awake(scene, account, day) or campaign.rhythm not in _RESTING):
+            if begun and (awake(scene, account, day) or not campaign.rests):
                 volume = stream(scene.seed, account.account_id, "volume", day)
                 for number in range(poisson(volume, campaign.per_account)):
-                    yield _campaign_request(scene, campaign, account, day, number)
-        yield from _tried(scene, campaign, day)
+                    yield campaign_request(scene, campaign, account, day, number)
+        yield from tried(scene, campaign, day)
 
 
-def _campaign_request(scene: Scene, campaign: Campaign, account: Account, day: int, number: int) -> Request:
+def campaign_request(scene: Scene, campaign: Campaign, account: Account, day: int, number: int) -> Request:
+    """One wrapped request of an account; `number` tells apart those of a day."""
     name = ("campaign", day, number)
     prompt, system, template = wrapped(scene, campaign, account, name)
     rng = stream(scene.seed, account.account_id, "when", *name)
@@ -187,7 +193,8 @@ def _campaign_request(scene: Scene, campaign: Campaign, account: Account, day: i
     )  # fmt: skip
 
 
-def _tried(scene: Scene, campaign: Campaign, day: int) -> Iterator[Request]:
+def tried(scene: Scene, campaign: Campaign, day: int) -> Iterator[Request]:
+    """The strangers who come across the wrapper on that day, with the rest of what they send."""
     family = f"{campaign.name}:tried"
     rng = stream(scene.seed, campaign.name, "tried", day)
     for at in range(poisson(rng, campaign.tried_by)):

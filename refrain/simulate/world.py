@@ -13,6 +13,7 @@ from refrain.simulate.campaigns import Campaign, campaign_requests
 from refrain.simulate.lookalikes import Lookalike, lookalike_requests
 from refrain.simulate.requests import Request, ordinary_day
 from refrain.simulate.scene import Scene
+from refrain.simulate.scripts import Script, script_requests
 from refrain.simulate.streams import poisson, stream
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -45,6 +46,7 @@ class World:
     requests: int
     campaigns: tuple[Campaign, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
+    scripts: tuple[Script, ...] = ()
 
     def __post_init__(self) -> None:
         names = [campaign.name for campaign in self.campaigns] + [group.name for group in self.lookalikes]
@@ -93,6 +95,8 @@ def _planted(world: World) -> Iterator[Request]:
         yield from campaign_requests(world.scene, campaign)
     for group in world.lookalikes:
         yield from lookalike_requests(world.scene, group)
+    for script in world.scripts:
+        yield from script_requests(world.scene, script)
 
 
 def _person(scene: Scene, number: int) -> Iterator[Request]:

@@ -20,7 +20,7 @@ from refrain.simulate.demo import CAMPAIGNS, DEMO_CAMPAIGNS, demo_world
 from refrain.simulate.world import sample
 
 Format = Literal["parquet", "jsonl", "csv"]
-_CARD = "sample.json"  # what the sample was made with, and its files: says that the folder is ours to replace
+CARD = "sample.json"  # what the sample was made with, and its files: says that the folder is ours to replace
 
 
 def write_sample(
@@ -44,7 +44,7 @@ def write_sample(
         raise InputError("unknown or repeated campaign", hint=f"choose from: {', '.join(CAMPAIGNS)}")
     if requests < 1 or days < 1:
         raise InputError("a sample needs at least one request and one day")
-    _refuse_foreign(out)
+    refuse_foreign(out)
     made = sample(demo_world(seed=seed, requests=requests, days=days, campaigns=campaigns))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as aside:
@@ -54,14 +54,14 @@ def write_sample(
         pq.write_table(made.truth, whole / "truth.parquet", compression="zstd")
         files = sorted(str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file())
         made_with = {"seed": seed, "requests": requests, "days": days, "campaigns": list(campaigns), "format": format}
-        (whole / _CARD).write_text(json.dumps({**made_with, "files": files}, indent=1) + "\n", encoding="utf-8")
+        (whole / CARD).write_text(json.dumps({**made_with, "files": files}, indent=1) + "\n", encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
         whole.rename(out)
     return made.counts()
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """InputError unless OUT is missing, empty, or holds an earlier sample and nothing else."""
     if not out.exists():
         return
@@ -72,7 +72,7 @@ def _refuse_foreign(out: Path) -> None:
     if not found:
         return
     try:
-        ours = {_CARD, *json.loads((out / _CARD).read_text(encoding="utf-8"))["files"]}
+        ours = {CARD, *json.loads((out / CARD).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         raise problem from None
     if not found <= ours:

@@ -1,0 +1,9 @@
+"""The ledger: what is carried from one night to the next, in a small database.
+
+A night is published when its row stands here; everything it adds is written in one transaction.
+"""
+
+from refrain.ledger.ledger import Ledger, open_ledger
+from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, SightingRow
+
+__all__ = ["DecisionRow", "EventRow", "IdentityRow", "Ledger", "NightRow", "SightingRow", "open_ledger"]

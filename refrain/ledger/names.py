@@ -1,0 +1,33 @@
+"""What a person calls an identity: its stable id, the beginning of one, or its number in the last night."""
+
+import re
+
+from refrain.errors import InputError
+from refrain.ledger.ledger import Ledger
+
+_NUMBER = re.compile(r"[0-9]{1,9}\Z")
+_BEGINNING = re.compile(r"[cts]-[0-9a-f]{1,12}\Z")
+_FEW = 5  # ids named where several are meant
+
+
+def resolve(ledger: Ledger, named: str) -> str:
+    """The one stable id that `named` means: an id, the beginning of one (`c-3f`), or a campaign's number in the last
+    night's run. InputError where it is none or several; it quotes ids alone."""
+    if _NUMBER.match(named):
+        last = ledger.last_night()
+        seen = [] if last is None else ledger.sightings(day=last.day, kind="campaign")
+        for sighting in seen:
+            if sighting.local_id == int(named):
+                return sighting.identity
+        where = "no night was recorded" if last is None else f"the night of {last.day} has no campaign {named}"
+        raise InputError(where, hint="give a stable id, such as c-0123456789ab")
+    if not _BEGINNING.match(named):
+        raise InputError("that is no campaign", hint="give a stable id, such as c-0123456789ab, or its beginning")
+    found = ledger.identifiers(named)
+    if named in found:
+        return named
+    if not found:
+        raise InputError(f"{ledger.name} knows no {named}", hint="refrain decisions and refrain lineage name them")
+    if len(found) > 1:
+        raise InputError(f"{named} is the beginning of {len(found)} ids", hint=", ".join(found[:_FEW]))
+    return found[0]
