@@ -22,6 +22,7 @@ from refrain.cli.options import (
     Quiet,
     RunName,
     SliceName,
+    complete_run,
     settings_for_run,
     settings_of,
 )
@@ -35,7 +36,9 @@ _LIKE_COSINE = 0.7
 _TOP, _MOST_TOP = 20, 1000  # a screen; beyond the other, exports are the way
 _ACCOUNTS = 5  # named for each segment: enough to begin with
 
-RunOption = Annotated[str, typer.Option("--run", metavar="RUN", help="A run id, or 'latest'.")]
+RunOption = Annotated[
+    str, typer.Option("--run", metavar="RUN", help="A run id, or 'latest'.", autocompletion=complete_run)
+]
 
 
 def add_to(app: typer.Typer) -> None:
