@@ -17,7 +17,7 @@ from prefect.logging import get_run_logger
 
 from flows.catch_faults import FIRM, only_our_words
 from flows.tell_counts import LoggedProgress, StageDone, tell_stages
-from refrain.runs import REPORT, open_run, run_ingest, run_stage
+from refrain.runs import KIND, REPORT, open_run, run_ingest, run_stage
 from refrain.settings import load_settings
 from refrain.slices import Slice, load_slice
 from refrain.stages import NOUNS
@@ -36,6 +36,7 @@ class Job:
     last: date | None
     run_id: str | None
     zone: str = "UTC"  # of `first` and `last`
+    kind: str = KIND  # leads a name that is not given
 
 
 def outputs_of(outputs: str | None, config: str | None) -> Path:
@@ -55,6 +56,7 @@ def ingest(job: Job) -> StageDone:
             job.outputs,
             run_id=job.run_id,
             part=None if part.empty else part,
+            kind=job.kind,
             progress=LoggedProgress(get_run_logger()),
         )
     return StageDone.of(run.folder, result)

@@ -90,6 +90,38 @@ class Comparison:
 
 def compare(first: Run, second: Run) -> Comparison:
     """What changed; StoreError where one has no exports yet."""
+    labels, codes, members = _side_by_side(first, second)
+    settings = [_flat(run.config) for run in (first, second)]
+    common = len(codes[0][0])
+    return Comparison(
+        runs=(first.name, second.name),
+        requests=(labels[0].num_rows, labels[1].num_rows),
+        common_requests=common,
+        changes=tuple(changes(*members)),
+        settings={
+            name: (settings[0].get(name), settings[1].get(name))
+            for name in sorted(settings[0].keys() | settings[1].keys())
+            if settings[0].get(name) != settings[1].get(name)
+        },
+        agreement={
+            name: adjusted_rand(before, after) if common else None
+            for name, before, after in zip(_LABELS, *codes, strict=True)
+        },
+    )
+
+
+def counterparts(first: Run, second: Run) -> dict[int, int]:
+    """For each campaign of the second run that is related to one of the first, that of them with which it shares most.
+
+    StoreError where one has no exports yet."""
+    _, _, (before, after) = _side_by_side(first, second)
+    shares, related = _shares(before, after)
+    best = {b: _best(related[:, b], shares[:, b]) for b in range(len(after.accounts))}
+    return {b: a for b, a in best.items() if a is not None}
+
+
+def _side_by_side(first: Run, second: Run) -> tuple[list[pa.Table], list[list[Ints]], list[Members]]:
+    """Of both runs the labels, those of common requests as `_codes` gives them, aligned, and the campaigns."""
     labels = [pq.read_table(run.result("exports") / "labels.parquet") for run in (first, second)]
     place = pc.index_in(labels[0]["request_id"], value_set=labels[1]["request_id"].combine_chunks())
     in_first = np.flatnonzero(place.is_valid().to_numpy())
@@ -99,22 +131,7 @@ def compare(first: Run, second: Run) -> Comparison:
         for table, rows in zip(labels, (in_first, in_second), strict=True)
     ]
     members = [_members(run, own[-1]) for run, own in zip((first, second), codes, strict=True)]
-    settings = [_flat(run.config) for run in (first, second)]
-    return Comparison(
-        runs=(first.name, second.name),
-        requests=(labels[0].num_rows, labels[1].num_rows),
-        common_requests=len(in_first),
-        changes=tuple(changes(*members)),
-        settings={
-            name: (settings[0].get(name), settings[1].get(name))
-            for name in sorted(settings[0].keys() | settings[1].keys())
-            if settings[0].get(name) != settings[1].get(name)
-        },
-        agreement={
-            name: adjusted_rand(before, after) if len(in_first) else None
-            for name, before, after in zip(_LABELS, *codes, strict=True)
-        },
-    )
+    return labels, codes, members
 
 
 def changes(before: Members, after: Members) -> list[Change]:

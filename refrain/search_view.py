@@ -42,7 +42,7 @@ def render_search(found: Mapping[str, Any], console: Console) -> None:
         for row in found["campaigns"]:
             number = Text(f"{row['campaign_id']}{'!' if row['alert'] else ' '}", style=_ALERT if row["alert"] else "")
             counts = (f"{row[name]:,}" for name in ("accounts", "owners", "requests"))
-            table.add_row(number, *counts, row.get("stable_id", ""))
+            table.add_row(number, *counts, row.get("identity") or "")
         console.print()
         console.print(table)
     console.print()

@@ -85,28 +85,20 @@ class Slice:
             raise ValueError("not a slice of this version")
         try:
             first, last = (date.fromisoformat(data[name]) if data[name] else None for name in ("first", "last"))
-            near = tuple(data.get("near", ()))
-            found = cls(
-                first,
-                last,
-                tuple(data["accounts"]),
-                tuple(data["models"]),
-                data["matching"],
-                data.get("zone", "UTC"),
-                near,
-            )
+            said = (tuple(data["accounts"]), tuple(data["models"]), data["matching"])
+            found = cls(first, last, *said, data.get("zone", "UTC"), tuple(data.get("near", ())))
             zone_of(found.zone)
         except (KeyError, TypeError) as error:  # a zone that is not known here is a KeyError
             raise ValueError("a slice with missing or foreign fields") from error
-        said = (*found.accounts, *found.models, found.matching, found.zone, *found.near)
-        if not all(isinstance(value, str) for value in said):
+        texts = (*found.accounts, *found.models, found.matching, found.zone, *found.near)
+        if not all(isinstance(value, str) for value in texts):
             raise ValueError("a slice with missing or foreign fields")
         return found
 
     def _plain(self) -> dict[str, Any]:
         days = {name: day.isoformat() if day else None for name, day in (("first", self.first), ("last", self.last))}
         said = {"accounts": self.accounts, "models": self.models, "matching": self.matching}
-        # Not where it is the usual one, or not set: a slice that was saved or computed with before names neither.
+        # Not where they are the usual ones: a slice that was saved or computed with before names neither.
         zone = {} if self.zone == "UTC" else {"zone": self.zone}
         return {**days, **said, **zone, **({"near": self.near} if self.near else {})}
 

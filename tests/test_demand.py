@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,24 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from embeddings.querying import exact_cosines, open_query_encoder
-from refrain.artifacts import Store
+from refrain.artifacts import Store, read_manifest
 from refrain.cli import app
 from refrain.cli.demand import _LIKE_COSINE
 from refrain.errors import StoreError
+from refrain.ledger.rows import SightingRow
+from refrain.lineage_table import write_lineage
 from refrain.recluster import aside_id
+from refrain.runs import LATEST_NIGHT, open_run
 from refrain.search import read_query
 from refrain.settings import load_settings
+from refrain.stable_ids import stable_ids
 
 if TYPE_CHECKING:
     from conftest import SmallRun
 
 CONFIG = load_settings().config
 CANARY = "zanzibar quokka"
+DAY, NOON = date(2026, 9, 1), datetime(2026, 9, 1, 12, tzinfo=UTC)
 
 
 def call(*arguments: object, code: int = 0, stdin: str | None = None) -> Result:
@@ -226,7 +232,7 @@ def test_a_part_is_a_run_of_its_own_and_latest_stays(outputs: Path, reclustered:
         json.loads((Path(reclustered["folder"]) / "manifest.json").read_text())["config"]["cluster"]["min_owners"] == 3
     )
     assert [stage["stage"] for stage in reclustered["stages"]][-1] == "export"
-    assert all(row["stable_id"] is None for row in reclustered["findings"])
+    assert all(row["identity"] is None for row in reclustered["findings"])
 
 
 def test_two_runs_side_by_side(outputs: Path, reclustered: Any) -> None:
@@ -241,3 +247,27 @@ def test_two_runs_side_by_side(outputs: Path, reclustered: Any) -> None:
     assert first["after"]  # the campaign whose text was asked for is there again
     text = call("compare", "small", reclustered["run"], "--outputs", outputs).stdout
     assert f"cluster.min_owners: {CONFIG.cluster.min_owners} -> 3" in text
+
+
+def test_a_finding_has_the_id_of_the_nights_campaign_that_it_matches(
+    outputs: Path, reclustered: Any, loudest: Loudest
+) -> None:
+    runs = outputs / "runs"
+    campaigns = pq.read_table(runs / "small" / "exports" / "campaigns.parquet")["campaign_id"].to_pylist()
+    names = {number: f"c-{number:012d}" for number in campaigns}
+    seen = [SightingRow(DAY, name, "campaign", number, True, 1, 1, NOON, NOON) for number, name in names.items()]
+    manifest = read_manifest(runs / "small" / "exports")
+    assert manifest is not None
+    write_lineage(runs / "small", manifest.content, seen, [])
+    (runs / LATEST_NIGHT).symlink_to("small")
+    try:
+        assert stable_ids(open_run(outputs, "small")) == names
+        found = stable_ids(open_run(outputs, reclustered["run"]))
+        assert found
+        assert names[0] in found.values()
+        told = json.loads(call("search", loudest.text, "--outputs", outputs, "--json").stdout)
+        assert {row["campaign_id"]: row["identity"] for row in told["campaigns"]}.items() <= names.items()
+        assert names[0] in call("search", loudest.text, "--outputs", outputs).stdout
+    finally:
+        (runs / LATEST_NIGHT).unlink()
+        shutil.rmtree(runs / "small" / "lineage")

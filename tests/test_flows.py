@@ -31,7 +31,7 @@ from refrain.ledger import open_ledger
 from refrain.lineage_table import FILE, FOLDER
 from refrain.locks import writer_lock
 from refrain.progress import NoProgress
-from refrain.runs import REPORT, TIMINGS, open_run, run_all
+from refrain.runs import ASIDE, REPORT, TIMINGS, open_run, run_all
 from refrain.settings import load_settings
 from refrain.slices import make_slice, night, save_slice
 
@@ -160,7 +160,7 @@ def test_a_recluster_is_the_plain_run_of_its_slice_byte_for_byte(flow_run: FlowR
     part = make_slice(accounts=[f"{CANARY_ACCOUNT}-{at}" for at in range(8)], last=DAY)
     place = elsewhere(flow_run.outputs, tmp_path)
     (place / "store/vectors").symlink_to(flow_run.outputs / "store/vectors")  # the night's test encodes for itself
-    plain = run_all([str(flow_run.log)], settings.config, place, part=part, progress=NoProgress())
+    plain = run_all([str(flow_run.log)], settings.config, place, part=part, kind=ASIDE, progress=NoProgress())
     assert flow_run.recluster.name == plain.name
     assert files(flow_run.recluster) == files(plain.folder)
     assert open_run(flow_run.outputs, plain.name).config["score"]["false_discovery_rate"] == THRESHOLD

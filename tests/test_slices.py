@@ -103,7 +103,8 @@ def test_a_slice_by_the_digests_of_segments_keeps_who_says_one_of_them(tmp_path:
     rows = [row(at, "2026-05-01") for at in range(4)]
     rows[1]["prompt"] = "Hello.  sort THE list of 12 names. Thanks"  # one of its segments
     rows[2]["prompt"] = "Sort the list of names."  # another segment
-    rows[3] = {**rows[3], "messages": [{"role": "user", "content": "Hi"}, {"role": "user", "content": "Thanks"}]}
+    rows[3]["prompt"] = "Hi"
+    rows[3]["messages"] = [{"role": "system", "content": "Thanks"}, {"role": "user", "content": "Hi"}]
     log = write(tmp_path / "log", rows)
     store = Store(tmp_path / "store")
     whole = ingest([str(log)], CONFIG, store=store, progress=NoProgress())

@@ -22,6 +22,7 @@ from refrain.cli.options import (
     Quiet,
     RunName,
     SliceName,
+    complete_run,
     settings_for_run,
     settings_of,
 )
@@ -35,7 +36,9 @@ _LIKE_COSINE = 0.7
 _TOP, _MOST_TOP = 20, 1000  # a screen; beyond the other, exports are the way
 _ACCOUNTS = 5  # named for each segment: enough to begin with
 
-RunOption = Annotated[str, typer.Option("--run", metavar="RUN", help="A run id, or 'latest'.")]
+RunOption = Annotated[
+    str, typer.Option("--run", metavar="RUN", help="A run id, or 'latest'.", autocompletion=complete_run)
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -89,11 +92,10 @@ def recluster(
 ) -> None:
     """Run all stages on a part of a log, or with other settings, into a run of its own.
 
-    Every condition narrows the part. Neither the nightly runs nor 'latest' are touched. Each finding is printed with
-    the stable id under which the nights know it.
+    Every condition narrows the part; days are those of nights.timezone. Neither the nightly runs nor 'latest' are
+    touched. Each finding is printed with the stable id of the last night's campaign that it matches.
     """
     from rich.console import Console
-    from rich.text import Text
 
     from refrain.recluster import Like
     from refrain.recluster import recluster as run_on_part
@@ -123,7 +125,7 @@ def recluster(
         logs,
         settings.config,
         folder,
-        part=named.within(given_day(first), given_day(last)),
+        part=named.within(given_day(first), given_day(last), settings.config.nights.timezone),
         like=None if text is None else Like(text, like_cosine),
         run_id=run_id,
         progress=progress_for(quiet=quiet or as_json),
@@ -132,16 +134,14 @@ def recluster(
     page = done.folder / REPORT
     if results[-1].computed or not page.exists():
         write_report(done.folder, page)
-    found, known = findings(done.folder), stable_ids(done.folder)
+    found, known = findings(done.folder), stable_ids(done)
     for row in found:
-        row["stable_id"] = known.get(row["campaign_id"])
+        row["identity"] = known.get(row["campaign_id"])
     if as_json:
         places = {"report": str(page), "exports": str(done.result("exports"))}
         typer.echo(json.dumps({**run_as_json(done, results[-len(stages.NOUNS) :]), "findings": found, **places}))
         return
     render_findings(found, Console())
-    for number, name in sorted(known.items()):
-        Console().print(Text(f"campaign {number} is {name}"))
     typer.echo(f"run      {done.name}\nreport   {page}\nexports  {done.result('exports')}")
 
 
@@ -205,9 +205,9 @@ def _search(name: str, text: str, opened: Any, config: Any, top: int, accounts: 
     stored = open_stored(vectors, store)
     near = stored.nearest(open_query_encoder(vectors, config.embed, store.encoders).encode(query.segments), top)
     found = describe_hits(opened.folder, near.segment_rows, near.cosines, accounts=accounts)
-    known = stable_ids(opened.folder)
+    known = stable_ids(opened)
     for row in found["campaigns"]:
-        row["stable_id"] = known.get(row["campaign_id"])
+        row["identity"] = known.get(row["campaign_id"])
     for hit, asked in zip(found["hits"], near.queries.tolist(), strict=True):
         hit["query_segment"] = asked
     return {

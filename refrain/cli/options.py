@@ -42,8 +42,8 @@ SliceName = Annotated[
 Accounts = Annotated[
     Path | None, typer.Option("--accounts", metavar="FILE|-", help="Accounts, one id a line; '-' reads stdin.")
 ]
-FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day (UTC), YYYY-MM-DD.")]
-LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day (UTC), included.")]
+FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, YYYY-MM-DD.")]
+LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day, included.")]
 Models = Annotated[list[str] | None, typer.Option("--model", metavar="MODEL", help="A model's name; may be repeated.")]
 Matching = Annotated[
     str | None,

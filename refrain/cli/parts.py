@@ -41,7 +41,7 @@ def save(
     outputs: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Save a slice: the requests that meet every condition given. Its file is readable by its owner only."""
+    """Save a slice: the requests that meet every condition given. Days are UTC. Only its owner can read its file."""
     from refrain.slices import make_slice, save_slice
 
     _, folder = settings_of(config, None, outputs)
