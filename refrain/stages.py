@@ -20,7 +20,8 @@ from refrain.locks import writer_lock
 from refrain.memory import PeakMeter
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
-from refrain.slices import Slice, choose_files
+from refrain.slices import Slice, choose_files, moments_of
+from refrain.tombstones import load_tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,16 @@ def ingest(
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
-        return ingest_logs(sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests)
+        return ingest_logs(
+            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests, stones=stones
+        )
 
     digests, inputs = _source_identities(sources, progress, part)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
+    stones = load_tombstones(store.root, store.key)
+    moments = None if part is None else moments_of(part)
+    purged = stones.digest(moments[0] if moments else None)
     # The key shapes every digest in the tables, so another key is another result.
     return complete_stage(
         "ingest",
@@ -97,6 +103,7 @@ def ingest(
         store,
         passing=("reused_files",),
         key=key_id(store.key),
+        **({"purged": purged} if purged else {}),
     )
 
 

@@ -27,6 +27,7 @@ from refrain.errors import RefrainError, WorkerError, fault_place
 from refrain.intake import Intake, Tally
 from refrain.records import Portion
 from refrain.slices import Sieve, Slice
+from refrain.tombstones import NO_TOMBSTONES, Graves, Tombstones
 
 _BATCHES = 8  # of records in a task, fewer where they are large: a task is some tenths of a second
 _LABELS = ["file", "account_id", "network", *LABELS]  # of the staged columns, those whose values repeat
@@ -48,12 +49,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Rules:
-    """What staging needs beside the records: how they are read, and which of them belong."""
+    """What staging needs beside the records: how they are read, which of them belong, and which were purged."""
 
     config: IngestConfig
     reading: Reading
     key: bytes
     part: Slice | None
+    stones: Tombstones = NO_TOMBSTONES
 
 
 class Stager:
@@ -65,7 +67,9 @@ class Stager:
 
     def _intake(self, part: Slice | None) -> Intake:
         sieve = None if part is None else Sieve(part)
-        return Intake(self._rules.config, self._rules.reading.clock, self._rules.key, sieve)
+        rules = self._rules
+        graves = None if rules.stones.empty else Graves(rules.stones, rules.key)
+        return Intake(rules.config, rules.reading.clock, rules.key, sieve, graves)
 
     def stage(self, task: Task) -> Tally:
         """What became of the records; the tables then lie in the folder as `<name>-<number>.parquet`."""
