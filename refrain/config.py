@@ -335,6 +335,22 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class RetentionConfig:
+    """What `refrain purge --retention` keeps; no part of any identity."""
+
+    days: int
+    runs: int
+
+    def __post_init__(self) -> None:
+        if min(self.days, self.runs) < 0:
+            raise ValueError("days and runs must be at least 0, which keeps all")
+
+
+BESIDE = ("outputs", "retention")
+"""Sections that shape no result: where results lie and how long."""
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -346,3 +362,4 @@ class Config:
     mine: MineConfig
     score: ScoreConfig
     export: ExportConfig
+    retention: RetentionConfig

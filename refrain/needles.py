@@ -18,7 +18,7 @@ _PORTION = 1 << 22  # bytes hashed at a time
 
 
 class Needles:
-    """Some texts as bytes. Those of fewer than eight bytes count only where no letter, digit, `_` or `-` touches them."""
+    """Some texts as bytes; those of fewer than eight count only where no letter, digit, `_` or `-` touches them."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         found = sorted({text.encode("utf-8", "surrogatepass") for text in texts if text})

@@ -26,7 +26,7 @@ from refrain.artifacts import (
     sweep,
     write_text,
 )
-from refrain.config import Config, speed_fields
+from refrain.config import BESIDE, Config, speed_fields
 from refrain.errors import InputError, StoreError
 from refrain.locks import writer_lock
 from refrain.progress import Progress
@@ -223,7 +223,7 @@ def _trusted(folder: Path) -> Manifest | None:
 
 def _settings(config: Config) -> dict[str, Any]:
     """The settings that shape results: all but where these lie and what shapes speed alone."""
-    settings = {section: values for section, values in plain(config).items() if section != "outputs"}
+    settings = {section: values for section, values in plain(config).items() if section not in BESIDE}
     for section, values in settings.items():
         for name in speed_fields(getattr(config, section)):
             del values[name]

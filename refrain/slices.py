@@ -137,7 +137,7 @@ def moments_of(part: Slice) -> tuple[int, int] | None:
     """The first moment of a slice's days and the first after them, in microseconds since 1970; None without days."""
     if part.first is None and part.last is None:
         return None
-    return _micros(part.first or date.min), _micros(part.last + _DAY if part.last else date.max)
+    return midnight(part.first or date.min), midnight(part.last + _DAY if part.last else date.max)
 
 
 def _overlaps(name: str, part: Slice) -> bool:
@@ -168,7 +168,8 @@ class Sieve:
         )
 
 
-def _micros(day: date) -> int:
+def midnight(day: date) -> int:
+    """The first moment of a UTC day in microseconds since 1970."""
     return (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 

@@ -6,7 +6,7 @@ whole. The implementations are imported inside the functions: whoever only looks
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -240,6 +240,27 @@ def export(
 
     inputs = _contents(requests, clusters, templates, campaigns)
     return complete_stage("export", inputs, config.export, "refrain.exports", compute, store)
+
+
+def forget_vectors(store: Store, digests: Iterable[bytes]) -> int:
+    """How many vectors of these segments were removed from the store."""
+    from embeddings import forgetting
+
+    return forgetting.forget_vectors(store, digests)
+
+
+def forget_graphs(store: Store, clean: frozenset[str]) -> int:
+    """How many graphs were removed from the store: those of any day whose name is not `clean`."""
+    from embeddings import forgetting
+
+    return forgetting.forget_graphs(store, clean)
+
+
+def names_of_days(requests: Path, vectors: Path) -> dict[str, str]:
+    """The names that graphs of an ingest's days have, by day folder."""
+    from embeddings import forgetting
+
+    return forgetting.names_of_days(requests, vectors)
 
 
 def identity(section: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from refrain import __version__
-from refrain.cli import jobs, looks, machines, parts, verdicts
+from refrain.cli import jobs, looks, machines, parts, upkeep, verdicts
 from refrain.cli.frame import CommandGroup
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ looks.add_to(app)
 verdicts.add_to(app)
 parts.add_to(app)
 machines.add_to(app)
+upkeep.add_to(app)
 
 
 def main() -> None:
