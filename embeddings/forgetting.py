@@ -6,13 +6,23 @@ day's graph quantises and links all of its texts; it goes as a whole and is comp
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from embeddings.neighbours import day_parts
-from embeddings.shards import DIGEST, PARTS, RECORD, Digests, as_digests, open_shards, sweep_shards, write_shard
+from embeddings.shards import (
+    DIGEST,
+    PARTS,
+    RECORD,
+    TEMPORARY,
+    Digests,
+    as_digests,
+    open_shards,
+    sweep_shards,
+    write_shard,
+)
 from embeddings.vectors import ENCODER
 from refrain.artifacts import STAGING, Store, read_manifest, sync_folder
 from refrain.errors import StoreError
@@ -51,6 +61,16 @@ def held_vectors(store: Store, digests: Iterable[bytes]) -> int:
     return sum(int(np.isin(np.asarray(shard.digests, DIGEST), wanted).sum()) for shard in shards)
 
 
+def damaged_vectors(store: Store, *, remove: bool) -> Iterator[tuple[Path, bool]]:
+    """The path of each shard without its endings, and whether it is damaged; with `remove` such a one is then gone."""
+    for folder in sorted(path for path in store.vectors.glob("*") if path.is_dir()):
+        whole = {shard.path.name for shard in open_shards(folder).shards if shard.is_intact()}
+        for name in sorted({_name(path) for path in folder.iterdir()}):
+            if name not in whole and remove:
+                _remove(folder, name)
+            yield folder / name, name not in whole
+
+
 def names_of_days(requests: Path, vectors: Path) -> dict[str, str]:
     """The names that graphs of a finished ingest's days have, by the name of the day's folder."""
     description = json.loads((vectors / ENCODER).read_text(encoding="utf-8"))
@@ -74,6 +94,7 @@ def forget_graphs(store: Store, clean: frozenset[str]) -> int:
 
 def _name(path: Path) -> str:
     name = path.name
+    name = name.removesuffix(TEMPORARY)
     for part in PARTS:
         name = name.removesuffix(f".{part}.npy")
     return name.removesuffix(RECORD)
@@ -85,3 +106,5 @@ def _remove(folder: Path, name: str) -> None:
     sync_folder(folder)
     for part in PARTS:
         (folder / f"{name}.{part}.npy").unlink(missing_ok=True)
+    for path in folder.glob(f"{name}*{TEMPORARY}"):
+        path.unlink()

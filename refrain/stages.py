@@ -6,7 +6,7 @@ whole. The implementations are imported inside the functions: whoever only looks
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,13 @@ def forget_graphs(store: Store, clean: frozenset[str]) -> int:
     from embeddings import forgetting
 
     return forgetting.forget_graphs(store, clean)
+
+
+def damaged_vectors(store: Store, *, remove: bool) -> Iterator[tuple[Path, bool]]:
+    """Each shard of vectors and whether it is damaged, and then is removed if it is to be."""
+    from embeddings import forgetting
+
+    return forgetting.damaged_vectors(store, remove=remove)
 
 
 def names_of_days(requests: Path, vectors: Path) -> dict[str, str]:

@@ -69,9 +69,7 @@ def holding(outputs: Path, texts: list[str]) -> list[Path]:
         if path.suffix == ".parquet":
             data += "\n".join(map(str, pq.ParquetFile(path).read().to_pylist())).encode()
             data += b"\n".join(
-                str(value).encode()
-                for column in pq.ParquetFile(path).read().columns
-                for value in column.to_pylist()
+                str(value).encode() for column in pq.ParquetFile(path).read().columns for value in column.to_pylist()
             )
         if path.suffix == ".jsonl":
             data += "".join(strings(json.loads(line)) for line in data.splitlines()).encode()
@@ -181,7 +179,8 @@ def test_the_command_takes_ids_from_stdin_and_never_prints_them(outputs: Path) -
     assert told.exit_code == 0, told.output
     assert account not in told.output
     assert "nothing of it is left" in told.output
-    again = CliRunner().invoke(app, ["purge", "--account", "-", "--yes", "--json", "--outputs", str(outputs)], input=account)
+    command = ["purge", "--account", "-", "--yes", "--json", "--outputs", str(outputs)]
+    again = CliRunner().invoke(app, command, input=account)
     assert json.loads(again.stdout)["found"]["requests"] == 0
 
 

@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 def purge(
     accounts: Annotated[
         list[str] | None,
-        typer.Option("--account", metavar="ID", help="An account; may be repeated. '-' reads ids from stdin, one a line."),
+        typer.Option("--account", metavar="ID", help="An account; may be repeated. '-' reads lines from stdin."),
     ] = None,
     requests: Annotated[
         list[str] | None,
@@ -110,7 +110,8 @@ def _tell(done: "Purged | None", removed: list[str], folder: Path, *, as_json: b
     if done is None:
         return
     typer.echo(_words(done.found))
-    typer.echo("removed: " + (", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in done.done.items() if n) or "-"))
+    removals = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in done.done.items() if count)
+    typer.echo(f"removed: {removals or 'nothing'}")
     sample = " (a sample of the texts)" if done.sampled else ""
     typer.echo(f"searched {done.files:,} files for {done.sought:,} ids and texts{sample}")
     if done.shared:
@@ -153,9 +154,7 @@ def _moment(before: str | None) -> int | None:
 
 
 def doctor(
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Remove what is damaged and can be computed again.")
-    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Remove what is damaged and can be computed again.")] = False,
     config: ConfigFile = None,
     outputs: Outputs = None,
     as_json: AsJson = False,
@@ -171,9 +170,7 @@ def doctor(
     seen = examine(folder, repair=repair, progress=progress_for(quiet=quiet))
     left = [fault for fault in seen.faults if not fault.repaired]
     if as_json:
-        faults = [
-            {"path": str(f.path), "what": f.what, "repaired": f.repaired, "hint": f.hint} for f in seen.faults
-        ]
+        faults = [{"path": str(f.path), "what": f.what, "repaired": f.repaired, "hint": f.hint} for f in seen.faults]
         typer.echo(json.dumps({"checked": seen.checked, "faults": faults, "left": len(left)}))
     else:
         typer.echo("checked: " + ", ".join(f"{name} {count:,}" for name, count in seen.checked.items()))
