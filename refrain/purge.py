@@ -32,7 +32,7 @@ from refrain.purge_traces import (
     stones_of,
 )
 from refrain.runs import LATEST, list_runs, open_run, store_of
-from refrain.slices import midnight
+from refrain.slices import list_slices, load_slice, midnight
 from refrain.tombstones import load_tombstones, save_tombstones
 
 logger = logging.getLogger(__name__)
@@ -79,8 +79,8 @@ def purge(outputs: Path, targets: Targets, progress: Progress) -> Purged:
         save_tombstones(store.root, store.key, stones)
         with progress.task("comparing with what stays", None):
             cells = {run: find_cells(run, traces.ingested[content]) for run, content in _touched_runs(outputs, traces)}
-            rules, sought, shared = _rules(store, traces, cells)
-        done = _remove(outputs, store, traces, cells, rules, progress)
+            rules, sought, shared = _rules(store, traces, cells, _listed(outputs) - targets.accounts)
+        done = _remove(outputs, store, traces, cells, rules, progress, targets)
         save_tombstones(store.root, store.key, replace(stones, finished=True))
         hits, files = search_outputs(outputs, sought, progress)
         done["results"] += sum(_recompute(store, hit.path) for hit in hits)
@@ -135,9 +135,14 @@ def _found(outputs: Path, traces: Traces) -> dict[str, int]:
     return {**counted(traces), "runs": len(_touched_runs(outputs, traces))}
 
 
-def _rules(store: Store, traces: Traces, cells: dict[Path, Cells]) -> tuple[Rules, Sought, int]:
+def _listed(outputs: Path) -> set[str]:
+    """The accounts that people keep in slices: they stay there unless they are purged by name."""
+    return {account for name in list_slices(outputs) for account in load_slice(outputs, name).accounts}
+
+
+def _rules(store: Store, traces: Traces, cells: dict[Path, Cells], listed: set[str]) -> tuple[Rules, Sought, int]:
     """What may stay, what must be nowhere, and how much of what was sent others sent as well."""
-    ids = _some(traces.account_ids | traces.request_ids)
+    ids = _some(traces.account_ids - listed | traces.request_ids)
     own = {text for text in traces.texts.values() if len(text) >= MIN_TEXT}
     own |= {form for forms in traces.segments.values() for form in forms if len(form) >= MIN_TEXT}
     own |= {value for value in traces.values if len(value) >= MIN_VALUE} | ids
@@ -165,15 +170,22 @@ def _among_kept(traces: Traces, asked: set[str]) -> set[str]:
 
 
 def _remove(
-    outputs: Path, store: Store, traces: Traces, cells: dict[Path, Cells], rules: Rules, progress: Progress
+    outputs: Path,
+    store: Store,
+    traces: Traces,
+    cells: dict[Path, Cells],
+    rules: Rules,
+    progress: Progress,
+    targets: Targets,
 ) -> dict[str, int]:
     from refrain.stages import forget_graphs, forget_vectors
 
     touched = {content for content, found in traces.ingested.items() if found.touched}
     done = {"vectors": forget_vectors(store, [digest.ljust(16, b"\0") for digest in traces.own_segments.tolist()])}
-    done["graphs"] = forget_graphs(store, _clean_days(outputs, store, traces))
-    done["slices"] = purge_slices(outputs, traces.account_ids, rules.bad)
-    done["dismissals"] = purge_dismissals(store, traces.account_ids, rules.bad)
+    some = bool(touched or traces.units)
+    done["graphs"] = forget_graphs(store, _clean_days(outputs, store, traces)) if some else 0
+    done["slices"] = purge_slices(outputs, targets.accounts, rules.bad)
+    done["dismissals"] = purge_dismissals(store, targets.accounts, rules.bad)
     done["runs_removed"] = done["runs_redacted"] = 0
     runs = _touched_runs(outputs, traces)
     with progress.task("redacting runs", len(runs)) as advance:

@@ -25,7 +25,7 @@ from refrain.needles import Needles, joined
 from refrain.packet_lines import FILE as PACKETS
 from refrain.purge_traces import Flags, Ingested, Traces
 from refrain.queries import write_table
-from refrain.runs import REPORT
+from refrain.runs import LATEST, REPORT
 from refrain.text import normalise
 from refrain.tombstones import text_digest
 
@@ -382,15 +382,14 @@ _CHANGES: dict[str, Callable[[_Context, pa.Table], pa.Table]] = {
 
 
 def remove_run(run: Path) -> None:
-    """Nothing; the run is gone, and `latest`, where it pointed there, points to the newest that is left."""
+    """Nothing; the run is gone. Of the names that pointed to it, `latest` points to the newest that is left."""
     runs = run.parent
-    latest = runs / "latest"
     shutil.rmtree(run)
-    if latest.is_symlink() and not latest.exists():
-        latest.unlink()
+    for name in sorted(path for path in runs.iterdir() if path.is_symlink() and not path.exists()):
+        name.unlink()
         others = sorted((path.stat().st_mtime_ns, path.parent.name) for path in runs.glob(f"*/{MANIFEST}"))
-        if others:
-            latest.symlink_to(others[-1][1])
+        if others and name.name == LATEST:
+            name.symlink_to(others[-1][1])
 
 
 def _set(table: pa.Table, name: str, column: Any) -> pa.Table:

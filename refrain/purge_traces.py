@@ -140,7 +140,13 @@ def requests_folders(outputs: Path, store: Store) -> Iterator[Path]:
     """The folders with the tables of a finished ingest, the store's first. StoreError where one is damaged."""
     for pattern, root in (("requests/*", store.stages), ("*/requests", outputs / "runs")):
         for folder in sorted(root.glob(pattern)):
-            if folder.is_dir() and not folder.parent.is_symlink() and read_manifest(folder) is not None:
+            if not folder.is_dir() or folder.parent.is_symlink():
+                continue
+            try:
+                whole = read_manifest(folder) is not None
+            except StoreError as error:
+                raise unreadable(folder) from error
+            if whole:
                 yield folder
 
 
