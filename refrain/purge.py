@@ -18,19 +18,20 @@ from refrain.errors import StoreError
 from refrain.locks import writer_lock
 from refrain.needles import Needles, joined
 from refrain.progress import Progress
+from refrain.purge_cells import Cells, Rules, find_cells, folded
 from refrain.purge_lists import PREFECT, purge_dismissals, purge_slices, scrub_database, scrub_log
-from refrain.purge_runs import Cells, Rules, find_cells, folded, redact_run, remove_run
+from refrain.purge_runs import redact_run, remove_run
 from refrain.purge_search import DATABASES, Hit, Sought, search_file, search_outputs
+from refrain.purge_seen import Targets
 from refrain.purge_traces import (
     HELD_TEXTS,
-    Targets,
     Traces,
     counted,
     find_traces,
     kept_by,
-    kept_in_unit,
     stones_of,
 )
+from refrain.purge_units import kept_in_unit
 from refrain.runs import LATEST, list_runs, open_run, store_of
 from refrain.slices import list_slices, load_slice, midnight
 from refrain.tombstones import load_tombstones, save_tombstones

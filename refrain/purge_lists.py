@@ -9,7 +9,7 @@ from pathlib import Path
 from refrain.artifacts import Store
 from refrain.known import Suppression, own_lists
 from refrain.needles import Needles
-from refrain.purge_runs import MARK
+from refrain.purge_cells import MARK
 from refrain.purge_search import text_columns
 from refrain.slices import list_slices, load_slice, save_slice
 from refrain.suppressed_list import FILE, change_suppressions

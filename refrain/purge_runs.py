@@ -7,8 +7,8 @@ what the store has, so another stage on it begins with `ingest`. Each changed fo
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,146 +20,13 @@ from numpy.typing import NDArray
 
 from refrain.artifacts import MANIFEST, Manifest, link_tree, read_manifest, seal, staged, write_text
 from refrain.columns import COUNTS, LABELS
-from refrain.contract import SLOT
-from refrain.needles import Needles, joined
 from refrain.packet_lines import FILE as PACKETS
-from refrain.purge_traces import Flags, Ingested, Traces
+from refrain.purge_cells import Cells, Rules, flags_of, folded, read_all
+from refrain.purge_traces import Ingested
 from refrain.queries import write_table
 from refrain.runs import LATEST, REPORT
-from refrain.text import normalise
-from refrain.tombstones import text_digest
 
-MARK = "(purged)"
-"""What stands where a text was."""
-_NAME_DIGITS = 12  # of a digest, in the place of an id
 _NO_DIGEST = bytes(16)
-_Change = Callable[[pa.Table], pa.Table]
-
-
-@dataclass
-class Cells:
-    """What of a run's exports may quote a doomed request: its templates, clusters and campaigns by number, and their
-    texts, which stay only where requests that stay have them."""
-
-    templates: set[int] = field(default_factory=set)
-    clusters: set[int] = field(default_factory=set)
-    campaigns: set[int] = field(default_factory=set)
-    texts: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What may stay: `safe` texts (as `folded` has them) are had by requests that stay, `bad` ones and `values` are
-    not."""
-
-    traces: Traces
-    safe: frozenset[str]
-    bad: Needles
-    key: bytes
-
-    def line(self, text: str) -> str:
-        """A line of a skeleton as others have it."""
-        if not text.strip() or folded(text) in self.safe:
-            return text
-        plain = normalise(text)
-        return plain if plain in self.safe else MARK
-
-    def skeleton(self, text: str) -> str:
-        """A skeleton, each line of its fixed parts as others have it."""
-        return SLOT.join("\n".join(map(self.line, piece.split("\n"))) for piece in text.split(SLOT))
-
-    def clean(self, value: Any) -> Any:
-        """A value of JSON without a text that is bad."""
-        if isinstance(value, str):
-            bad = value in self.traces.values or self.bad.within(value.encode("utf-8", "surrogatepass"))
-            return MARK if bad else value
-        if isinstance(value, list):
-            return [self.clean(item) for item in value]
-        return {name: self.clean(item) for name, item in value.items()} if isinstance(value, dict) else value
-
-    def speaks(self, values: Iterable[Any]) -> bool:
-        """Whether one of many texts, or lists of texts, is bad: much faster than one by one."""
-        texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
-        return not self.traces.values.isdisjoint(texts) or any(map(self.bad.within, joined(texts)))
-
-    def name(self, text: str) -> str:
-        """What stands for an id that is purged."""
-        return f"purged-{text_digest(self.key, text)[:_NAME_DIGITS]}"
-
-
-def folded(text: str) -> str:
-    """A text with single spaces: excerpts differ from it in white space alone."""
-    return " ".join(text.split())
-
-
-def find_cells(run: Path, found: Ingested) -> Cells:
-    """The cells of a run."""
-    cells = Cells()
-    uses = run / "templates" / "request_templates.parquet"
-    if uses.exists():
-        table = pq.read_table(uses, columns=["request_row", "template_id"])
-        cells.templates.update(table["template_id"].filter(_of(found.requests, table["request_row"])).to_pylist())
-    known = run / "clusters" / "clusters.parquet"
-    if known.exists():
-        table = pq.read_table(known, columns=["cluster_id", "exemplar_segment_row"])
-        doomed = _of(found.doomed_segments, table["exemplar_segment_row"])
-        cells.clusters.update(table["cluster_id"].filter(doomed).to_pylist())
-    cells.campaigns |= _campaigns(run, found, cells.templates)
-    cells.texts = set(_texts(run, cells))
-    return cells
-
-
-def _campaigns(run: Path, found: Ingested, templates: set[int]) -> set[int]:
-    numbers: set[int] = set()
-    members = run / "campaigns" / "members.parquet"
-    if members.exists():
-        table = pq.read_table(members, columns=["campaign_id", "account_row"])
-        numbers.update(table["campaign_id"].filter(_of(found.gone_accounts, table["account_row"])).to_pylist())
-    labels = run / "campaigns" / "request_campaigns.parquet"
-    if labels.exists():
-        table = pq.read_table(labels, columns=["request_row", "campaign_id"])
-        numbers.update(table["campaign_id"].filter(_of(found.requests, table["request_row"])).to_pylist())
-    campaigns = run / "campaigns" / "campaigns.parquet"
-    if campaigns.exists():
-        for row in pq.read_table(campaigns, columns=["campaign_id", "templates"]).to_pylist():
-            if templates.intersection(row["templates"]):
-                numbers.add(row["campaign_id"])
-    numbers.discard(None)  # type: ignore[arg-type]
-    return numbers
-
-
-def _texts(run: Path, cells: Cells) -> Iterator[str]:
-    for noun in ("templates", "exports"):
-        path = run / noun / "templates.parquet"
-        if path.exists():
-            for row in pq.read_table(path, columns=["template_id", "skeleton", "examples"]).to_pylist():
-                if row["template_id"] in cells.templates:
-                    yield from _lines(row["skeleton"])
-                    yield from map(folded, row["examples"] or ())
-    path = run / "exports" / "clusters.parquet"
-    if path.exists():
-        for row in pq.read_table(path, columns=["cluster_id", "exemplar"]).to_pylist():
-            if row["cluster_id"] in cells.clusters:
-                yield from _lines(row["exemplar"])
-    for packet in _packets(run / "exports" / PACKETS):
-        if packet.get("campaign_id") in cells.campaigns:
-            for template in packet.get("templates", ()):
-                yield from _lines(template.get("skeleton", ""))
-                for slot in template.get("slots", ()):
-                    yield from map(folded, slot.get("samples", ()))
-
-
-def _lines(text: str) -> Iterator[str]:
-    for piece in text.split(SLOT):
-        for line in piece.split("\n"):
-            yield folded(line)
-            yield normalise(line)
-
-
-def _packets(path: Path) -> Iterator[dict[str, Any]]:
-    if path.exists():
-        with path.open(encoding="ascii") as lines:
-            yield from map(json.loads, lines)
 
 
 def redact_run(run: Path, found: Ingested, cells: Cells, rules: Rules) -> int:
@@ -224,7 +91,7 @@ class _Context:
             write_table(path, later.schema, [later])
             return True
         if place == f"exports/{PACKETS}":
-            lines = [json.dumps(self._packet(packet), ensure_ascii=True) + "\n" for packet in _packets(path)]
+            lines = [json.dumps(self._packet(packet), ensure_ascii=True) + "\n" for packet in read_all(path)]
             return _replace(path, "".join(lines).encode("ascii"))
         if place == "neighbours/indices.npy":
             self._unlink_neighbours()
@@ -327,14 +194,14 @@ class _Context:
         return table.filter(pa.array(~self.found.quarantined))
 
     def by_request(self, table: pa.Table) -> pa.Table:
-        return table.filter(pc.invert(_of(self.found.requests, table["request_row"])))
+        return table.filter(pc.invert(flags_of(self.found.requests, table["request_row"])))
 
     def by_own_segment(self, table: pa.Table) -> pa.Table:
         own = self.found.doomed_segments & ~self.found.kept_segments
-        return table.filter(pc.invert(_of(own, table["segment_row"])))
+        return table.filter(pc.invert(flags_of(own, table["segment_row"])))
 
     def by_account(self, table: pa.Table) -> pa.Table:
-        return table.filter(pc.invert(_of(self.found.gone_accounts, table["account_row"])))
+        return table.filter(pc.invert(flags_of(self.found.gone_accounts, table["account_row"])))
 
     def by_request_id(self, table: pa.Table) -> pa.Table:
         return table.filter(pc.invert(_among(table["request_id"], self.found.request_ids)))
@@ -395,12 +262,6 @@ def remove_run(run: Path) -> None:
 def _set(table: pa.Table, name: str, column: Any) -> pa.Table:
     field_ = table.schema.field(name)
     return table.set_column(table.schema.get_field_index(name), field_, column.cast(field_.type))
-
-
-def _of(flags: Flags, rows: Any) -> Any:
-    """The flags of some rows, false where a row is null."""
-    at = rows.fill_null(-1).to_numpy()
-    return pa.array((flags[at] & (at >= 0)) if len(flags) else np.zeros(len(at), bool))
 
 
 def _among(column: Any, ids: Iterable[str]) -> Any:

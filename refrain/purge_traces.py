@@ -1,48 +1,28 @@
-"""What is to be purged, and where it left traces: in each ingest's tables and in staged tables of log files.
+"""Where what is to be purged left traces: in each ingest's tables and in staged tables of log files.
 
 A trace is *own* where nothing that stays has it: a text, a segment or a value that the purged requests alone had. Texts
 are compared by their keyed digests. Of what is own, so many texts are held in clear as a search can look for.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from refrain.artifacts import Store, read_manifest
-from refrain.columns import LABELS
 from refrain.errors import StoreError
 from refrain.needles import Needles
+from refrain.purge_seen import DIGEST, Flags, Seen, Targets, digests_in, mentions, note_values
+from refrain.purge_units import read_unit
 from refrain.tombstones import Tombstones, is_derived, moment_digest, text_digest
 
-Flags = NDArray[np.bool_]
 HELD_TEXTS = 20_000
 """Own texts, and own segments, held in clear: a search takes about a second for 70 MB however many there are, so memory
 sets the bound. An account has some hundreds; of a purge of whole days a sample by digest is searched for."""
-_DIGEST = np.dtype("S16")
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What is to be purged: accounts and requests by id, and requests before a moment in microseconds since 1970."""
-
-    accounts: frozenset[str] = frozenset()
-    requests: frozenset[str] = frozenset()
-    before: int | None = None
-
-    def doomed(self, accounts: Any, requests: Any, micros: NDArray[np.int64]) -> Flags:
-        """Which of some requests, given as aligned columns, are to be purged."""
-        found = np.zeros(len(micros), bool)
-        for column, ids in ((accounts, self.accounts), (requests, self.requests)):
-            if ids and column is not None:
-                found |= pc.is_in(column, pa.array(sorted(ids), pa.string())).to_numpy(zero_copy_only=False)
-        return found if self.before is None else found | (micros < self.before)
 
 
 @dataclass(frozen=True)
@@ -81,36 +61,18 @@ class Traces:
     account_ids: set[str] = field(default_factory=set)
     alive_ids: set[str] = field(default_factory=set)  # of accounts with a request that stays
     moments: set[str] = field(default_factory=set)
-    own_texts: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, _DIGEST))
-    own_segments: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, _DIGEST))
+    own_texts: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, DIGEST))
+    own_segments: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, DIGEST))
     texts: dict[bytes, str] = field(default_factory=dict)  # own, by digest
     segments: dict[bytes, tuple[str, str]] = field(default_factory=dict)  # own: normalised and readable
     values: set[str] = field(default_factory=set)  # own: addresses, cards, keys and the like
     sampled: bool = False  # whether more is own than is held
 
 
-class _Seen:
-    """Digests of what doomed requests have and of what others have."""
-
-    def __init__(self) -> None:
-        self.doomed: list[NDArray[np.bytes_]] = []
-        self.kept: list[NDArray[np.bytes_]] = []
-
-    def add(self, digests: NDArray[np.bytes_], doomed: Flags, kept: Flags) -> None:
-        self.doomed.append(np.unique(digests[doomed]))
-        self.kept.append(np.unique(digests[kept]))
-
-    def own(self) -> NDArray[np.bytes_]:
-        """What the doomed alone have, sorted. A digest of zeros stands for what was purged before."""
-        none = [np.empty(0, _DIGEST)]
-        found = np.setdiff1d(np.concatenate(none + self.doomed), np.concatenate(none + self.kept))
-        return found[found != b""]
-
-
 def find_traces(outputs: Path, store: Store, targets: Targets) -> Traces:
     """The traces of the targets in the store and in kept runs. StoreError, naming it, where a table cannot be read."""
     traces = Traces()
-    texts, segments = _Seen(), _Seen()
+    texts, segments = Seen(), Seen()
     values: tuple[set[str], set[str]] = (set(), set())  # of the doomed, of the others
     ids = Needles(targets.accounts | targets.requests)
     for folder in requests_folders(outputs, store):
@@ -123,8 +85,8 @@ def find_traces(outputs: Path, store: Store, targets: Targets) -> Traces:
             except (OSError, pa.ArrowException, KeyError) as error:
                 raise unreadable(folder) from error
             found = traces.ingested[content]
-            texts.add(_digests(folder / "texts.parquet"), found.doomed_texts, found.kept_texts)
-            segments.add(_digests(folder / "segments.parquet"), found.doomed_segments, found.kept_segments)
+            texts.add(digests_in(folder / "texts.parquet"), found.doomed_texts, found.kept_texts)
+            segments.add(digests_in(folder / "segments.parquet"), found.doomed_segments, found.kept_segments)
     for unit in sorted(path for path in store.staged.glob("*") if path.is_dir()):
         touched = read_unit(unit, targets, ids, texts, segments, values)
         (traces.units if touched else traces.clean_units).append(unit)
@@ -166,14 +128,6 @@ def kept_by(folder: Path, found: Ingested) -> Iterator[str]:
     yield from _chosen(folder / "segments.parquet", "raw", found.kept_segments & ~found.doomed_segments)
 
 
-def kept_in_unit(unit: Path) -> Iterator[str]:
-    """The texts in a staged unit that holds nothing to be purged."""
-    for name in ("texts", "forms"):
-        for path in sorted(unit.glob(f"{name}-*.parquet")):
-            for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
-                yield from batch.column(0).to_pylist()
-
-
 def _read_ingested(
     folder: Path, targets: Targets, ids: Needles, key: bytes, traces: Traces, values: tuple[set[str], set[str]]
 ) -> Ingested:
@@ -197,7 +151,7 @@ def _read_ingested(
             rows = table[column].fill_null(-1).to_numpy()
             doomed_texts[rows[doomed & (rows >= 0)]] = True
             kept_texts[rows[~doomed & (rows >= 0)]] = True
-        _note_values(table, doomed, values)
+        note_values(table, doomed, values)
         if not doomed.any():
             clean.add(path.parent.name)
             continue
@@ -224,67 +178,6 @@ def _read_ingested(
         requests, doomed_texts, kept_texts, doomed_segments, kept_segments, gone,
         mentions(quarantine["request_id"], quarantine["content"], ids), frozenset(names), gone_ids, frozenset(clean),
     )  # fmt: skip
-
-
-def mentions(request_ids: Any, contents: Any, ids: Needles) -> Flags:
-    """Which quarantined records, given as columns, name one of the ids."""
-    pairs = zip(request_ids.to_pylist(), contents.to_pylist(), strict=True)
-    return np.array([bool(ids.within(f"{name or ''}\0{text}".encode())) for name, text in pairs], bool)
-
-
-def _note_values(table: pa.Table, doomed: Flags, values: tuple[set[str], set[str]]) -> None:
-    for name in LABELS:
-        if name not in table.column_names:
-            continue
-        for seen, flags in zip(values, (doomed, ~doomed), strict=True):
-            seen.update(filter(None, pc.unique(table[name].filter(pa.array(flags))).to_pylist()))
-
-
-def read_unit(
-    unit: Path,
-    targets: Targets,
-    ids: Needles,
-    texts: _Seen,
-    segments: _Seen,
-    values: tuple[set[str], set[str]],
-) -> bool:
-    """Whether a unit of staged tables holds something to be purged; what its requests have counts as seen."""
-    touched = False
-    try:
-        for path in sorted(unit.glob("rows-*.parquet")):
-            beside = {
-                name: path.with_name(path.name.replace("rows", name)) for name in ("texts", "occurrences", "forms")
-            }
-            rows = pq.read_table(path, partitioning=None)
-            doomed = targets.doomed(_plain(rows["account_id"]), _plain(rows["request_id"]), rows["time"].to_numpy())
-            touched = touched or bool(doomed.any())
-            digests = _digests(beside["texts"])
-            has = _used(len(digests), [(rows[name].fill_null(-1).to_numpy(), doomed) for name in ("prompt", "system")])
-            texts.add(digests, *has)
-            digests = _digests(beside["forms"])
-            said = pq.read_table(beside["occurrences"], columns=["record", "form"], partitioning=None)
-            has = _used(len(digests), [(said["form"].to_numpy(), doomed[said["record"].to_numpy()])])
-            segments.add(digests, *has)
-            _note_values(rows, doomed, values)
-        for path in sorted(unit.glob("refused-*.parquet")):
-            refused = pq.read_table(path, columns=["request_id", "content"], partitioning=None)
-            touched = touched or bool(mentions(refused["request_id"], refused["content"], ids).any())
-    except (OSError, pa.ArrowException, KeyError, IndexError):
-        return True  # whatever it holds, it is computed again
-    return touched
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.string())
-
-
-def _used(size: int, uses: Iterable[tuple[NDArray[Any], Flags]]) -> tuple[Flags, Flags]:
-    """Which of `size` rows doomed requests have, and which others have; `uses` are rows, -1 for none, and who is."""
-    doomed, kept = np.zeros(size, bool), np.zeros(size, bool)
-    for rows, flags in uses:
-        doomed[rows[flags & (rows >= 0)]] = True
-        kept[rows[~flags & (rows >= 0)]] = True
-    return doomed, kept
 
 
 def _hold(traces: Traces) -> None:
@@ -335,16 +228,6 @@ def _chosen(path: Path, column: str, rows: Flags) -> Iterator[str]:
 
 def _rows(path: Path) -> int:
     return int(pq.ParquetFile(path).metadata.num_rows)
-
-
-def _digests(path: Path) -> NDArray[np.bytes_]:
-    column = pq.read_table(path, columns=["digest"], partitioning=None)["digest"]
-    parts = [np.empty(0, _DIGEST)]
-    for chunk in column.chunks:
-        raw = chunk.cast(pa.binary(_DIGEST.itemsize)).buffers()[1]
-        held = np.frombuffer(raw, _DIGEST, count=chunk.offset + len(chunk)) if len(chunk) else parts[0]
-        parts.append(held[chunk.offset :])
-    return np.concatenate(parts)
 
 
 def stones_of(targets: Targets, traces: Traces, key: bytes, *, finished: bool) -> Tombstones:

@@ -19,7 +19,7 @@ from refrain.needles import Needles
 from refrain.progress import NoProgress
 from refrain.purge import purge, survey
 from refrain.purge_search import Sought, search_outputs
-from refrain.purge_traces import Targets
+from refrain.purge_seen import Targets
 from refrain.report import write_report
 from refrain.runs import open_run, run_all
 from refrain.settings import load_settings

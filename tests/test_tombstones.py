@@ -16,7 +16,7 @@ from refrain.needles import Needles
 from refrain.progress import NoProgress
 from refrain.purge import purge
 from refrain.purge_search import Sought, search_outputs
-from refrain.purge_traces import Targets
+from refrain.purge_seen import Targets
 from refrain.runs import run_ingest
 from refrain.settings import load_settings
 from refrain.slices import make_slice, midnight, night

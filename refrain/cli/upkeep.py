@@ -60,7 +60,7 @@ def purge(
     from refrain.progress import progress_for
     from refrain.purge import purge as forget
     from refrain.purge import retain_runs, retention_targets, survey
-    from refrain.purge_traces import Targets
+    from refrain.purge_seen import Targets
 
     settings, folder = settings_of(config, overrides, outputs)
     if sum((bool(accounts or requests), before is not None, retention)) != 1:
