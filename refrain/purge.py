@@ -83,6 +83,7 @@ def purge(outputs: Path, targets: Targets, progress: Progress) -> Purged:
             rules, sought, shared = _rules(store, traces, cells, _listed(outputs) - targets.accounts)
         done = _remove(outputs, store, traces, cells, rules, progress, targets)
         save_tombstones(store.root, store.key, replace(stones, finished=True))
+        done["databases"] = sum(scrub_database(path, rules.bad) for path in _databases(outputs))
         hits, files = search_outputs(outputs, sought, progress)
         done["results"] += sum(_recompute(store, hit.path) for hit in hits)
         left = tuple(hit for hit in hits if hit.path.exists() and _still(hit, sought, rules))
@@ -144,12 +145,13 @@ def _listed(outputs: Path) -> set[str]:
 def _rules(store: Store, traces: Traces, cells: dict[Path, Cells], listed: set[str]) -> tuple[Rules, Sought, int]:
     """What may stay, what must be nowhere, and how much of what was sent others sent as well."""
     ids = _some(traces.account_ids - listed | traces.request_ids)
-    own = {text for text in traces.texts.values() if len(text) >= MIN_TEXT}
-    own |= {form for forms in traces.segments.values() for form in forms if len(form) >= MIN_TEXT}
-    own |= {value for value in traces.values if len(value) >= MIN_VALUE} | ids
-    asked = {folded(text) for text in own} | {text for cell in cells.values() for text in cell.texts}
-    safe = _among_kept(traces, asked)
-    bad = {text for text in own if folded(text) not in safe}
+    texts = {text for text in traces.texts.values() if len(text) >= MIN_TEXT}
+    texts |= {form for forms in traces.segments.values() for form in forms if len(form) >= MIN_TEXT}
+    words = {value for value in traces.values if len(value) >= MIN_VALUE} | ids
+    asked = {folded(text) for text in texts} | {text for cell in cells.values() for text in cell.texts}
+    safe, said = _among_kept(traces, asked, words)
+    own = texts | words
+    bad = {text for text in texts if folded(text) not in safe} | (words - said)
     needles = Needles(bad)
     sought = Sought(needles, frozenset(ids))
     return Rules(traces, frozenset(safe), needles, store.key), sought, len(own) - len(bad)
@@ -159,15 +161,18 @@ def _some(ids: Iterable[str]) -> frozenset[str]:
     return frozenset(sorted(ids)[:HELD_TEXTS])
 
 
-def _among_kept(traces: Traces, asked: set[str]) -> set[str]:
-    """Those of the asked texts that a request which stays has, white space aside."""
-    needles = Needles(asked)
-    found: set[bytes] = set()
+def _among_kept(traces: Traces, texts: set[str], words: set[str]) -> tuple[set[str], set[str]]:
+    """Those of the texts that a request which stays has, as a part of its own and white space aside, and those of the
+    words."""
+    sought = (Needles(texts, whole=False), Needles(words))
+    found: tuple[set[bytes], set[bytes]] = (set(), set())
     sources = [kept_by(traces.folders[content][0], ingested) for content, ingested in traces.ingested.items()]
     for source in (*sources, *map(kept_in_unit, traces.clean_units)):
         for part in joined(map(folded, source)):
-            found |= needles.within(part)
-    return {text.decode("utf-8", "surrogatepass") for text in found}
+            for needles, seen in zip(sought, found, strict=True):
+                seen.update(needles.within(part))
+    first, second = ({text.decode("utf-8", "surrogatepass") for text in seen} for seen in found)
+    return first, second
 
 
 def _remove(
@@ -263,15 +268,14 @@ def _recompute(store: Store, path: Path) -> bool:
 
 
 def _still(hit: Hit, sought: Sought, rules: Rules) -> bool:
-    """Whether a file outside the store's results holds some even after databases and logs were scrubbed."""
-    path = hit.path
-    if path.name.endswith(("-wal", "-shm")):
-        path = path.with_name(path.name.removesuffix("-wal").removesuffix("-shm"))
-    if path.suffix in DATABASES and path.is_file():
-        scrub_database(path, rules.bad)
-    elif PREFECT in path.parts and path.is_file():
-        scrub_log(path, rules.bad)
+    """Whether a file outside the store's results holds some even after Prefect's logs were overwritten."""
+    if PREFECT in hit.path.parts and hit.path.suffix not in DATABASES and hit.path.is_file():
+        scrub_log(hit.path, rules.bad)
     return hit.path.exists() and search_file(hit.path, sought) is not None
+
+
+def _databases(outputs: Path) -> list[Path]:
+    return [path for path in sorted(outputs.rglob("*")) if path.suffix in DATABASES and path.is_file()]
 
 
 def _sweep(outputs: Path) -> None:

@@ -53,7 +53,7 @@ def purge_dismissals(store: Store, accounts: Iterable[str], bad: Needles) -> int
 
 def scrub_database(path: Path, bad: Needles) -> bool:
     """Whether a SQLite database was rewritten without the texts, free pages and write-ahead log included; False where
-    another program has it open for writing."""
+    another program has it open for writing, or it cannot be read."""
     try:
         with closing(sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)) as connection:
             connection.create_function("refrain_clean", 1, lambda value: _cleaned(value, bad))

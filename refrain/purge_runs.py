@@ -22,6 +22,7 @@ from refrain.artifacts import MANIFEST, Manifest, link_tree, read_manifest, seal
 from refrain.columns import COUNTS, LABELS
 from refrain.packet_lines import FILE as PACKETS
 from refrain.purge_cells import Cells, Rules, flags_of, folded, read_all
+from refrain.purge_seen import ID_COLUMNS
 from refrain.purge_traces import Ingested
 from refrain.queries import write_table
 from refrain.runs import LATEST, REPORT
@@ -101,8 +102,8 @@ class _Context:
     def _clean(self, table: pa.Table) -> pa.Table:
         """The table without a text that is bad, in columns of texts and of lists of texts."""
         for at, column in enumerate(table.schema):
-            if not (pa.types.is_string(column.type) or _texts_list(column.type)):
-                continue
+            if column.name in ID_COLUMNS or not (pa.types.is_string(column.type) or _texts_list(column.type)):
+                continue  # ids were compared whole: one may be a part of another
             values = table.column(at).to_pylist()
             if not self.rules.speaks(values):
                 continue

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from refrain.needles import Needles, joined
 from refrain.progress import Progress
+from refrain.purge_seen import ID_COLUMNS
 
 DATABASES = (".sqlite", ".sqlite3", ".db")
 _HEAD = b"SQLite format 3\x00"
-_IDS = ("account_id", "request_id")
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,18 @@ def search_outputs(outputs: Path, sought: Sought, progress: Progress) -> tuple[l
 def search_file(path: Path, sought: Sought) -> Hit | None:
     """What a file holds of what is sought; None where it holds nothing."""
     try:
-        with path.open("rb") as file:
-            found = sought.needles.within_file(file)
-        found |= _unpacked(path, path.suffix, sought)
+        if path.suffix == ".parquet":  # its columns are all that it holds
+            found = _in_table(path, sought)
+        else:
+            with path.open("rb") as file:
+                found = sought.needles.within_file(file)
+            found |= _unpacked(path, path.suffix, sought)
     except (OSError, EOFError, ValueError, pa.ArrowException, sqlite3.Error, RecursionError):
         return Hit(path, 0, unreadable=True)
     return Hit(path, len(found)) if found else None
 
 
 def _unpacked(path: Path, suffix: str, sought: Sought) -> set[bytes]:
-    if suffix == ".parquet":
-        return _in_table(path, sought)
     if suffix in (".gz", ".zst"):
         with _opened(path, suffix) as file:
             data = file.read()
@@ -109,9 +110,10 @@ def _in_table(path: Path, sought: Sought) -> set[bytes]:
             values = column
             while pa.types.is_list(values.type):
                 values = values.flatten()
-            for part in joined(values.to_pylist()):
-                found |= sought.needles.within(part)
-            if name in _IDS:
+            if name not in ID_COLUMNS:
+                for part in joined(values.to_pylist()):
+                    found |= sought.needles.within(part)
+            else:  # compared whole: one may be a part of another
                 hits = values.cast(pa.string()).filter(pc.is_in(values.cast(pa.string()), ids))
                 found.update(text.encode() for text in hits.to_pylist())
     return found

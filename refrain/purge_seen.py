@@ -15,6 +15,8 @@ from refrain.columns import LABELS
 from refrain.needles import Needles
 
 Flags = NDArray[np.bool_]
+ID_COLUMNS = ("account_id", "request_id")
+_VALUES = tuple(name for name in LABELS if name not in ("model", "channel"))  # columns that may say who somebody is
 DIGEST = np.dtype("S16")
 """A keyed digest; numpy strips the zeros at its end, which changes no comparison."""
 
@@ -63,7 +65,7 @@ def mentions(request_ids: Any, contents: Any, ids: Needles) -> Flags:
 
 def note_values(table: pa.Table, doomed: Flags, values: tuple[set[str], set[str]]) -> None:
     """Nothing; what doomed requests and what others have in their columns of labels is added to the two sets."""
-    for name in LABELS:
+    for name in _VALUES:
         if name not in table.column_names:
             continue
         for seen, flags in zip(values, (doomed, ~doomed), strict=True):

@@ -11,21 +11,27 @@ from refrain.needles import Needles, joined
 TEXTS = st.text("ab\0 é-1", max_size=12)
 
 
-@given(st.lists(TEXTS), TEXTS, st.lists(TEXTS))
-def test_finds_what_in_finds(needles: list[str], filler: str, parts: list[str]) -> None:
+def occurs(needle: str, data: bytes, *, whole: bool) -> bool:
+    """Whether a needle occurs, by the plainest search there is."""
+    raw, word = needle.encode(), rb"[0-9A-Za-z_\-]"
+    before = rb"(?<!%s)" % word if re.match(word, raw[:1]) else b""
+    after = rb"(?!%s)" % word if re.match(word, raw[-1:]) else b""
+    return bool(re.search(before + re.escape(raw) + after, data)) if whole or len(raw) < 8 else raw in data
+
+
+@given(st.lists(TEXTS), TEXTS, st.lists(TEXTS), st.booleans(), st.integers(1, 9))
+def test_finds_what_a_plain_search_finds(
+    needles: list[str], filler: str, parts: list[str], whole: bool, portion: int
+) -> None:
     data = (filler * 3).join(parts + needles[:1]).encode()
-    expected = set()
-    for needle in filter(None, needles):
-        raw = needle.encode()
-        edge = rb"[0-9A-Za-z_\-]"
-        whole = re.search(rb"(?<!%s)%s(?!%s)" % (edge, re.escape(raw), edge), data)
-        if raw in data if len(raw) >= 8 else whole:
-            expected.add(raw)
-    found = Needles(needles).within(data)
-    # Short ones that overlap hide one another; what is found is there, and no long one is missed.
-    assert found <= expected
-    assert {raw for raw in expected if len(raw) >= 8} <= found
-    assert bool(found) == bool(expected)
+    expected = {needle.encode() for needle in filter(None, needles) if occurs(needle, data, whole=whole)}
+    for found in (
+        Needles(needles, whole=whole).within(data),
+        Needles(needles, whole=whole).within_file(io.BytesIO(data), portion),
+    ):
+        # Short ones that overlap hide one another; what is found is there, and no long one is missed.
+        assert found <= expected
+        assert {raw for raw in expected if len(raw) >= 8} <= found
 
 
 def test_finds_across_the_portions_of_a_file() -> None:
@@ -34,6 +40,12 @@ def test_finds_across_the_portions_of_a_file() -> None:
     for portion in (7, 64, 1010):
         assert Needles([text, "nobody said this"]).within_file(io.BytesIO(data), portion) == {text.encode()}
     assert Needles([]).within_file(io.BytesIO(data)) == set()
+
+
+def test_an_id_is_not_the_beginning_of_another() -> None:
+    assert not Needles(["account-1"]).within(b"account-12 and my-account-1")
+    assert Needles(["account-1"]).within(b"account-12, account-1.")
+    assert Needles(["account-1"], whole=False).within(b"account-12")
 
 
 def test_texts_are_not_found_across_two() -> None:
