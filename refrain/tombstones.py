@@ -21,7 +21,7 @@ FILE = "tombstones.json"
 VERSION = 1
 _DERIVED = re.compile(r"(?:.*:)?[0-9a-f]{32}\Z", re.DOTALL)
 _DIGEST = re.compile(r"[0-9a-f]{32}\Z")
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"\',;{}\[\]]+')
+_ENDS = re.compile(r"[\s\"'\\,;{}\[\]()<>]+")  # what ends a word in the head of a record
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -100,7 +100,8 @@ class Graves:
         named = self.stones.accounts | self.stones.requests
         if not named:
             return False
-        words = {word for found in _TOKENS.findall(text) for word in (found, found.strip('"'), found.strip("\"'():"))}
+        # Words, and whatever stands between two quotes: an id may have spaces. Quotes may be escaped once more.
+        words = {*_ENDS.split(text), *text.replace("\\", "").split('"')} - {""}
         return any(text_digest(self._key, prefix + word) in named for word in words)
 
 

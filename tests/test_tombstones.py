@@ -1,6 +1,7 @@
 """Tombstones: what was purged is left out of every later ingest, and the counts of a log still add up."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refrain.config import RetentionConfig
 from refrain.errors import StoreError
 from refrain.needles import Needles
 from refrain.progress import NoProgress
-from refrain.purge import purge
+from refrain.purge import purge, retain_runs, retention_targets
 from refrain.purge_search import Sought, search_outputs
 from refrain.purge_seen import Targets
-from refrain.runs import run_ingest
+from refrain.runs import list_runs, run_ingest
 from refrain.settings import load_settings
 from refrain.slices import make_slice, midnight, night
 from refrain.suppressions import member_digest
@@ -170,6 +172,32 @@ def test_a_run_of_nothing_else_goes(tmp_path: Path) -> None:
     purge(outputs, Targets(accounts=frozenset({"account-first"})), NoProgress())
     assert not (outputs / "runs/alone").exists()
     assert (outputs / "runs/latest").readlink().name == "other"
+
+
+def test_retention_keeps_the_newest_runs_and_days(tmp_path: Path) -> None:
+    log, outputs = some_log(tmp_path / "log"), tmp_path / "outputs"
+    for at, name in enumerate(("oldest", "older", "new")):
+        run = ingest(log, outputs, run_id=name, part=night(date(2026, 9, 1 + at), 1)).parent
+        os.utime(run / "manifest.json", (at, at))
+    assert retain_runs(outputs, 2) == ["oldest"]
+    assert list_runs(outputs) == ["new", "older"]
+    assert len(list((outputs / "store/stages/requests").iterdir())) == 2
+    assert retain_runs(outputs, 2) == []
+    assert retention_targets(RetentionConfig(days=0, runs=1), date(2026, 9, 4)) is None
+    targets = retention_targets(RetentionConfig(days=2, runs=0), date(2026, 9, 5))
+    assert targets == Targets(before=midnight(date(2026, 9, 3)))
+    purge(outputs, targets, NoProgress())
+    assert list_runs(outputs) == ["new"]
+
+
+def test_an_id_that_begins_like_another_is_another(tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    records = [record(at, account, 1) for at, account in enumerate(["account-1", "account-12", "my account-1/x"])]
+    found = ingest(write(tmp_path / "log", records), outputs, run_id="run")
+    before = pq.read_table(found / "requests").to_pylist()
+    assert purge(outputs, Targets(accounts=frozenset({"account-1"})), NoProgress()).done["runs_redacted"] == 1
+    assert pq.read_table(found / "requests").to_pylist()[1:] == before[1:]
+    assert pq.read_table(found / "accounts.parquet")["account_id"].to_pylist()[1:] == ["account-12", "my account-1/x"]
 
 
 @given(STONES, STONES)
