@@ -220,7 +220,7 @@ def _told(path: Path, read: Callable[[], object]) -> Fault | None:
 def _databases(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | None]:
     for path in sorted(path for path in outputs.glob("*") if path.suffix in DATABASES and path.is_file()):
         try:
-            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
                 [(said,), *_] = connection.execute("PRAGMA integrity_check").fetchall()
         except sqlite3.Error:
             said = "it cannot be read"

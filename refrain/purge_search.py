@@ -175,7 +175,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _in_database(path: Path, sought: Sought) -> set[bytes]:
     found: set[bytes] = set()
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         connection.text_factory = bytes
         for table, column in text_columns(connection):
             rows = connection.execute(f'SELECT "{column}" FROM "{table}" WHERE "{column}" IS NOT NULL')
