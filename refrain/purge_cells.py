@@ -111,7 +111,7 @@ def _campaigns(run: Path, found: Ingested, templates: set[int]) -> set[int]:
         for row in pq.read_table(campaigns, columns=["campaign_id", "templates"]).to_pylist():
             if templates.intersection(row["templates"]):
                 numbers.add(row["campaign_id"])
-    numbers.discard(None)  # type: ignore[arg-type]
+    numbers.discard(None)
     return numbers
 
 

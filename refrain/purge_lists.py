@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from refrain.artifacts import Store
 from refrain.known import Suppression, own_lists
@@ -45,8 +46,10 @@ def purge_dismissals(store: Store, accounts: Iterable[str], bad: Needles) -> int
     def change(entry: Suppression) -> Suppression | None:
         members = tuple(member for member in entry.members if member not in gone)
         texts = tuple(text for text in entry.texts if not bad.within(text.encode()))
-        said = {name: _without(getattr(entry, name), bad) for name in ("reason", "by")}
-        return replace(entry, members=members, texts=texts, **said) if members and texts else None
+        if not (members and texts):
+            return None
+        reason, by = _without(entry.reason, bad), _without(entry.by, bad)
+        return replace(entry, members=members, texts=texts, reason=reason, by=by)
 
     return change_suppressions(own_lists(store) / FILE, change)
 
@@ -83,7 +86,7 @@ def scrub_log(path: Path, bad: Needles) -> None:
                 at = data.find(text, at + 1)
 
 
-def _cleaned(value: object, bad: Needles) -> object:
+def _cleaned(value: Any, bad: Needles) -> Any:
     if not isinstance(value, str):
         return value
     data = value.encode("utf-8", "surrogatepass")

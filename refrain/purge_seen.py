@@ -53,8 +53,9 @@ class Seen:
     def own(self) -> NDArray[np.bytes_]:
         """What the doomed alone have, sorted. A digest of zeros stands for what was purged before."""
         none = [np.empty(0, DIGEST)]
-        found = np.setdiff1d(np.concatenate(none + self.doomed), np.concatenate(none + self.kept))
-        return found[found != b""]
+        found: NDArray[np.bytes_] = np.setdiff1d(np.concatenate(none + self.doomed), np.concatenate(none + self.kept))
+        left: NDArray[np.bytes_] = found[found != b""]
+        return left
 
 
 def mentions(request_ids: Any, contents: Any, ids: Needles) -> Flags:

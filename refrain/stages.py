@@ -103,7 +103,7 @@ def ingest(
         store,
         passing=("reused_files",),
         key=key_id(store.key),
-        **({"purged": purged} if purged else {}),
+        purged=purged,
     )
 
 
