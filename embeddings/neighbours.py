@@ -21,7 +21,7 @@ from embeddings.days import Day, Kept, Window, search_window
 from embeddings.edges import Floats, cosine_distances, distances_of, numbers_of
 from embeddings.guessing import row_blocks
 from embeddings.shards import DIGEST_BYTES, Rows, as_digests, digests_of
-from embeddings.vectors import VECTORS, SegmentVectors, open_vectors
+from embeddings.vectors import VECTORS, open_vectors
 from refrain.artifacts import Store, digest_json
 from refrain.code import code_digest
 from refrain.config import IndexConfig
@@ -79,7 +79,8 @@ def find_neighbours(
     opened = open_vectors(vectors, store)
     code = digest_json([code_digest("embeddings.days"), plain(config), version("faiss-cpu")])
     kept = Kept(store.graphs, code)
-    parts = _days(requests, vectors, opened)
+    days = day_parts(requests, vectors, opened.shards.folder.name)
+    parts = [part for part in days.values() if len(part.positions)]
     found = _search(len(opened.segment_rows), opened.gather, config, parts, kept, progress)
     np.save(out / "segment_rows.npy", opened.segment_rows, allow_pickle=False)
     np.save(out / "indices.npy", found.indices, allow_pickle=False)
@@ -104,22 +105,22 @@ def nearest(vectors: Floats, config: IndexConfig, parts: Sequence[Part] = ()) ->
     return _search(len(vectors), lambda rows: vectors[rows], config, parts, Kept(None, ""), NoProgress())
 
 
-def _days(requests: Path, vectors: Path, opened: SegmentVectors) -> list[Part]:
-    """The vectors of each day of the log, days in order."""
-    digests = digests_of(pq.read_table(vectors / VECTORS, columns=["digest"])["digest"])
-    count = int(opened.segment_rows.max(initial=-1)) + 1
-    parts = []
+def day_parts(requests: Path, vectors: Path, fingerprint: str) -> dict[str, Part]:
+    """The vectors of each day of the log by the name of its folder, days in order, as the encoder with this fingerprint
+    makes them."""
+    table = pq.read_table(vectors / VECTORS)
+    digests, segment_rows = digests_of(table["digest"]), table["segment_row"].to_numpy()
+    count = int(segment_rows.max(initial=-1)) + 1
+    parts = {}
     for path in sorted((requests / "request_segments").glob("*/*.parquet")):
         sent = np.zeros(count, bool)
         for batch in pq.ParquetFile(path).iter_batches(columns=["segment_row"]):
             rows = batch.column(0).to_numpy()
             sent[rows[rows < count]] = True
-        positions = np.flatnonzero(sent[opened.segment_rows])
-        identity = hashlib.blake2b(
-            digests[positions].tobytes(), key=opened.shards.folder.name.encode()[:64], digest_size=16
-        )
-        parts.append(Part(positions, identity.hexdigest()))
-    return [part for part in parts if len(part.positions)]
+        positions = np.flatnonzero(sent[segment_rows])
+        identity = hashlib.blake2b(digests[positions].tobytes(), key=fingerprint.encode()[:64], digest_size=16)
+        parts[path.parent.name] = Part(positions, identity.hexdigest())
+    return parts
 
 
 def _search(

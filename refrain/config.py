@@ -436,6 +436,18 @@ class LineageConfig:
 
 
 @dataclass(frozen=True)
+class RetentionConfig:
+    """What `refrain purge --retention` keeps; no part of any identity."""
+
+    days: int
+    runs: int
+
+    def __post_init__(self) -> None:
+        if min(self.days, self.runs) < 0:
+            raise ValueError("days and runs must be at least 0, which keeps all")
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run."""
 
@@ -451,3 +463,4 @@ class Config:
     alerts: AlertsConfig
     ledger: LedgerConfig
     lineage: LineageConfig
+    retention: RetentionConfig

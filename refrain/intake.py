@@ -20,22 +20,26 @@ from refrain.counting import ranges
 from refrain.fields import keyed_all, read_id
 from refrain.passages import TEXTS, Passages, Spoken, Told, digest_column
 from refrain.people import People, Refusals, read_people
-from refrain.quarantine import Quarantine
+from refrain.quarantine import Quarantine, record_json
 from refrain.segments import SegmentRules
 from refrain.slices import Sieve
 from refrain.staged_tables import OCCURRENCES, ROWS
 from refrain.talks import Talks
 from refrain.times import Clock
+from refrain.tombstones import Graves
 
 _NONE = -1
 
 
 @dataclass
 class Tally:
-    """What became of records: staged, usable but outside the slice, refused (by reason and field)."""
+    """What became of records: staged, usable but outside the slice, refused (by reason and field), purged by account or
+    request, expired (older than what is kept)."""
 
     staged: int = 0
     outside: int = 0
+    purged: int = 0
+    expired: int = 0
     naive_times: int = 0
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -43,6 +47,8 @@ class Tally:
         """Counts what `other` counts."""
         self.staged += other.staged
         self.outside += other.outside
+        self.purged += other.purged
+        self.expired += other.expired
         self.naive_times += other.naive_times
         self.refused.update(other.refused)
 
@@ -65,8 +71,11 @@ class _Held:
 class Intake:
     """Takes the batches of a task, then gives its tables (refrain.staged_tables)."""
 
-    def __init__(self, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None) -> None:
-        self._config, self._clock, self._key, self._sieve = config, by, key, sieve
+    def __init__(
+        self, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None, graves: Graves | None = None
+    ) -> None:
+        self._config, self._clock, self._key, self._sieve, self._graves = config, by, key, sieve, graves
+        self._prefix = f"{config.source}:" if config.source else ""
         self._rules = SegmentRules(
             max_words=config.segment_max_words,
             window_words=config.segment_window_words,
@@ -84,23 +93,55 @@ class Intake:
     def take(self, file: str, batch: Batch) -> None:
         """Takes one batch of a file."""
         for fault in batch.faults:
-            self._quarantine.add(file, fault.row, "", fault.reason, None, fault.content)
+            self._refuse(file, fault.row, "", fault.reason, None, fault.content)
         refused = Refusals()
         people = read_people(batch, self._config, self._clock, self._key, refused)
         self._tally.naive_times += people.naive_times
         talks = Talks(batch, self._config)
         attributes = self._attributes.read(batch)
-        kept = [at for at in range(len(batch.rows)) if self._converse(at, talks, people, attributes, refused)]
+        gone = self._gone(people, refused)
+        kept = [
+            at
+            for at in range(len(batch.rows))
+            if at not in gone and self._converse(at, talks, people, attributes, refused)
+        ]
         for at, (name, reason) in sorted(refused.found.items()):
+            if at in gone:
+                continue
             shown = {given: column[at] for given, column in batch.columns.items()}
             request_id = read_id(shown.get("request_id"), self._config.max_field_characters, self._key).text
-            self._quarantine.add(file, batch.rows[at], name, reason, request_id, shown)
+            self._refuse(file, batch.rows[at], name, reason, request_id, shown)
         facts = (batch.rows, people.request_ids, people.accounts, people.micros, *attributes.columns)
         whole = len(kept) == len(batch.rows)
         self._held.facts[0] += [file] * len(kept)
         for held, column in zip(self._held.facts[1:], facts, strict=True):
             held.extend(column if whole else [column[at] for at in kept])
         self._tally.staged += len(kept)
+
+    def _gone(self, people: People, refused: Refusals) -> set[int]:
+        """The records that were purged; they are counted and leave nothing else."""
+        if self._graves is None:
+            return set()
+        graves, purged, expired = self._graves, set(), set()
+        for at, (account, request_id, micros) in enumerate(
+            zip(people.accounts, people.request_ids, people.micros, strict=True)
+        ):
+            named = None if request_id is None else self._prefix + request_id
+            if graves.account(account) or graves.request(named, account, micros):
+                purged.add(at)
+            elif at not in refused.found and graves.expired(micros):
+                expired.add(at)
+        self._tally.purged += len(purged)
+        self._tally.expired += len(expired)
+        return purged | expired
+
+    def _refuse(self, file: str, row: int, field: str, reason: str, request_id: str | None, content: Any) -> None:
+        """Quarantines a record; without its content where that names what was purged."""
+        if self._graves is not None:
+            shown = record_json(content, self._config.quarantine_content_characters)
+            if self._graves.mentioned(shown, self._prefix) or self._graves.mentioned(shown):
+                request_id, content = None, ""
+        self._quarantine.add(file, row, field, reason, request_id, content)
 
     def _converse(self, at: int, talks: Talks, people: People, attributes: Attributes, refused: Refusals) -> bool:
         """Whether a record is kept; its texts and flags are held then."""

@@ -110,6 +110,8 @@ class KeptTables:
                 counts={
                     "staged": tally.staged,
                     "outside": tally.outside,
+                    "purged": tally.purged,
+                    "expired": tally.expired,
                     "naive_times": tally.naive_times,
                     "torn_files": torn,
                 },

@@ -25,6 +25,7 @@ from refrain.queries import database
 from refrain.slices import Slice, choose_files, moments_of
 from refrain.staged_files import Staged, stage_files
 from refrain.staged_views import view_staged
+from refrain.tombstones import Tombstones, load_tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -38,27 +39,32 @@ def ingest_logs(
     progress: Progress,
     part: Slice | None = None,
     digests: Mapping[str, str] | None = None,
+    stones: Tombstones | None = None,
 ) -> dict[str, int]:
-    """Counts of what was read, kept, merged and quarantined (read is their sum) and of what `out` then holds.
+    """Counts of what was read, kept, merged, quarantined and purged (read is their sum) and of what `out` then holds.
 
     `out` gets requests/, request_segments/, segments, accounts, owners, texts and quarantine.parquet and counts.json.
     With `part` only its requests are read; the others are counted as `outside`, and what cannot be used is quarantined
     whether or not it would have belonged. `digests` are those of the files by name, where they are known.
-    `reused_files`, where there are any, counts files whose staged tables the store had; it tells of this computation
-    alone and stands in no file.
+    `stones` are the store's tombstones, where they were read already. `reused_files`, where there are any, counts files
+    whose staged tables the store had; it tells of this computation alone and stands in no file.
 
     InputError where there is no record, no usable one, a torn file (unless the config keeps those), or too large a
     share of structurally broken records.
     """
+    stones = load_tombstones(store.root, store.key) if stones is None else stones
     work = out / ".work"
     work.mkdir()
     try:
         files = discover(sources) if part is None else choose_files(discover(sources), part)
-        found = stage_files(files, work, config, store=store, progress=progress, part=part, digests=digests)
+        found = stage_files(
+            files, work, config, store=store, progress=progress, part=part, digests=digests, stones=stones
+        )
         with database(config.memory_limit_mib, work) as connection:
             days = None if part is None else moments_of(part)
             within = view_staged(connection, found.rows, found.refused, days) if found.tally.staged else 0
-            counts = _counts(found, within, len(files), config)
+            whole = days is None or not stones.excludes(days[0])
+            counts = _counts(found, within, len(files), config, whole=whole)
             counts |= write_tables(connection, out, config, counts, progress)
     finally:
         shutil.rmtree(work)
@@ -67,18 +73,21 @@ def ingest_logs(
     return {**counts, **({"reused_files": found.reused} if found.reused else {})}
 
 
-def _counts(found: Staged, within: int, files: int, config: IngestConfig) -> dict[str, int]:
-    """What was read, where `within` of the staged records belong to the slice."""
+def _counts(found: Staged, within: int, files: int, config: IngestConfig, *, whole: bool) -> dict[str, int]:
+    """What was read, where `within` of the staged records belong to the slice; it may hold expired ones if `whole`."""
     refused = Quarantine(config.quarantine_content_characters)
     refused.reasons.update(found.tally.refused)
-    read = within + refused.total
-    outside = found.tally.outside + found.tally.staged - within
+    purged = found.tally.purged + (found.tally.expired if whole else 0)
+    read = within + refused.total + purged
+    outside = found.tally.outside + found.tally.staged - within + (0 if whole else found.tally.expired)
     seen = read + outside
     if not seen:
         raise InputError("the log is empty: its files hold no record", hint=f"files read: {files}")
     refused.check(seen, config.max_structural_error_share)
     if not within and outside:
         raise NoRequestsError(f"none of the {seen:,} records belongs to the slice")
+    if not within and purged:
+        raise InputError(f"nothing is left of the log: {purged:,} of its {read:,} records were purged")
     if not within:
         raise InputError(f"none of the {read:,} records can be used: {refused.summary()}")
     return {
@@ -90,4 +99,5 @@ def _counts(found: Staged, within: int, files: int, config: IngestConfig) -> dic
         "torn_files": found.torn,
         # Not at zero: a slice that leaves nothing out leaves the very files of the whole log.
         **({"outside": outside} if outside else {}),
+        **({"purged": purged} if purged else {}),
     }

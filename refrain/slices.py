@@ -137,7 +137,7 @@ def last_day_over(moment: datetime, zone: str = "UTC", hours: float = 0.0) -> da
 
 def day_starts(first: date, last: date, zone: str = "UTC") -> list[int]:
     """The first moment of each day of `zone` from `first` to the day after `last`, in microseconds since 1970."""
-    return [_micros(first + at * _DAY, zone) for at in range((last - first).days + 2)]
+    return [midnight(first + at * _DAY, zone) for at in range((last - first).days + 2)]
 
 
 def zone_of(name: str) -> tzinfo:
@@ -166,8 +166,8 @@ def moments_of(part: Slice) -> tuple[int, int] | None:
     """The first moment of a slice's days and the first after them, in microseconds since 1970; None without days."""
     if part.first is None and part.last is None:
         return None
-    first = _micros(part.first, part.zone) if part.first else _micros(date.min)
-    return first, _micros(part.last + _DAY, part.zone) if part.last else _micros(date.max)
+    first = midnight(part.first, part.zone) if part.first else midnight(date.min)
+    return first, midnight(part.last + _DAY, part.zone) if part.last else midnight(date.max)
 
 
 def _overlaps(name: str, part: Slice) -> bool:
@@ -215,7 +215,8 @@ class Sieve:
         return not self._near.isdisjoint(self._segments(text))
 
 
-def _micros(day: date, zone: str = "UTC") -> int:
+def midnight(day: date, zone: str = "UTC") -> int:
+    """The first moment of a day of a zone in microseconds since 1970."""
     return (datetime(day.year, day.month, day.day, tzinfo=zone_of(zone)).astimezone(UTC) - _EPOCH) // _MICROSECOND
 
 

@@ -20,6 +20,7 @@ from refrain.records import Portion, read_portions
 from refrain.slices import Slice
 from refrain.staging import Rules, Task, cut_tasks, stage_all, worker_count, write_staged
 from refrain.times import clock
+from refrain.tombstones import NO_TOMBSTONES, Tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +60,9 @@ def stage_files(
     progress: Progress,
     part: Slice | None,
     digests: Mapping[str, str] | None,
+    stones: Tombstones = NO_TOMBSTONES,
 ) -> Staged:
-    """The staged tables of the files, in `work` or, where they are kept, in the store.
+    """The staged tables of the files without what was purged, in `work` or, where they are kept, in the store.
 
     InputError for a torn file, unless the config keeps what came before.
     """
@@ -69,7 +71,7 @@ def stage_files(
         digests = {}
     elif digests is None:
         digests = {file.name: digest_file(file.path) for file in files}
-    staging = _Staging(work, config, store.key, part, kept, digests)
+    staging = _Staging(work, config, store.key, part, kept, digests, stones)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:
         return staging.stage(units, advance)
@@ -86,6 +88,7 @@ class _Staging:
         part: Slice | None,
         kept: KeptTables | None,
         digests: Mapping[str, str],
+        stones: Tombstones,
     ) -> None:
         self._work, self._config, self._kept, self._digests = work, config, kept, digests
         reading = Reading(
@@ -96,7 +99,7 @@ class _Staging:
             record_bytes=config.max_record_mib << 20,
             csv_delimiter=config.csv_delimiter,
         )
-        self._rules = Rules(config, reading, key, part)
+        self._rules = Rules(config, reading, key, part, stones)
         self._found = Staged()
         self._places: dict[int, Path] = {}  # by unit
         self._waiting: deque[tuple[int, _Reading]] = deque()
@@ -105,7 +108,8 @@ class _Staging:
         """The tables of all units; `advance` is told the bytes of files that were read or need not be."""
         new = []
         for at, unit in enumerate(units):
-            there = self._kept.find(unit, self._digests) if self._kept else None
+            # A purge removes the units that hold what it purges; until it is finished, any may.
+            there = self._kept.find(unit, self._digests) if self._kept and self._rules.stones.finished else None
             if there is None:
                 new.append(at)
                 continue

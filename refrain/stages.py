@@ -6,7 +6,7 @@ whole. The implementations are imported inside the functions: whoever only looks
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from refrain.locks import writer_lock
 from refrain.memory import PeakMeter
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
-from refrain.slices import Slice, choose_files
+from refrain.slices import Slice, choose_files, moments_of
+from refrain.tombstones import load_tombstones
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,16 @@ def ingest(
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
-        return ingest_logs(sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests)
+        return ingest_logs(
+            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests, stones=stones
+        )
 
     digests, inputs = _source_identities(sources, progress, part)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
+    stones = load_tombstones(store.root, store.key)
+    moments = None if part is None else moments_of(part)
+    purged = stones.digest(moments[0] if moments else None)
     # The key shapes every digest in the tables, so another key is another result.
     return complete_stage(
         "ingest",
@@ -97,6 +103,7 @@ def ingest(
         store,
         passing=("reused_files",),
         key=key_id(store.key),
+        purged=purged,
     )
 
 
@@ -243,6 +250,34 @@ def near_segments(
     from embeddings.querying import near_digests
 
     return near_digests(requests, vectors, texts, least, config.embed, store=store)
+
+
+def forget_vectors(store: Store, digests: Iterable[bytes]) -> int:
+    """How many vectors of these segments were removed from the store."""
+    from embeddings import forgetting
+
+    return forgetting.forget_vectors(store, digests)
+
+
+def forget_graphs(store: Store, clean: frozenset[str]) -> int:
+    """How many graphs were removed from the store: those of any day whose name is not `clean`."""
+    from embeddings import forgetting
+
+    return forgetting.forget_graphs(store, clean)
+
+
+def damaged_vectors(store: Store, *, remove: bool) -> Iterator[tuple[Path, bool]]:
+    """Each shard of vectors and whether it is damaged, and then is removed if it is to be."""
+    from embeddings import forgetting
+
+    return forgetting.damaged_vectors(store, remove=remove)
+
+
+def names_of_days(requests: Path, vectors: Path) -> dict[str, str]:
+    """The names that graphs of an ingest's days have, by day folder."""
+    from embeddings import forgetting
+
+    return forgetting.names_of_days(requests, vectors)
 
 
 def identity(section: object) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from refrain.intake import Intake, Tally
 from refrain.passages import segment_digests
 from refrain.records import Portion
 from refrain.slices import Sieve, Slice
+from refrain.tombstones import NO_TOMBSTONES, Graves, Tombstones
 
 _BATCHES = 8  # of records in a task, fewer where they are large: a task is some tenths of a second
 _LABELS = ["file", "account_id", "network", *LABELS]  # of the staged columns, those whose values repeat
@@ -50,12 +51,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Rules:
-    """What staging needs beside the records: how they are read, and which of them belong."""
+    """What staging needs beside the records: how they are read, which of them belong, and which were purged."""
 
     config: IngestConfig
     reading: Reading
     key: bytes
     part: Slice | None
+    stones: Tombstones = NO_TOMBSTONES
 
 
 class Stager:
@@ -68,7 +70,8 @@ class Stager:
     def _intake(self, part: Slice | None) -> Intake:
         config, key = self._rules.config, self._rules.key
         sieve = None if part is None else Sieve(part, partial(segment_digests, config=config, key=key))
-        return Intake(config, self._rules.reading.clock, key, sieve)
+        graves = None if self._rules.stones.empty else Graves(self._rules.stones, key)
+        return Intake(config, self._rules.reading.clock, key, sieve, graves)
 
     def stage(self, task: Task) -> Tally:
         """What became of the records; the tables then lie in the folder as `<name>-<number>.parquet`."""

@@ -1,5 +1,6 @@
 """The list of dismissed findings as a file: entries are added and taken out whole, by one writer at a time."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def remove_suppression(path: Path, name: str) -> Suppression:
             raise InputError(f"no suppression {name!r} in {path}", hint=f"there are: {names}" if names else "")
         _write(path, found, [entry for entry in found.suppressions if entry.name != name])
         return gone
+
+
+def change_suppressions(path: Path, change: Callable[[Suppression], Suppression | None]) -> int:
+    """How many entries of the list in `path` are then as `change` has them, or gone where it has none."""
+    if not path.exists():
+        return 0
+    with writer_lock(path.parent):
+        found = read_list(path)
+        later = [change(entry) for entry in found.suppressions]
+        changed = sum(new != old for new, old in zip(later, found.suppressions, strict=True))
+        if changed:
+            _write(path, found, [entry for entry in later if entry is not None])
+        return changed
 
 
 def _write(path: Path, found: KnownLists, suppressions: list[Suppression]) -> None:

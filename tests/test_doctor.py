@@ -1,0 +1,163 @@
+"""Doctor: every damage is named, what can be computed again is removed, and a whole store has none."""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from embeddings.shards import as_digests, open_shards, write_shard
+from refrain.artifacts import link_tree, seal, staged
+from refrain.cli import app
+from refrain.doctor import Examined, examine
+from refrain.progress import NoProgress
+from refrain.runs import open_run, store_of
+from refrain.slices import make_slice, save_slice
+from refrain.tombstones import Tombstones, save_tombstones
+
+RESULTS = ("requests", "vectors", "neighbours")
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """A small store of sealed folders and shards, and a run that is linked to it."""
+    outputs = tmp_path / "outputs"
+    store = store_of(outputs)
+    assert store.key
+    for noun in RESULTS:
+        make(store.stages / noun / f"{noun}-1")
+    for place in (store.staged / "unit", store.graphs / "days/d"):
+        make(place)
+    run = outputs / "runs/one"
+    for noun in RESULTS:
+        with staged(run / noun) as out:
+            link_tree(store.stages / noun / f"{noun}-1", out)
+    stages = {noun: f"{noun}-1" for noun in RESULTS}
+    (run / "manifest.json").write_text(json.dumps({"version": 1, "run_id": "one", "stages": stages, "config": {}}))
+    (outputs / "runs/latest").symlink_to("one")
+    folder = store.vectors / "encoder"
+    folder.mkdir(parents=True)
+    for start in (1, 5):
+        write_shard(folder, as_digests([bytes([start + at] * 16) for at in range(4)]), np.ones((4, 3), np.float32))
+    with sqlite3.connect(outputs / "ledger.sqlite") as connection:
+        connection.execute("CREATE TABLE nights (day TEXT)")
+        connection.executemany("INSERT INTO nights VALUES (?)", [["2026-09-01"] * 1] * 500)
+    connection.close()
+    save_slice(outputs, "part", make_slice(models=["m"]))
+    save_tombstones(store.root, store.key, Tombstones(before=1))
+    return outputs
+
+
+def make(place: Path) -> None:
+    """A sealed folder of two files."""
+    with staged(place) as out:
+        (out / "a.txt").write_text("what was written")
+        (out / "b.txt").write_text("and more")
+        seal(out, stage="s", noun="n", address=place.name, inputs=(), config={}, code="", counts={})
+
+
+def look(outputs: Path, *, repair: bool = False) -> Examined:
+    """What the doctor finds."""
+    return examine(outputs, repair=repair, progress=NoProgress())
+
+
+def flip(path: Path) -> None:
+    """One byte of a file is another, its size and its links are what they were."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_a_whole_store_has_no_fault(outputs: Path) -> None:
+    seen = look(outputs)
+    assert seen.faults == []
+    assert seen.checked == {
+        "left over": 0, "key": 1, "results": 5, "vectors": 2, "runs": 3, "lists": 2, "databases": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "damage"),
+    [
+        ("store/stages/vectors/vectors-1", "flip"),
+        ("store/stages/vectors/vectors-1", "cut"),
+        ("store/stages/vectors/vectors-1", "lose"),
+        ("store/stages/vectors/vectors-1", "strange"),
+        ("store/staged/unit", "flip"),
+        ("store/graphs/days/d", "cut"),
+    ],
+)
+def test_results_that_are_damaged_are_named_and_removed(outputs: Path, place: str, damage: str) -> None:
+    path = outputs / place / "a.txt"
+    if damage == "flip":
+        flip(path)
+    elif damage == "strange":
+        (outputs / place / "c.txt").write_text("nobody knows")
+    else:
+        path.unlink()  # the run's link stays as it was
+        if damage == "cut":
+            path.write_text("what was")
+    linked = damage == "flip" and "stages" in place  # the run has the same file
+    found = {fault.path for fault in look(outputs).faults}
+    assert found == {outputs / place, *([outputs / "runs/one/vectors"] if linked else [])}
+    assert all(fault.repaired for fault in look(outputs, repair=True).faults)
+    assert not (outputs / place).exists()
+    assert look(outputs).faults == []
+    left = set(open_run(outputs, "one").stages)
+    assert left == ({"requests"} if linked else set(RESULTS))
+
+
+def test_a_run_is_linked_anew_from_the_store(outputs: Path) -> None:
+    path = outputs / "runs/one/requests/a.txt"
+    path.unlink()
+    path.write_text("another text of the same kind")
+    assert [fault.path for fault in look(outputs).faults] == [path.parent]
+    look(outputs, repair=True)
+    assert path.read_text() == "what was written"
+    assert set(open_run(outputs, "one").stages) == set(RESULTS)
+
+
+def test_a_shard_with_a_flipped_byte_goes_and_the_other_stays(outputs: Path) -> None:
+    folder = outputs / "store/vectors/encoder"
+    names = sorted(path.name for path in folder.glob("*.json"))
+    flip(folder / names[0].replace(".json", ".vectors.npy"))
+    assert [fault.path.name for fault in look(outputs).faults] == [names[0].removesuffix(".json")]
+    look(outputs, repair=True)
+    assert look(outputs).faults == []
+    assert [shard.path.name for shard in open_shards(folder).shards] == [names[1].removesuffix(".json")]
+
+
+def test_what_nobody_can_compute_again_is_left_and_told(outputs: Path) -> None:
+    (outputs / "store/key").write_bytes(b"short")
+    (outputs / "slices/part.json").write_text("{")
+    path = outputs / "ledger.sqlite"
+    path.write_bytes(path.read_bytes()[:4096] + bytes(4096) + path.read_bytes()[8192:])
+    for repair in (False, True):
+        told = CliRunner().invoke(
+            app, ["doctor", "--json", "--outputs", str(outputs), *(["--repair"] if repair else [])]
+        )
+        assert told.exit_code == 1
+        said = json.loads(told.stdout)
+        places = {Path(fault["path"]).name for fault in said["faults"] if not fault["repaired"]}
+        assert places >= {"key", "part.json", "ledger.sqlite"}
+        assert said["left"] == len(places)
+
+
+def test_leftovers_and_an_unfinished_purge_are_told(outputs: Path) -> None:
+    (outputs / "store/stages/requests/.staging-1-abc").mkdir()
+    store = store_of(outputs)
+    save_tombstones(store.root, store.key, Tombstones(before=1, finished=False))
+    assert {fault.path.name for fault in look(outputs, repair=True).faults} == {".staging-1-abc", "tombstones.json"}
+    assert [fault.what for fault in look(outputs).faults] == ["a purge was interrupted"]
+
+
+def test_the_command_says_whole(outputs: Path) -> None:
+    told = CliRunner().invoke(app, ["doctor", "--outputs", str(outputs)])
+    assert told.exit_code == 0
+    assert told.stdout.endswith("whole\n")
