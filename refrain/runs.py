@@ -6,10 +6,9 @@ points to the run that was written last.
 """
 
 import json
-import os
 import re
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,17 @@ from refrain.artifacts import (
     MANIFEST,
     Manifest,
     Store,
+    aside,
     digest_json,
     link_tree,
-    read_manifest,
     staged,
     sweep,
+    trusted_manifest,
     write_text,
 )
 from refrain.config import Config, speed_fields
 from refrain.errors import InputError, StoreError
+from refrain.full_disk import told_of_full_disk
 from refrain.locks import writer_lock
 from refrain.progress import Progress
 from refrain.settings import plain
@@ -108,7 +109,8 @@ def open_run(outputs: Path, name: str) -> Run:
 
 def list_runs(outputs: Path) -> list[str]:
     """The ids of the runs in an outputs folder, sorted."""
-    return sorted(path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name != LATEST)
+    names = (path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}"))
+    return sorted(name for name in names if name != LATEST and _NAME.match(name))
 
 
 def run_all(
@@ -124,7 +126,7 @@ def run_all(
     """The finished run of all stages over the log (with `part`, its part); `report` hears of each stage as it ends."""
     if run_id is not None:
         check_run_id(run_id)
-    with writer_lock(store_of(outputs).root):
+    with _writing(outputs):
         run, result = run_ingest(sources, config, outputs, run_id=run_id, part=part, progress=progress)
         report(result)
         for verb in list(stages.NOUNS)[1:]:
@@ -145,7 +147,7 @@ def run_ingest(
     """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
     name = None if run_id is None else check_run_id(run_id)
     store = store_of(outputs)
-    with writer_lock(store.root):
+    with _writing(outputs):
         result = stages.ingest(sources, config, store=store, progress=progress, part=part)
         name = name or default_run_id(result.manifest.inputs, config)
         try:
@@ -158,7 +160,7 @@ def run_ingest(
 def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tuple[Run, stages.Result]:
     """The run after one stage that is not the first, and that stage's result."""
     store = store_of(run.outputs)
-    with writer_lock(store.root):
+    with _writing(run.outputs):
         for noun in stages.INPUTS[verb]:
             run.result(noun)
         inputs = [store.stages / noun / run.stages[noun] for noun in stages.INPUTS[verb]]
@@ -169,7 +171,8 @@ def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tup
 def publish(run: Run, result: stages.Result, config: Config) -> Run:
     """The run with a stage's result in it; later stages that rest on other content are taken out.
 
-    The folder is put in place first and the manifest after it, so what the manifest lists is there.
+    At every instant the manifest lists what is there and nothing else: what is to be replaced is taken out of it
+    first, and what is new is entered last.
     """
     noun, address = result.noun, result.manifest.address
     kept = dict(run.stages)
@@ -183,6 +186,9 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
     run.folder.mkdir(parents=True, exist_ok=True)
     sweep(run.folder)
     if not _in_place(run.folder / noun, address):
+        standing = {name: kept[name] for name in run.stages if name in kept and name != noun}
+        if standing != run.stages:
+            _write_manifest(replace(run, stages=standing))
         with staged(run.folder / noun) as out:
             link_tree(result.folder, out)
     _write_manifest(later)
@@ -191,6 +197,26 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
     _write_timings(later, result)
     _point_latest(later)
     return later
+
+
+@contextmanager
+def _writing(outputs: Path) -> Iterator[None]:
+    """The writers' lock of an outputs folder; what killed processes left half-written is removed when it is taken, and
+    a full disk is told in our words."""
+    store = store_of(outputs)
+    with told_of_full_disk(outputs), writer_lock(store.root) as first:
+        if first:
+            sweep_outputs(outputs)
+        yield
+
+
+def sweep_outputs(outputs: Path) -> int:
+    """How many half-written things were removed wherever a writer of runs and results leaves them. Call it under the
+    writers' lock only."""
+    store = store_of(outputs)
+    runs = outputs / "runs"
+    folders = [store.root, store.staged, runs, *runs.glob("[!.]*/"), *store.stages.glob("*/"), *store.graphs.glob("*/")]
+    return sum(sweep(folder) for folder in folders if folder.is_dir() and not folder.is_symlink())
 
 
 def _after(verb: str) -> list[str]:
@@ -216,7 +242,7 @@ def _content(folder: Path) -> str | None:
 
 def _trusted(folder: Path) -> Manifest | None:
     try:
-        return read_manifest(folder)
+        return trusted_manifest(folder)
     except StoreError:
         return None
 
@@ -262,9 +288,9 @@ def _point_latest(run: Run) -> None:
     latest = run.folder.parent / LATEST
     if latest.is_symlink() and str(latest.readlink()) == run.name:
         return
-    aside = latest.with_name(f".latest-{os.getpid()}-{secrets.token_hex(4)}")
-    aside.symlink_to(run.name)
-    aside.replace(latest)
+    new = aside(latest.parent)
+    new.symlink_to(run.name)
+    new.replace(latest)
 
 
 def _remove(folder: Path) -> None:
