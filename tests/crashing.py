@@ -106,8 +106,8 @@ class Nursery:
 
 def _serve() -> None:
     """Nothing; answers jobs until there are no more."""
-    # All that a run imports, but nothing that starts a thread: a fork has none but its own. The encoders are loaded once:
-    # what is remembered is the real ones.
+    # All that a run imports, but nothing that starts a thread: a fork has none but its own. The encoders are loaded
+    # once: what is remembered is the real ones.
     import faiss  # noqa: F401
     import sentence_transformers  # noqa: F401
 
