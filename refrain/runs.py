@@ -41,6 +41,7 @@ VERSION = 1
 ID_DIGITS = 12  # hexadecimal: two of a million runs share an id with probability 0.002
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\Z")
 _NAME_CHARACTERS = 100
+_CHECK = "check"  # the manifest's digest of itself
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,9 @@ def open_run(outputs: Path, name: str) -> Run:
         data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if data["version"] != VERSION:
             raise StoreError(f"run {folder.name} was written by another version of refrain", hint="run it again")
+        check = data.pop(_CHECK, None)
+        if check is not None and check != digest_json(data):  # none: written before there was one
+            raise ValueError("altered")
         return Run(folder, data["stages"], data["config"])
     except (FileNotFoundError, NotADirectoryError) as error:
         names = list_runs(outputs)
@@ -258,9 +262,9 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def _write_manifest(run: Run) -> None:
     data = {"version": VERSION, "run_id": run.name, "stages": dict(run.stages), "config": dict(run.config)}
-    text = json.dumps(data, sort_keys=True, indent=1) + "\n"
+    text = json.dumps({**data, _CHECK: digest_json(data)}, sort_keys=True, indent=1) + "\n"
     path = run.folder / MANIFEST
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not path.exists() or path.read_bytes() != text.encode("ascii"):
         write_text(path, text)
 
 
