@@ -27,9 +27,8 @@ def test_many_kills(tmp_path: Path) -> None:
     with Nursery(encoders) as nursery:
         arena = Arena(tmp_path, nursery)
         for scenario in arena.scenarios:
-            print(
-                f"{scenario.name}: {scenario.whole.changes} changes to names in {scenario.whole.seconds:.1f} s undisturbed"
-            )
+            whole = scenario.whole
+            print(f"{scenario.name}: {whole.changes} changes to names in {whole.seconds:.1f} s undisturbed")
         for number in range(KILLS):
             scenario = arena.scenarios[number % len(arena.scenarios)]
             dice = random.Random(f"{SEED} {number}")

@@ -1,4 +1,4 @@
-"""A full disk at any stage: a clear message, nothing half published, and the same command ends well when there is room."""
+"""A full disk at any stage: a clear message, nothing half published, and the same command ends well with more room."""
 
 import errno
 import os
