@@ -4,10 +4,12 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from crashing import Nursery
 from hypothesis import settings
 
 # Before anything imports torch, transformers or prefect: they read these when they load.
@@ -59,3 +61,10 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     outputs = root / "outputs"
     run = run_all([str(log)], load_settings().config, outputs, run_id="small", progress=NoProgress())
     return SmallRun(outputs, run.folder, log, root / "sample" / "truth.parquet")
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """The process whose forks are killed and starved of disk; it takes seconds to start, and a fork none."""
+    with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as process:
+        yield process
