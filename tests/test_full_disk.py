@@ -1,11 +1,9 @@
 """A full disk at any stage: a clear message, nothing half published, and the same command ends well with more room."""
 
 import errno
-import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,16 +77,15 @@ class Room:
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Room:
     """One undisturbed run."""
     root = tmp_path_factory.mktemp("full")
     write_sample(root / "sample", seed=3, requests=300, days=3)
     job = Job(root / "sample" / "requests", root / "whole", "full")
-    with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as nursery:
-        whole = nursery.run(job)
-        assert whole.error == ""
-        files = {path.stat().st_ino: path.stat().st_size for path in job.outputs.rglob("*") if path.is_file()}
-        yield Room(root, nursery, job, whole, sum(files.values()))
+    whole = nursery.run(job)
+    assert whole.error == ""
+    files = {path.stat().st_ino: path.stat().st_size for path in job.outputs.rglob("*") if path.is_file()}
+    return Room(root, nursery, job, whole, sum(files.values()))
 
 
 @pytest.mark.slow

@@ -1,11 +1,8 @@
 """SIGKILL at any instant: what was published is whole, and the same command goes on to the same bytes."""
 
-import os
 import random
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from aftermath import check_tidy, tree
@@ -19,10 +16,9 @@ SEED = 5
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """The log and the nursery, once for all tests here."""
-    with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as nursery:
-        yield Arena(tmp_path_factory.mktemp("kills"), nursery)
+def arena(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Arena:
+    """The log and its scenarios, once for all tests here."""
+    return Arena(tmp_path_factory.mktemp("kills"), nursery)
 
 
 def test_an_undisturbed_run_is_the_same_bytes_wherever_it_lies_and_whatever_came_before(arena: Arena) -> None:

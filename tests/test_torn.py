@@ -1,11 +1,10 @@
 """A file cut short or a byte flipped, in each kind of thing that a store keeps: the next run recovers, or refuses and
 names the file, and its exports are those of an undamaged store."""
 
-import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -51,7 +50,7 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+def kept(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Kept:
     """One store of two days of a small log."""
     root = tmp_path_factory.mktemp("torn")
     write_sample(root / "sample", seed=3, requests=300, days=3)
@@ -59,11 +58,10 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     last = max(date.fromisoformat(path.name.removeprefix("day=")) for path in log.iterdir())
     night = Job(log, root / "kept", "night", last - DAY)
     following = Job(log, root / "following", "following", last)
-    with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as nursery:
-        for job in (night, following):
-            assert nursery.run(job).error == ""
-        expected = {job.run_id: exports(job.outputs, job.run_id) for job in (night, following)}
-        yield Kept(root, nursery, night, following, expected)
+    for job in (night, following):
+        assert nursery.run(job).error == ""
+    expected = {job.run_id: exports(job.outputs, job.run_id) for job in (night, following)}
+    return Kept(root, nursery, night, following, expected)
 
 
 def harm(path: Path, how: str, dice: random.Random) -> None:
