@@ -196,7 +196,7 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
         with staged(run.folder / noun) as out:
             link_tree(result.folder, out)
     _write_manifest(later)
-    for stale in set(run.stages) - set(kept):
+    for stale in set(stages.NOUNS.values()) - set(kept):  # also what a killed process had no time to remove
         _remove(run.folder / stale)
     _write_timings(later, result)
     _point_latest(later)

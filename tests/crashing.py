@@ -124,14 +124,18 @@ def _serve() -> None:
     from refrain.code import code_digest
     from refrain.settings import load_settings
 
-    for module in (
+    for known in (
         "refrain.requests", "refrain.kept", "embeddings.vectors", "embeddings.neighbours", "embeddings.days",
         "embeddings.reading", "refrain.clusters", "refrain.templates", "refrain.campaigns", "refrain.exports",
     ):  # fmt: skip
-        code_digest(module)  # is remembered
-    remembered = functools.cache(embeddings.tiers.open_transformer)
-    embeddings.tiers.open_transformer = embeddings.reading.open_transformer = remembered
-    embeddings.vectors.open_encoders = functools.cache(embeddings.tiers.open_encoders)
+        code_digest(known)  # is remembered
+    for modules, name in (
+        ((embeddings.tiers, embeddings.reading), "open_transformer"),
+        ((embeddings.vectors,), "open_encoders"),
+    ):
+        remembered = functools.cache(getattr(modules[0], name))
+        for module in modules:
+            setattr(module, name, remembered)
     config = load_settings(None, SETTINGS).config
     embeddings.vectors.open_encoders(config.embed, Store(Path("no store")).encoders)  # where $REFRAIN_ENCODERS says
     for line in sys.stdin:
@@ -162,8 +166,9 @@ class _Watch:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event != "open" and event not in CHANGES:
             return
-        path = arguments[0]
-        if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith(self._folder):  # type: ignore[arg-type]
+        # A tree is removed by names relative to its folders, all of them ours; a link's own name comes second.
+        of_a_tree = event in ("os.remove", "os.rmdir") and arguments[1] >= 0
+        if not of_a_tree and not any(str(name).startswith(self._folder) for name in arguments[:2]):
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             return
@@ -172,7 +177,7 @@ class _Watch:
             os.kill(os.getpid(), signal.SIGKILL)
         needs_room = event in ("open", "os.mkdir", "os.link", "os.symlink")
         if self._full_at is not None and self.changes >= self._full_at and needs_room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
 
 
 def _run(job: dict[str, Any], pipe: int) -> None:

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -162,10 +161,8 @@ class StoreAndRuns(RuleBasedStateMachine):
         self.litter = set()
 
     def _folder(self, body: Body) -> Path:
-        """Where the store has it: the folder whose manifest, or whose run, says so."""
-        config = CONFIG
-        probe = complete_stage_address(body, config)
-        return store_of(self.root).stages / NOUNS[body.verb] / probe
+        """Where the store has it."""
+        return store_of(self.root).stages / NOUNS[body.verb] / address_of(body)
 
     @invariant()
     def readers_see_what_was_published(self) -> None:
@@ -207,13 +204,13 @@ class StoreAndRuns(RuleBasedStateMachine):
 _addresses: dict[tuple[str, str, str], str] = {}
 
 
-def complete_stage_address(body: Body, config: object) -> str:
+def address_of(body: Body) -> str:
     """The address of a body's stage, as a store of its own has it."""
     key = (body.verb, body.text, body.salt)
     if key not in _addresses:
         with tempfile.TemporaryDirectory() as folder:
             result = complete_stage(
-                body.verb, (body.text, body.salt), getattr(config, body.verb), "refrain.text", lambda out: {},
+                body.verb, (body.text, body.salt), getattr(CONFIG, body.verb), "refrain.text", lambda out: {},
                 store_of(Path(folder)),
             )  # fmt: skip
             _addresses[key] = result.manifest.address
@@ -251,7 +248,7 @@ class KeptUnits(RuleBasedStateMachine):
         # The order of use as the file system has it, a second apart.
         self.time += 1
         self.ages[name] = self.time
-        moment = self.time * int(timedelta(seconds=1) / timedelta(microseconds=1)) * 1000
+        moment = self.time * 1_000_000_000
         os.utime(self.folders[name] / MANIFEST, ns=(moment, moment))
         self.used.add(name)
 
@@ -294,7 +291,7 @@ class KeptUnits(RuleBasedStateMachine):
         harm(self.folders[name] / file, cut=cut)
         self.whole[name] = False
         if file == MANIFEST:
-            moment = self.ages[name] * int(timedelta(seconds=1) / timedelta(microseconds=1)) * 1000
+            moment = self.ages[name] * 1_000_000_000
             os.utime(self.folders[name] / MANIFEST, ns=(moment, moment))
 
     @invariant()
