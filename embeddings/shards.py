@@ -170,10 +170,14 @@ def write_shard(folder: Path, digests: Digests, vectors: NDArray[np.float32]) ->
     for part, array in zip(PARTS, arrays, strict=True):
         target = _part(path, part)
         temporary = target.with_name(target.name + TEMPORARY)
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)  # on a full disk, this is what filled it
+            raise
         record[part] = {"size": temporary.stat().st_size, "blake2b": digest_file(temporary)}
         temporary.replace(target)
     target = folder / f"{name}{RECORD}"
@@ -189,8 +193,11 @@ def write_shard(folder: Path, digests: Digests, vectors: NDArray[np.float32]) ->
 
 
 def sweep_shards(folder: Path) -> int:
-    """How many half-written files were removed. Call it under the store's writer lock only."""
-    stale = sorted(folder.glob(f"*{TEMPORARY}"))
+    """How many half-written files were removed, those of shards without a record too. Call it under the store's writer
+    lock only."""
+    parts = (folder.glob(f"*.{part}.npy") for part in PARTS)
+    orphans = [path for found in parts for path in found if not (folder / (path.name.split(".")[0] + RECORD)).exists()]
+    stale = sorted(folder.glob(f"*{TEMPORARY}")) + orphans
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)

@@ -10,7 +10,10 @@ It reads no word order and no context. It is over fifty times as fast as its tea
 share most of their words: its clusters of them are as pure (docs/log.md).
 """
 
+import hashlib
 import logging
+import os
+import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1  # of what a distillation computes
 TABLE = "vectors"
+_CHECK = "blake2b"  # the digest of the table, in the file's metadata
 _BLOCK_TEXTS = 1024  # texts whose pieces are held at a time by each core
 
 
@@ -113,14 +117,17 @@ def distil(teacher: SentenceEncoder, dimensions: int, frequency: float) -> Vecto
 
 def _load(path: Path) -> Vectors | None:
     """The table in a file of ours, None where there is none that is whole."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     if not path.exists():
         return None
     try:
-        table: NDArray[np.float32] = load_file(path)[TABLE]
-    except (OSError, SafetensorError, KeyError):
+        with safe_open(path, framework="numpy") as file:
+            table: NDArray[np.float32] = file.get_tensor(TABLE)
+            written = (file.metadata() or {}).get(_CHECK)  # none in a file of an older version
+        if written is not None and written != _digest(table):
+            raise ValueError("not the table that was written")
+    except (OSError, SafetensorError, ValueError):
         logger.warning("a distilled encoder cannot be read and is distilled again")
         return None
     return table
@@ -130,7 +137,17 @@ def _save(path: Path, table: Vectors) -> None:
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({TABLE: table}, temporary)
-    temporary.replace(path)
+    # A name of its own: several stores may share the folder, and two may distil at once.
+    temporary = path.with_name(f"{path.stem}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        save_file({TABLE: table}, temporary, metadata={_CHECK: _digest(table)})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _digest(table: Vectors) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(table).tobytes(), digest_size=16).hexdigest()

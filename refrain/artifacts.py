@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +24,11 @@ MANIFEST = "manifest.json"
 VERSION = 1  # of the manifest's form: another version is recomputed, not misread
 READ_BYTES = 1 << 20
 STAGING = ".staging-"
-
+_CHECK = "check"  # the manifest's digest of itself
+_SEEN_MOST = 1 << 16  # digests held in memory
+_guard = threading.Lock()
+_ours: set[str] = set()  # staging folders that a thread of this process is filling
+_seen: dict[tuple[int, int, int, int], str] = {}  # device, inode, size, time of the last change -> digest
 
 ENCODERS_VARIABLE = "REFRAIN_ENCODERS"
 
@@ -95,14 +100,19 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as it stands on disk; equal manifests are equal text."""
-        return json.dumps({"version": VERSION, **asdict(self)}, indent=1, ensure_ascii=True) + "\n"
+        data = {"version": VERSION, **asdict(self)}
+        return json.dumps({**data, _CHECK: digest_json(data)}, indent=1, ensure_ascii=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The manifest in `text`; ValueError where it is none of this version."""
+        """The manifest in `text`; ValueError where it is none of this version or not as it was written."""
         data = json.loads(text)
-        if not isinstance(data, dict) or data.pop("version", None) != VERSION:
+        if not isinstance(data, dict) or data.get("version") != VERSION:
             raise ValueError("not a manifest of this version")
+        check = data.pop(_CHECK, None)
+        if check is not None and check != digest_json(data):  # none: written before manifests had one
+            raise ValueError("a manifest that was altered")
+        del data["version"]
         try:
             files = {name: FileEntry(**entry) for name, entry in data.pop("files").items()}
             return cls(**{**data, "inputs": tuple(data["inputs"])}, files=files)
@@ -132,33 +142,55 @@ def staged(target: Path) -> Iterator[Path]:
     Where `target` exists already (damaged, or outdated in a run) it is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.parent / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}"
-    staging.mkdir()
+    staging, doomed = aside(target.parent), aside(target.parent)
+    with _guard:
+        _ours.update((staging.name, doomed.name))
     try:
+        staging.mkdir()
         yield staging
         sync_tree(staging)
         if target.exists():
-            doomed = target.parent / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}"
             target.rename(doomed)
-            staging.rename(target)
-            shutil.rmtree(doomed)
-        else:
-            staging.rename(target)
+        staging.rename(target)
         sync_folder(target.parent)
+        shutil.rmtree(doomed, ignore_errors=True)  # what is left of it is swept: the result stands
     except BaseException:
+        if doomed.exists() and not target.exists():
+            doomed.rename(target)
         shutil.rmtree(staging, ignore_errors=True)
         raise
+    finally:
+        with _guard:
+            _ours.difference_update((staging.name, doomed.name))
+
+
+def aside(folder: Path) -> Path:
+    """A new name in `folder` for what is not whole yet; `sweep` removes what a killed process leaves under one."""
+    return folder / f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def discard(folder: Path) -> None:
+    """Nothing; `folder` is gone at once for whoever looks, and then from the disk; a kill leaves no part of it that
+    `sweep` does not find."""
+    doomed = aside(folder.parent)
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def sweep(folder: Path) -> int:
-    """How many staging folders of other processes were removed directly below `folder`.
+    """How many names of half-written things were removed directly below `folder`, but for those being written by this
+    process.
 
-    Call it under the writers' lock only: whoever made them is dead then, even where a new process has its id.
+    Call it under the writers' lock only: whoever made the others is dead then, even where this process has its id (in
+    a container all have the same).
     """
-    ours = f"{STAGING}{os.getpid()}-"
-    stale = [path for path in folder.glob(f"{STAGING}*") if not path.name.startswith(ours)]
+    with _guard:
+        stale = [path for path in folder.glob(f"{STAGING}*") if path.name not in _ours]
     for path in stale:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(stale)
 
 
@@ -179,7 +211,7 @@ def seal(
     """
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        files[path.relative_to(folder).as_posix()] = FileEntry(path.stat().st_size, digest_file(path))
+        files[path.relative_to(folder).as_posix()] = FileEntry(path.stat().st_size, _digest_once(path))
         path.chmod(0o444)
     manifest = Manifest(stage, noun, address, inputs, config, code, dict(counts), files)
     path = folder / MANIFEST
@@ -209,6 +241,32 @@ def read_manifest(folder: Path) -> Manifest | None:
         if size != entry.size:
             raise StoreError(f"{folder / name} has {size} bytes instead of {entry.size}")
     return manifest
+
+
+def trusted_manifest(folder: Path) -> Manifest | None:
+    """The manifest in `folder`, or None where there is none; every byte of what it lists was read once in this process.
+
+    StoreError, which names the file, where anything is not as it was written.
+    """
+    manifest = read_manifest(folder)
+    for name, entry in sorted(manifest.files.items()) if manifest else ():
+        if _digest_once(folder / name) != entry.blake2b:
+            raise StoreError(f"{folder / name} was altered: its bytes are not those that were written")
+    return manifest
+
+
+def _digest_once(path: Path) -> str:
+    """The digest of a file's bytes; read once a process, whatever it is called, unless it is written to."""
+    found = path.stat()
+    identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    digest = _seen.get(identity)
+    if digest is None:
+        digest = digest_file(path)
+        with _guard:
+            if len(_seen) >= _SEEN_MOST:
+                _seen.clear()
+            _seen[identity] = digest
+    return digest
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
@@ -243,15 +301,19 @@ def link_tree(source: Path, target: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Nothing; `path` then holds `text` whole, or what it held before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{STAGING}{os.getpid()}-{secrets.token_hex(4)}")
+    new = aside(path.parent)
+    with _guard:
+        _ours.add(new.name)
     try:
-        with aside.open("w", encoding="utf-8") as file:
+        with new.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        new.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
+        with _guard:
+            _ours.discard(new.name)
     sync_folder(path.parent)
 
 

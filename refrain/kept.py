@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from refrain.artifacts import MANIFEST, digest_json, seal, staged, sweep, whole_manifest
+from refrain.artifacts import MANIFEST, digest_json, discard, seal, staged, sweep, whole_manifest
 from refrain.code import code_digest
 from refrain.config import IngestConfig, speed_fields
 from refrain.intake import Tally
@@ -127,7 +127,7 @@ class KeptTables:
         for unit in sorted(ages.keys() - self._used, key=lambda unit: (ages[unit], unit.name)):
             if total <= limit:
                 break
-            shutil.rmtree(unit)
+            discard(unit)
             total -= sizes[unit]
             removed += 1
         return removed

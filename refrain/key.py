@@ -42,7 +42,7 @@ def load_key(root: Path) -> bytes:
 def _make_key(path: Path) -> None:
     """Nothing; `path` holds a whole key afterwards, whoever of several processes made it first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".key.{os.getpid()}.{secrets.token_hex(4)}")
+    aside = path.with_name(f".staging-key-{os.getpid()}-{secrets.token_hex(4)}")  # a writer sweeps what a kill leaves
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -53,6 +53,8 @@ def _make_key(path: Path) -> None:
             os.link(aside, path)  # unlike a rename, a link never replaces the key that another process just made
         except FileExistsError:
             return
+        except FileNotFoundError:  # swept by a writer that started meanwhile
+            _make_key(path)
         except OSError:  # a file system without links
             aside.rename(path)
     finally:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from refrain.errors import LockHeldError
@@ -75,8 +75,9 @@ def _acquire(path: Path) -> int:
         raise LockHeldError(
             f"{holder} is writing to {path.parent.parent}", hint="wait for it, or give another folder with --outputs"
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
+    with suppress(OSError):  # the note is for people: on a full disk the lock holds without it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": os.uname().nodename}).encode(), 0)
     return descriptor
 
 

@@ -74,7 +74,10 @@ def run_nights(
     hears of a night that fails. What was published before a failure stays.
     """
     day: date | None = None
-    with _failures_told(config, lambda: day), writer_lock(store_of(outputs).root, wait=wait, waiting=waiting):
+    lock = writer_lock(store_of(outputs).root, wait=wait, waiting=waiting)
+    with _failures_told(config, lambda: day), lock as first:
+        if first:
+            sweep_outputs(outputs)
         plan = plan_nights(outputs, config, choose)
         done: list[NightDone] = []
         empty: list[date] = []

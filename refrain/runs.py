@@ -6,10 +6,9 @@ points to the run that was written last, `latest-night` to the last night that w
 """
 
 import json
-import os
 import re
-import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,17 @@ from refrain.artifacts import (
     MANIFEST,
     Manifest,
     Store,
+    aside,
     digest_json,
     link_tree,
-    read_manifest,
     staged,
     sweep,
+    trusted_manifest,
     write_text,
 )
 from refrain.config import Config, speed_fields
 from refrain.errors import InputError, StoreError
+from refrain.full_disk import told_of_full_disk
 from refrain.locks import writer_lock
 from refrain.progress import Progress
 from refrain.settings import plain
@@ -43,6 +44,7 @@ VERSION = 1
 ID_DIGITS = 12  # hexadecimal: two of a million runs share an id with probability 0.002
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\Z")
 _NAME_CHARACTERS = 100
+_CHECK = "check"  # the manifest's digest of itself
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ def open_run(outputs: Path, name: str) -> Run:
         data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if data["version"] != VERSION:
             raise StoreError(f"run {folder.name} was written by another version of refrain", hint="run it again")
+        check = data.pop(_CHECK, None)
+        if check is not None and check != digest_json(data):  # none: written before there was one
+            raise ValueError("altered")
         return Run(folder, data["stages"], data["config"])
     except (FileNotFoundError, NotADirectoryError) as error:
         names = list_runs(outputs)
@@ -117,9 +122,8 @@ def open_run(outputs: Path, name: str) -> Run:
 
 def list_runs(outputs: Path) -> list[str]:
     """The ids of the runs in an outputs folder, sorted."""
-    return sorted(
-        path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}") if path.parent.name not in POINTERS
-    )
+    names = (path.parent.name for path in (outputs / "runs").glob(f"*/{MANIFEST}"))
+    return sorted(name for name in names if name not in POINTERS and _NAME.match(name))
 
 
 def run_all(
@@ -139,7 +143,7 @@ def run_all(
     """
     if run_id is not None:
         check_run_id(run_id)
-    with writer_lock(store_of(outputs).root):
+    with _writing(outputs):
         run, result = run_ingest(sources, config, outputs, run_id=run_id, part=part, kind=kind, progress=progress)
         report(result)
         for verb in list(stages.NOUNS)[1:]:
@@ -161,7 +165,7 @@ def run_ingest(
     """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
     name = None if run_id is None else check_run_id(run_id)
     store = store_of(outputs)
-    with writer_lock(store.root):
+    with _writing(outputs):
         result = stages.ingest(sources, config, store=store, progress=progress, part=part)
         name = name or default_run_id(result.manifest.inputs, config, kind)
         try:
@@ -174,7 +178,7 @@ def run_ingest(
 def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tuple[Run, stages.Result]:
     """The run after one stage that is not the first, and that stage's result."""
     store = store_of(run.outputs)
-    with writer_lock(store.root):
+    with _writing(run.outputs):
         for noun in stages.INPUTS[verb]:
             run.result(noun)
         inputs = [store.stages / noun / run.stages[noun] for noun in stages.INPUTS[verb]]
@@ -185,7 +189,8 @@ def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tup
 def publish(run: Run, result: stages.Result, config: Config) -> Run:
     """The run with a stage's result in it; later stages that rest on other content are taken out.
 
-    The folder is put in place first and the manifest after it, so what the manifest lists is there.
+    At every instant the manifest lists what is there and nothing else: what is to be replaced is taken out of it
+    first, and what is new is entered last.
     """
     noun, address = result.noun, result.manifest.address
     kept = dict(run.stages)
@@ -199,15 +204,38 @@ def publish(run: Run, result: stages.Result, config: Config) -> Run:
     run.folder.mkdir(parents=True, exist_ok=True)
     sweep(run.folder)
     if not _in_place(run.folder / noun, address):
+        standing = {name: kept[name] for name in run.stages if name in kept and name != noun}
+        if standing != run.stages:
+            _write_manifest(replace(run, stages=standing))
         with staged(run.folder / noun) as out:
             link_tree(result.folder, out)
     _write_manifest(later)
-    for stale in set(run.stages) - set(kept):
+    for stale in set(stages.NOUNS.values()) - set(kept):  # also what a killed process had no time to remove
         _remove(run.folder / stale)
     _write_timings(later, result)
     if not later.aside:
         point(later, LATEST)
     return later
+
+
+@contextmanager
+def _writing(outputs: Path) -> Iterator[None]:
+    """The writers' lock of an outputs folder; what killed processes left half-written is removed when it is taken, and
+    a full disk is told in our words."""
+    store = store_of(outputs)
+    with told_of_full_disk(outputs), writer_lock(store.root) as first:
+        if first:
+            sweep_outputs(outputs)
+        yield
+
+
+def sweep_outputs(outputs: Path) -> int:
+    """How many half-written things were removed wherever a writer of runs and results leaves them. Call it under the
+    writers' lock only."""
+    store = store_of(outputs)
+    runs = outputs / "runs"
+    folders = [store.root, store.staged, runs, *runs.glob("[!.]*/"), *store.stages.glob("*/"), *store.graphs.glob("*/")]
+    return sum(sweep(folder) for folder in folders if folder.is_dir() and not folder.is_symlink())
 
 
 def _after(verb: str) -> list[str]:
@@ -233,7 +261,7 @@ def _content(folder: Path) -> str | None:
 
 def _trusted(folder: Path) -> Manifest | None:
     try:
-        return read_manifest(folder)
+        return trusted_manifest(folder)
     except StoreError:
         return None
 
@@ -249,9 +277,9 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def _write_manifest(run: Run) -> None:
     data = {"version": VERSION, "run_id": run.name, "stages": dict(run.stages), "config": dict(run.config)}
-    text = json.dumps(data, sort_keys=True, indent=1) + "\n"
+    text = json.dumps({**data, _CHECK: digest_json(data)}, sort_keys=True, indent=1) + "\n"
     path = run.folder / MANIFEST
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not path.exists() or path.read_bytes() != text.encode("ascii"):
         write_text(path, text)
 
 
@@ -280,9 +308,9 @@ def point(run: Run, name: str) -> None:
     latest = run.folder.parent / name
     if latest.is_symlink() and str(latest.readlink()) == run.name:
         return
-    aside = latest.with_name(f".{name}-{os.getpid()}-{secrets.token_hex(4)}")
-    aside.symlink_to(run.name)
-    aside.replace(latest)
+    new = aside(latest.parent)
+    new.symlink_to(run.name)
+    new.replace(latest)
 
 
 def _remove(folder: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refrain.artifacts import Manifest, Store, digest_file, digest_json, read_manifest, seal, staged, sweep
+from refrain.artifacts import Manifest, Store, digest_file, digest_json, seal, staged, sweep, trusted_manifest
 from refrain.code import code_digest
 from refrain.config import Config, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
@@ -320,7 +320,9 @@ def complete_stage(
     note = ""
     told: dict[str, int] = {}
     try:
-        manifest = read_manifest(target)
+        manifest = trusted_manifest(target)
+        if manifest is not None and manifest.address != address:
+            raise StoreError(f"{target} holds the result of another address")
         if manifest is not None and check is not None:
             check(target)
     except StoreError as error:
@@ -343,10 +345,14 @@ def complete_stage(
 
 
 def _contents(*folders: Path) -> tuple[str, ...]:
-    """The content digests of finished stages' folders; StoreError where one is not finished."""
+    """The content digests of finished stages' folders; StoreError where one is not finished, or not as it was written:
+    what rests on damage would be stored as if it were whole."""
     digests = []
     for folder in folders:
-        manifest = read_manifest(folder)
+        try:
+            manifest = trusted_manifest(folder)
+        except StoreError as error:
+            raise StoreError(error.message, hint="refrain run LOG with the same log makes it again") from error
         if manifest is None:
             raise StoreError(f"{folder} holds no finished stage", hint="run the stage before it first")
         digests.append(manifest.content)

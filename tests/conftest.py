@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from crashing import Nursery
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -89,3 +90,10 @@ def ledger_config(request: pytest.FixtureRequest) -> "LedgerConfig":
         return LedgerConfig(url="", signature_nights=28)
     made: Server = request.getfixturevalue("server")
     return LedgerConfig(url=made.url(made.make_database()), signature_nights=28)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """The process whose forks are killed and starved of disk; it takes seconds to start, and a fork none."""
+    with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as process:
+        yield process

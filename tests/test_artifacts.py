@@ -115,10 +115,14 @@ def test_a_killed_writer_leaves_no_result_and_its_staging_is_swept(tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a")], check=False)
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "a").exists()
-    ours = tmp_path / f"{STAGING}{os.getpid()}-00"
-    ours.mkdir()
-    assert sweep(tmp_path) == 1
-    assert list(tmp_path.iterdir()) == [ours]
+    of_a_namesake = tmp_path / f"{STAGING}{os.getpid()}-00"  # in a container every process may have the same id
+    of_a_namesake.mkdir()
+    (tmp_path / f"{STAGING}text").write_text("half")
+    (tmp_path / f"{STAGING}link").symlink_to(tmp_path)
+    with staged(tmp_path / "b") as ours:
+        assert sweep(tmp_path) == 4
+        assert list(tmp_path.iterdir()) == [ours]
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 @pytest.mark.parametrize("harm", ["remove", "shorten", "manifest", "torn"])

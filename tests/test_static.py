@@ -9,7 +9,7 @@ import pytest
 
 from embeddings import static
 from embeddings.encoder import SentenceEncoder, open_transformer
-from embeddings.static import StaticEncoder, distil, distilled
+from embeddings.static import StaticEncoder, _load, _save, distil, distilled
 from embeddings.tiers import open_encoders
 from refrain.config import EmbedConfig
 from refrain.errors import RefrainError
@@ -108,6 +108,22 @@ def test_it_is_distilled_once_and_again_where_the_file_is_damaged(
     assert path.stat().st_mtime_ns == before
     path.write_bytes(path.read_bytes()[:100])
     assert np.array_equal(distilled(open_transformer(config), config, folder).table, encoder.table)
+
+
+def test_a_table_that_was_altered_or_cut_short_is_not_loaded(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    path = tmp_path / "deep" / "table.safetensors"
+    _save(path, table)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    loaded = _load(path)
+    assert loaded is not None
+    assert np.array_equal(loaded, table)
+    whole = path.read_bytes()
+    for at in (len(whole) - 1, len(whole) - table.nbytes):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert _load(path) is None
+    path.write_bytes(whole[:-1])
+    assert _load(path) is None
 
 
 def test_distillation_against_its_definition() -> None:

@@ -1,0 +1,225 @@
+"""A process that runs jobs in forks of itself, to be killed or starved of disk: each costs no start of Python.
+
+`Nursery` speaks to it over pipes, one JSON line a job. A fork counts what it does to names below its outputs folder
+(open to write, make, link, rename, remove ...) and kills itself with SIGKILL just before the one that the job says, or
+after some seconds, when compiled code may be in the middle of a file.
+"""
+
+import errno
+import functools
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SETTINGS = (
+    # Less of what takes time and touches no file.
+    "score.draws=40",
+    "score.screening_draws=20",
+    "score.signal_segments=1",
+    "embed.probe_sample=5",
+    # Small portions, so that a small log has many shards, staged units, days' graphs and pairs.
+    "embed.shard_rows=400",
+    "ingest.staged_unit_kib=1",
+    "index.exact_below=1",
+)
+CHANGES = frozenset({
+    "os.rename", "os.mkdir", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "os.utime",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of all stages over `log`, and what befalls it."""
+
+    log: Path
+    outputs: Path
+    run_id: str
+    last: date | None = None  # with a window of `days` that ends here
+    days: int = 2
+    kill_at: int | None = None  # the change to a name, from 1, before which it dies
+    kill_after: float | None = None  # seconds
+    largest_file: int | None = None  # bytes that a file may have
+    full_at: int | None = None  # the change to a name from which on the disk is full
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended: the signal that killed it, else what it said."""
+
+    killed: int
+    changes: int = 0
+    seconds: float = 0.0
+    computed: tuple[str, ...] = ()  # verbs
+    notes: tuple[str, ...] = ()  # why results that were there could not be used
+    error: str = ""
+    hint: str = ""
+    kind: str = ""
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+class Nursery:
+    """The process whose forks run jobs, one after the other."""
+
+    def __init__(self, encoders: Path) -> None:
+        environment = {
+            **os.environ, "REFRAIN_ENCODERS": str(encoders), "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",  # OpenMP's threads do not survive a fork
+        }  # fmt: skip
+        command = [sys.executable, str(Path(__file__).resolve())]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def run(self, job: Job) -> Done:
+        """How the job ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asdict(job), default=str) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the nursery itself died"
+        data = json.loads(answer)
+        return Done(**{**data, **{name: tuple(data.get(name, ())) for name in ("computed", "notes")}})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._process.stdout.close()
+
+
+def _serve() -> None:
+    """Nothing; answers jobs until there are no more."""
+    # All that a run imports, but nothing that starts a thread: a fork has none but its own. The encoders are loaded
+    # once: what is remembered is the real ones.
+    import faiss  # noqa: F401
+    import sentence_transformers  # noqa: F401
+
+    import embeddings.days
+    import embeddings.reading
+    import embeddings.tiers
+    import embeddings.vectors
+    import refrain.campaigns
+    import refrain.clusters
+    import refrain.exports
+    import refrain.requests
+    import refrain.templates  # noqa: F401
+    from refrain.artifacts import Store
+    from refrain.code import code_digest
+    from refrain.settings import load_settings
+
+    for known in (
+        "refrain.requests", "refrain.kept", "embeddings.vectors", "embeddings.neighbours", "embeddings.days",
+        "embeddings.reading", "refrain.clusters", "refrain.templates", "refrain.campaigns", "refrain.exports",
+    ):  # fmt: skip
+        code_digest(known)  # is remembered
+    for modules, name in (
+        ((embeddings.tiers, embeddings.reading), "open_transformer"),
+        ((embeddings.vectors,), "open_encoders"),
+    ):
+        remembered = functools.cache(getattr(modules[0], name))
+        for module in modules:
+            setattr(module, name, remembered)
+    config = load_settings(None, SETTINGS).config
+    embeddings.vectors.open_encoders(config.embed, Store(Path("no store")).encoders)  # where $REFRAIN_ENCODERS says
+    for line in sys.stdin:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reading)
+            os.dup2(2, 1)  # a library that prints must not answer for us
+            _run(json.loads(line), writing)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            told = pipe.read()
+        status = os.waitpid(child, 0)[1]
+        data = json.loads(told) if told else {}
+        data["killed"] = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        assert data["killed"] == signal.SIGKILL or told, f"a fork ended with {status} and no word"
+        sys.stdout.write(json.dumps(data) + "\n")
+        sys.stdout.flush()
+
+
+class _Watch:
+    """Counts changes below a folder; kills the process, or refuses them for want of space, from some number on."""
+
+    def __init__(self, folder: str, kill_at: int | None, full_at: int | None) -> None:
+        self._folder, self._kill_at, self._full_at = folder, kill_at, full_at
+        self.changes = 0
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" and event not in CHANGES:
+            return
+        # A tree is removed by names relative to its folders, all of them ours; a link's own name comes second.
+        of_a_tree = event in ("os.remove", "os.rmdir") and arguments[1] >= 0
+        if not of_a_tree and not any(str(name).startswith(self._folder) for name in arguments[:2]):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return
+        self.changes += 1
+        if self.changes == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        needs_room = event in ("open", "os.mkdir", "os.link", "os.symlink")
+        if self._full_at is not None and self.changes >= self._full_at and needs_room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+
+
+def _run(job: dict[str, Any], pipe: int) -> None:
+    """Never returns."""
+    from refrain.errors import RefrainError
+    from refrain.progress import NoProgress
+    from refrain.runs import run_all
+    from refrain.settings import load_settings
+    from refrain.slices import night
+    from refrain.stages import Result
+
+    data: dict[str, Any] = {"computed": [], "notes": [], "stages": {}}
+
+    def report(result: Result) -> None:
+        data["stages"][result.verb] = result.seconds
+        if result.computed:
+            data["computed"].append(result.verb)
+        if result.note:
+            data["notes"].append(result.note)
+
+    config = load_settings(None, [*SETTINGS, *job["settings"]]).config
+    part = night(date.fromisoformat(job["last"]), job["days"]) if job["last"] else None
+    if job["largest_file"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"], job["largest_file"]))
+    if job["kill_after"] is not None:
+        threading.Timer(job["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()
+    watch = _Watch(f"{job['outputs']}{os.sep}", job["kill_at"], job["full_at"])
+    sys.addaudithook(watch)
+    start = time.perf_counter()
+    try:
+        run_all(
+            [job["log"]], config, Path(job["outputs"]), run_id=job["run_id"], part=part, progress=NoProgress(),
+            report=report,
+        )  # fmt: skip
+    except RefrainError as error:
+        data |= {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
+    except BaseException as error:  # noqa: BLE001 (the test is told)
+        data |= {"error": str(error), "kind": type(error).__name__}
+    data |= {"seconds": time.perf_counter() - start, "changes": watch.changes}
+    os.write(pipe, json.dumps(data).encode())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve()
