@@ -28,7 +28,6 @@ def check_night(
         _must(identity.state in STATES, "an identity's state is unknown")
         _must(identity.born <= identity.last_seen <= night.day, "an identity was born after it was seen, or later")
     _must(len({row.id for row in observed}) == len(observed), "an identity is observed twice in one night")
-    row: SightingRow | EventRow
     for row in (*sightings, *events):
         _must(row.day == night.day, "a sighting or an event is of another night")
     for sighting in sightings:
