@@ -16,6 +16,7 @@ from refrain.config import LedgerConfig
 from refrain.errors import ConfigError, InputError, LedgerError
 from refrain.ledger import EventRow, IdentityRow, Ledger, SightingRow, open_ledger
 from refrain.ledger.names import resolve
+from refrain.ledger.rows import KINDS
 
 
 @pytest.fixture
@@ -27,8 +28,7 @@ def ledger(tmp_path: Path, ledger_config: LedgerConfig) -> Iterator[Ledger]:
 
 def contents(ledger: Ledger) -> tuple[object, ...]:
     """All that nights wrote."""
-    kinds = ("campaign", "template", "cluster")
-    return ledger.nights(), [ledger.identities(kind) for kind in kinds], ledger.sightings(), ledger.events()
+    return ledger.nights(), [ledger.identities(kind) for kind in KINDS], ledger.sightings(), ledger.events()
 
 
 def test_what_a_night_wrote_is_read_as_it_was(ledger: Ledger) -> None:

@@ -28,8 +28,8 @@ def check_night(
         _must(identity.state in STATES, "an identity's state is unknown")
         _must(identity.born <= identity.last_seen <= night.day, "an identity was born after it was seen, or later")
     _must(len({row.id for row in observed}) == len(observed), "an identity is observed twice in one night")
-    for row in (*sightings, *events):
-        _must(row.day == night.day, "a sighting or an event is of another night")
+    days = [row.day for row in sightings] + [row.day for row in events]
+    _must(all(day == night.day for day in days), "a sighting or an event is of another night")
     for sighting in sightings:
         _must(min(sighting.local_id, sighting.members, sighting.requests) >= 0, "a sighting's count is negative")
         for moment in (sighting.first_seen, sighting.last_seen):

@@ -22,7 +22,8 @@ def add_night(
     known = {row.id: row for row in as_of(connection, None)}
     for row in observed:
         check_change(known.get(row.id), row, night)
-    strangers = {row.identity for row in (*seen, *happened)} - known.keys() - {row.id for row in observed}
+    named = {row.identity for row in seen} | {row.identity for row in happened}
+    strangers = named - known.keys() - {row.id for row in observed}
     if strangers:
         raise ValueError(f"{len(strangers)} identities have a sighting or an event and were never observed")
     connection.execute(nights.insert().values(**{**vars(night), "counts": dict(sorted(night.counts.items()))}))

@@ -146,8 +146,10 @@ class Ledger:
             if not connection.execute(sa.select(sa.exists().where(identities.c.id == identity))).scalar():
                 raise LedgerError(f"{self.name} knows no such identity", hint="refrain show lists them")
             values = {"identity": identity, "verdict": verdict, "by": by, "when": when, "why": why}
-            number = connection.execute(decisions.insert().values(**values)).inserted_primary_key
-            written = connection.execute(sa.select(decisions).where(decisions.c.number == number[0])).one()
+            connection.execute(decisions.insert().values(**values))
+            # Nobody else writes before this transaction ends.
+            newest = sa.select(decisions).order_by(decisions.c.number.desc()).limit(1)
+            written = connection.execute(newest).one()
         return DecisionRow(**written._mapping)
 
     def decisions(self, identity: str | None = None) -> list[DecisionRow]:
