@@ -91,7 +91,7 @@ def finish_night(run: Run, row: NightRow, ledger: Ledger, config: Config) -> Nig
     write_report(run.folder, run.folder / REPORT)
     before = _night_before(ledger, row.day)
     oddities = tuple(oddities_of(row.day, row.counts, before.counts if before else None, config.alerts))
-    new = _new_campaigns(ledger, row.day, sightings)
+    new = new_campaigns(ledger, row.day, sightings)
     totals = {name: count for name, count in row.counts.items() if " " not in name}  # without those of each day
     told = tell_night(config.alerts, row.day, run=run.name, new_campaigns=new, oddities=oddities, counts=totals)
     point(run, LATEST_NIGHT)
@@ -110,7 +110,7 @@ def is_finished(run: Run, row: NightRow) -> bool:
     return latest.is_symlink() and latest.readlink().name == run.name and has_lineage(run.folder, row.content)
 
 
-def _new_campaigns(ledger: Ledger, day: date, sightings: Sequence[SightingRow]) -> tuple[str, ...]:
+def new_campaigns(ledger: Ledger, day: date, sightings: Sequence[SightingRow]) -> tuple[str, ...]:
     """The ids of campaigns that alert on this night, on none before, and were not dismissed."""
     found = []
     for sighting in sightings:
