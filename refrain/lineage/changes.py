@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refrain.config import LineageConfig
 from refrain.lineage.signatures import Part, Signature
@@ -93,7 +94,7 @@ def _around(accounts: Part, cut: int) -> tuple[int, int]:
     return int((accounts.last < cut).sum()), int((accounts.first >= cut).sum())
 
 
-def _share(some: np.ndarray, of: np.ndarray) -> float:
+def _share(some: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
     return float(some.sum()) / max(int(of.sum()), 1)
 
 
@@ -132,7 +133,11 @@ def _pivots(identity: str, now: Signature, recent: int, rule: LineageConfig) -> 
     for model, count in sorted(late.items()):
         share, before = count / late.total(), shares.get(model, 0.0)
         if enough and share >= max(rule.pivot_share, rule.pivot_factor * before):
-            told = {"model": model, "share": round(share, _SHARE_PLACES), "before": round(before, _SHARE_PLACES)}
+            told: dict[str, int | float | str] = {
+                "model": model,
+                "share": round(share, _SHARE_PLACES),
+                "before": round(before, _SHARE_PLACES),
+            }
             events.append(Event(identity, "pivoted", (), told))
     if events:
         shares = {model: count / late.total() for model, count in late.items()}
@@ -150,7 +155,7 @@ def _sizes(identity: str, now: Signature, recent: int, day: int, rule: LineageCo
     size = now.accounts.estimate(int((now.accounts.last >= recent).sum()))
     if not now.size:
         return replace(now, size=size), []
-    told = {"accounts": size, "accounts_before": now.size}
+    told: dict[str, int | float | str] = {"accounts": size, "accounts_before": now.size}
     if abs(size - now.size) < rule.min_accounts:
         return now, []
     if size >= rule.size_factor * now.size:

@@ -3,7 +3,7 @@
 - An id *is* a true campaign's on a night where at least half of its requests are campaigns', and most of those this
   one's (`refrain.evaluation`). Of several the one with most of the campaign's requests stands for it on that night.
 - A campaign-night *holds* where the id that stands for the campaign is the one that first did, or one that by the
-  ledger succeeded that.
+  ledger succeeded or absorbed that (a merge is told when it has lasted, so a later night may say so).
 - An id is *reused* where it was two campaigns' on different nights that no split and no merge of the truth joins.
 - An event is *right* where the truth has it for the campaign (or the one that it names) on that night or up to
   `tolerance_days` before; each true event makes one found event right. `continued`, and what is told of the parent of a
@@ -170,12 +170,12 @@ def _held(nights: Sequence[JudgedNight]) -> tuple[int, int]:
     """Campaign-nights whose id held, and all."""
     expected: dict[str, str] = {}
     heirs: dict[str, set[str]] = defaultdict(set)
+    for event in (event for night in nights for event in night.events):
+        if event.event in ("succeeded", "merged") and event.details.get("role") not in _TWICE_TOLD:
+            for one in event.others:
+                heirs[one].add(event.identity)
     held = count = 0
     for night in nights:
-        for event in night.events:
-            if event.event == "succeeded":
-                for one in event.others:
-                    heirs[one].add(event.identity)
         for family, name in _standing(night).items():
             first = expected.setdefault(family, name)
             if name in heirs[first]:

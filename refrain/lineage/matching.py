@@ -58,7 +58,7 @@ def match(known: Sequence[Known], seen: Sequence[Seen], day: date, rule: Lineage
     for kind in _PREFIXES:
         night = _Night(
             kind, day, rule, key, ids,
-            sorted((item for item in known if item.kind == kind), key=lambda item: item.id),
+            sorted((item for item in known if item.kind == kind and _matters(item)), key=lambda item: item.id),
             sorted((item for item in seen if item.kind == kind), key=_seen_order),
         )  # fmt: skip
         night.settle()
@@ -70,6 +70,11 @@ def match(known: Sequence[Known], seen: Sequence[Seen], day: date, rule: Lineage
         tuple(sorted(events, key=lambda event: (event.identity, event.event, event.others))),
         tuple(sorted(identities, key=lambda item: item.id)),
     )
+
+
+def _matters(item: Known) -> bool:
+    """Whether a night can still say something of it: an ended campaign may be succeeded, and then its end is named."""
+    return item.state not in _GONE or (item.kind == "campaign" and item.state == "ended")
 
 
 def _seen_order(item: Seen) -> tuple[bytes, int]:
@@ -90,6 +95,7 @@ class _Night:
     assignments: list[Assignment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     identities: dict[str, Known] = field(default_factory=dict)
+    homes: set[int] = field(default_factory=set)  # seen ones that hold the requests of one that is not seen
 
     def settle(self) -> None:
         """Nothing; assignments, events and identities then hold the night's answer."""
@@ -118,6 +124,14 @@ class _Night:
                 self._absent(one, by_known[position], names, absorbed)
         for position, parents in sorted(absorbed.items()):
             self._event(names[position], "merged", sorted(parents), role="survivor")
+        self._resize({self.known[parent].id for parent in children} | {names[position] for position in self.homes})
+
+    def _resize(self, changed: set[str]) -> None:
+        """Nothing; that what split or merged has another size is not said once more."""
+        self.events = [e for e in self.events if e.identity not in changed or e.event not in ("grew", "shrank")]
+        for name in changed & self.identities.keys():
+            one = self.identities[name]
+            self.identities[name] = replace(one, signature=replace(one.signature, size=0))
 
     def _continued(self, one: Known, item: Seen) -> str:
         """The id of a seen thing that is a known one."""
@@ -190,6 +204,7 @@ class _Night:
             self.identities[one.id] = one
         if homes:
             home = min(homes, key=lambda pair: (-pair.main.common, names[pair.seen]))
+            self.homes.add(home.seen)
             nights = one.signature.absorbed + 1
             one = replace(one, signature=replace(one.signature, absorbed=nights))
             self.identities[one.id] = one

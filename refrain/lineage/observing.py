@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,12 @@ def observe(run: Path, key: bytes, rule: LineageConfig) -> list[Seen]:
     if not days:
         return []
     window = min(days), max(days)
+
+    def limits(kind: str) -> int:
+        return rule.campaign_members if kind == "campaign" else rule.other_members
+
     with database(_MEMORY_LIMIT_MIB) as connection:
         _prepare(connection, run, rule)
-        limits: Callable[[str], int] = lambda kind: (  # noqa: E731
-            rule.campaign_members if kind == "campaign" else rule.other_members
-        )
         digests = _digests(run, key)
         found = {
             name: _parts(connection.sql(sql).fetchnumpy(), digests[name], limits)
@@ -120,9 +122,7 @@ def observe(run: Path, key: bytes, rule: LineageConfig) -> list[Seen]:
 _NONE = sketch([], [], [], [], 1)
 
 
-def _partition_day(path: Path) -> Any:
-    from datetime import date
-
+def _partition_day(path: Path) -> date:
     return date.fromisoformat(path.parent.name.removeprefix("day="))
 
 

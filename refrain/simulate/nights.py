@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -133,7 +133,7 @@ def write_nights(out: Path, *, seed: int = 7, nights: int = FEWEST_NIGHTS, per_d
         place = whole / LATE / arrives.isoformat() / f"day={late_day}" / "late-0.parquet"
         _write(made.log.filter(late), place)
         _write(made.truth, whole / "truth.parquet")
-        _write(_nights(world, arrives, pc.sum(late).as_py() or 0), whole / "nights.parquet")
+        _write(nights_table(world, arrives, pc.sum(late).as_py() or 0), whole / "nights.parquet")
         files = sorted(str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file())
         made_with = {"seed": seed, "nights": nights, "per_day": per_day}
         (whole / CARD).write_text(json.dumps({**made_with, "files": files}, indent=1) + "\n", encoding="utf-8")
@@ -143,7 +143,8 @@ def write_nights(out: Path, *, seed: int = 7, nights: int = FEWEST_NIGHTS, per_d
     return {"nights": nights, **made.counts(), "late_rows": pc.sum(late).as_py() or 0}
 
 
-def _nights(world: World, arrives: object, late: int) -> pa.Table:
+def nights_table(world: World, arrives: date, late: int) -> pa.Table:
+    """What happens when: the world's events, and on `arrives` the `late` rows."""
     told = [event for script in world.scripts for event in script.events]
     rows = [
         {

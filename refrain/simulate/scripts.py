@@ -71,7 +71,10 @@ def script_requests(scene: Scene, script: Script) -> Iterator[Request]:
                         volume = stream(scene.seed, account.account_id, "volume", day, at)
                         for count in range(poisson(volume, act.campaign.per_account)):
                             made = campaign_request(scene, act.campaign, account, day, at * _NUMBERS_PER_ACT + count)
-                            yield made._replace(family=act.name, template=f"{act.campaign.wrapper}:{made.template}")
+                            wording = str(made.template).rpartition("/")[2]
+                            # Two pools with one wrapper have one template.
+                            template = f"{act.campaign.wrapper}/{wording}"
+                            yield made._replace(family=act.name, template=template)
         for campaign in {
             act.campaign.wrapper: act.campaign for act in script.acts if act.first <= day < act.end
         }.values():
