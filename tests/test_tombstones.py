@@ -156,6 +156,32 @@ def test_a_purge_that_was_interrupted_trusts_no_staged_table(tmp_path: Path) -> 
     assert load_tombstones(outputs / "store", key).finished
 
 
+@pytest.mark.parametrize(
+    "step",
+    ["stages.forget_graphs", "purge.redact_run", "purge_runs.seal", "purge._drop_results", "purge.search_outputs"],
+)
+def test_a_purge_that_dies_finishes_when_it_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    log, outputs = some_log(tmp_path / "log"), tmp_path / "outputs"
+    ingest(log, outputs, run_id="first")
+    targets = Targets(accounts=frozenset({"account-second"}))
+
+    def die(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"refrain.{step}", die)
+        with pytest.raises(KeyboardInterrupt):
+            purge(outputs, targets, NoProgress())
+    key = (outputs / "store/key").read_bytes()
+    assert load_tombstones(outputs / "store", key).finished == (step == "purge.search_outputs")
+    assert purge(outputs, targets, NoProgress()).left == ()
+    assert leak(outputs, ["account-second"]) == []
+    assert load_tombstones(outputs / "store", key).finished
+    assert counts(ingest(log, outputs, run_id="later"))["purged"] == 11
+
+
 def test_slices_with_a_purged_account_count_it(tmp_path: Path) -> None:
     log, outputs = some_log(tmp_path / "log"), tmp_path / "outputs"
     part = make_slice(accounts=["account-first", "account-second"])
