@@ -20,7 +20,7 @@ from refrain.locks import writer_lock
 from refrain.night_plan import Plan
 from refrain.night_publishing import NightDone, content_of, finish_night, is_finished, publish_night, window_of
 from refrain.progress import Progress
-from refrain.runs import Run, open_run, run_all, store_of
+from refrain.runs import Run, open_run, run_all, store_of, sweep_outputs
 from refrain.slices import last_day_over
 from refrain.stages import Result
 
