@@ -65,5 +65,6 @@ def check_tidy(outputs: Path) -> None:
 
 
 def exports(outputs: Path, run_id: str) -> dict[str, bytes]:
-    """The bytes of a run's exports."""
-    return tree(open_run(outputs, run_id).result("exports"))
+    """The bytes of a run's exports, without their manifest: it names what they rest on, under the folder's own key."""
+    found = tree(open_run(outputs, run_id).result("exports"))
+    return {name: content for name, content in found.items() if name != MANIFEST}

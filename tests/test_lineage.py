@@ -6,10 +6,10 @@ from datetime import date
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from identities import KEY, RULE, START, WORDS, Ledger, Use, names, pool, seen, told, uses
 
 from refrain.errors import InputError, StoreError
 from refrain.lineage import Known, Seen, Signature, match, mint, sketch
-from tests.identities import KEY, RULE, START, WORDS, Ledger, Use, names, pool, seen, told, uses
 
 OTHER = tuple(f"grade the answer {n}" for n in range(12))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from identities import RULE, START
 
 from refrain.errors import InputError
 from refrain.lineage import Event
 from refrain.lineage.evaluation import JudgedNight, evaluate_nights, judge_night
 from refrain.simulate.nights import NIGHTS_SCHEMA
-from tests.identities import RULE, START
 
 
 def truth(folder: Path, *told: tuple[str, int, str, str]) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from identities import RULE, START, Ledger, Use, names, seen
 
 from refrain.lineage import Seen
 from refrain.lineage.evaluation import JudgedNight, NightsEvaluation, evaluate_nights
 from refrain.simulate import Scene, World, sample
 from refrain.simulate.nights import NIGHTS_SCHEMA, nights_table, scripts
-from tests.identities import RULE, START, Ledger, Use, names, seen
 
 NIGHTS, WINDOW, JOIN = 20, 5, 0.5
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from identities import KEY, RULE
 
 from refrain.errors import StoreError
 from refrain.key import keyed_digest
@@ -14,7 +15,6 @@ from refrain.lineage import Seen, observe
 from refrain.suppressions import member_digest
 from refrain.tables import read_table
 from tests.conftest import SmallRun
-from tests.identities import KEY, RULE
 
 
 @pytest.fixture(scope="module")
