@@ -54,13 +54,6 @@ def forget_vectors(store: Store, digests: Iterable[bytes]) -> int:
     return removed
 
 
-def held_vectors(store: Store, digests: Iterable[bytes]) -> int:
-    """How many vectors of these texts the store still holds."""
-    wanted = np.unique(as_digests(sorted(set(digests))))
-    shards = [shard for folder in sorted(store.vectors.glob("*")) for shard in open_shards(folder).shards]
-    return sum(int(np.isin(np.asarray(shard.digests, DIGEST), wanted).sum()) for shard in shards)
-
-
 def damaged_vectors(store: Store, *, remove: bool) -> Iterator[tuple[Path, bool]]:
     """The path of each shard without its endings, and whether it is damaged; with `remove` such a one is then gone."""
     for folder in sorted(path for path in store.vectors.glob("*") if path.is_dir()):

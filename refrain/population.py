@@ -53,11 +53,6 @@ class Trait:
         """(count,) how many owners have each value."""
         return np.diff(self.holders[1])
 
-    @cached_property
-    def common(self) -> int:
-        """How many values two or more owners have."""
-        return int((self.owners_of_values > 1).sum())
-
     def of_all(self, owners: Ints) -> Ints:
         """The values of several owners, one owner after the other."""
         many = self.bounds[owners + 1] - self.bounds[owners]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refrain.cli.given import given_day
 from refrain.cli.jobs import say
 from refrain.cli.options import AsJson, ConfigFile, Logs, Outputs, Overrides, Quiet, settings_of
-from refrain.errors import InputError
 from refrain.figures import counted
 from refrain.progress import progress_for
 
@@ -58,7 +58,7 @@ def nightly(
     from refrain.nights import choose_day
 
     settings, folder = settings_of(config, _with_days(overrides, days), outputs)
-    wanted = choose_day(_day(day), settings.config, datetime.now(UTC))
+    wanted = choose_day(given_day(day), settings.config, datetime.now(UTC))
 
     def choose(nights: Sequence[date], torn: date | None) -> Any:
         catch_up = settings.config.nights.catch_up
@@ -85,7 +85,7 @@ def backfill(
     from refrain.nights import choose_day
 
     settings, folder = settings_of(config, _with_days(overrides, days), outputs)
-    start, end = _day(first), choose_day(_day(last), settings.config, datetime.now(UTC))
+    start, end = given_day(first), choose_day(given_day(last), settings.config, datetime.now(UTC))
     assert start is not None
 
     def choose(nights: Sequence[date], torn: date | None) -> Any:
@@ -181,12 +181,3 @@ def _span(dates: Sequence[date]) -> str:
 
 def _with_days(overrides: list[str] | None, days: int | None) -> list[str]:
     return [*(overrides or ()), *([f"nights.days={days}"] if days is not None else [])]
-
-
-def _day(text: str | None) -> date | None:
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InputError(f"{text!r} is no day", hint="as in 2026-09-01") from None

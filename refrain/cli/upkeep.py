@@ -2,12 +2,13 @@
 
 import json
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refrain.cli.given import given_day
 from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, Quiet, settings_of
 from refrain.errors import InputError
 
@@ -145,12 +146,8 @@ def _ids(values: list[str] | None) -> frozenset[str]:
 def _moment(before: str | None) -> int | None:
     from refrain.slices import midnight
 
-    if before is None:
-        return None
-    try:
-        return midnight(date.fromisoformat(before))
-    except ValueError:
-        raise InputError(f"{before!r} is no day", hint="as in 2026-09-01") from None
+    day = given_day(before)
+    return None if day is None else midnight(day)
 
 
 def doctor(
