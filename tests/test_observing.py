@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from conftest import SmallRun
 from identities import KEY, RULE
 
 from refrain.errors import StoreError
@@ -14,7 +15,6 @@ from refrain.key import keyed_digest
 from refrain.lineage import Seen, observe
 from refrain.suppressions import member_digest
 from refrain.tables import read_table
-from tests.conftest import SmallRun
 
 
 @pytest.fixture(scope="module")

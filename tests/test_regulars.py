@@ -1,12 +1,12 @@
 """Who uses it as members do: the posterior by use alone, of each candidate by itself."""
 
 import numpy as np
+from populations import NullUse, awkward_population, awkward_setting, instruments, null_candidate
 
 from refrain.coordination.results import Candidates, candidate
 from refrain.members import decide_members
 from refrain.regulars import regular_users
 from refrain.traits import use_traits
-from tests.populations import NullUse, awkward_population, awkward_setting, instruments, null_candidate
 
 
 def test_each_candidate_keeps_its_regular_users_or_all_where_they_are_few() -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from populations import NullUse, awkward_population, awkward_setting, instruments, null_candidate
 
 from refrain import traits
 from refrain.coordination.results import Candidates
 from refrain.members import TraitTable
-from tests.populations import NullUse, awkward_population, awkward_setting, instruments, null_candidate
 
 POPULATION = awkward_population(5, owners=600)
 SETTING = awkward_setting(POPULATION)
