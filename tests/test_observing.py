@@ -23,7 +23,7 @@ def found(small_run: SmallRun) -> dict[tuple[str, int], Seen]:
 
 
 def rows(small_run: SmallRun, *place: str) -> list[dict[str, Any]]:
-    return pq.read_table(small_run.run.joinpath(*place)).to_pylist()
+    return list(pq.read_table(small_run.run.joinpath(*place)).to_pylist())
 
 
 def number(digest: str) -> int:
@@ -75,7 +75,6 @@ def test_segments_weigh_the_requests_that_hold_them(small_run: SmallRun, found: 
     assert seen == {digests[segment]: len(requests) for segment, requests in held.items()}
 
 
-@pytest.mark.xfail(reason="a template's requests are sometimes one more than the export counts: not understood yet")
 def test_templates_and_clusters_have_the_counts_of_the_exports(
     small_run: SmallRun, found: dict[tuple[str, int], Seen]
 ) -> None:
@@ -93,7 +92,9 @@ def test_the_same_run_gives_the_same_bytes_and_another_key_others(
 ) -> None:
     again = observe(small_run.run, KEY, RULE)
     assert [item.signature.to_bytes() for item in again] == [item.signature.to_bytes() for item in found.values()]
-    other = {(item.kind, item.local_id): item for item in observe(small_run.run, bytes(32), RULE)}
+    other: dict[tuple[str, int], Seen] = {
+        (item.kind, item.local_id): item for item in observe(small_run.run, bytes(32), RULE)
+    }
     name = next(iter(found))
     assert not set(found[name].signature.accounts.digests) & set(other[name].signature.accounts.digests)
 

@@ -31,7 +31,8 @@ _MODELS = 16  # of a campaign, those with most requests; a log may name as many 
 _MODEL_CHARACTERS = 80
 _NEEDED = ("requests", "clusters", "templates", "campaigns")
 
-# Which request is in what: a request is in one campaign, in many templates and clusters.
+# Which request is in what: a request is in one campaign, in many templates and clusters. As the cluster stage counts,
+# what stands in an earlier request of the same conversation was counted there.
 _USES = """
 CREATE TEMP TABLE parts AS
     SELECT 'campaign' AS kind, c.campaign_id AS id, t.segment_row
@@ -42,13 +43,14 @@ CREATE TEMP TABLE parts AS
     UNION SELECT 'cluster', cluster_id, segment_row FROM read_parquet($segment_clusters)
         WHERE cluster_id IN (SELECT id FROM followed WHERE kind = 'cluster');
 CREATE TEMP TABLE sent AS
-    SELECT DISTINCT p.kind, p.id, p.segment_row, s.request_row
-        FROM read_parquet($request_segments, hive_partitioning = false) s JOIN parts p USING (segment_row);
+    SELECT p.kind, p.id, p.segment_row, s.request_row, bool_or(s.counted) AS counted
+        FROM read_parquet($request_segments, hive_partitioning = false) s JOIN parts p USING (segment_row)
+        GROUP BY ALL;
 CREATE TEMP TABLE held AS
     SELECT 'campaign' AS kind, campaign_id AS id, request_row FROM read_parquet($labels) WHERE campaign_id IS NOT NULL
     UNION ALL SELECT 'template', template_id, request_row FROM read_parquet($request_templates)
         WHERE template_id IN (SELECT id FROM followed WHERE kind = 'template')
-    UNION ALL SELECT DISTINCT kind, id, request_row FROM sent WHERE kind = 'cluster';
+    UNION ALL SELECT DISTINCT kind, id, request_row FROM sent WHERE kind = 'cluster' AND counted;
 CREATE TEMP TABLE uses AS
     SELECT DISTINCT h.kind, h.id, h.request_row, r.account_row, r.model, epoch_us(r.timestamp) AS time,
             CAST(epoch_us(r.timestamp) // 86400000000 AS INTEGER) AS day
