@@ -9,7 +9,7 @@ the exports that it belongs to: where these are others by now, their numbers mea
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
     ]
 )
 _KINDS = {"c": "campaign", "t": "template", "s": "cluster"}  # by the first letter of an id
-CAMPAIGN = "campaign"
+CAMPAIGN: Final = "campaign"
 
 
 def write_lineage(

@@ -83,13 +83,14 @@ def describe_hits(run: Path, segment_rows: Ints, cosines: NDArray[np.float64], *
         })  # fmt: skip
     templates = sorted({template for row in rows for template in row["templates"]})
     campaigns = sorted({entry["campaign_id"] for row in rows for entry in row["campaigns"]})
-    return plain({
+    found: Row = plain({
         "hits": rows,
         "requests": len(np.unique(said["request_row"])),
         "accounts": len(np.unique(said["account_row"])),
         "templates": _rows(run / "templates" / "templates.parquet", "template_id", templates, _TEMPLATE),
         "campaigns": _rows(run / "campaigns" / "campaigns.parquet", "campaign_id", campaigns, _CAMPAIGN),
     })  # fmt: skip
+    return found
 
 
 def _segments(requests: Path, wanted: Ints) -> dict[int, Row]:

@@ -137,7 +137,9 @@ def _serve() -> None:
         for module in modules:
             setattr(module, name, remembered)
     config = load_settings(None, SETTINGS).config
-    embeddings.vectors.open_encoders(config.embed, Store(Path("no store")).encoders)  # where $REFRAIN_ENCODERS says
+    embeddings.vectors.open_encoders(  # type: ignore[attr-defined]  # as it was replaced above
+        config.embed, Store(Path("no store")).encoders
+    )  # where $REFRAIN_ENCODERS says
     for line in sys.stdin:
         reading, writing = os.pipe()
         child = os.fork()

@@ -84,8 +84,8 @@ def seen(
 
 def _part(members: dict[str, tuple[float, int, int]]) -> Part:
     weights, first, last = zip(*members.values(), strict=True) if members else ((), (), ())
-    days = [[_FIRST + day for day in column] for column in (first, last)]
-    return sketch([digest(name) for name in members], weights, *days, RULE.campaign_members)
+    begins, ends = ([_FIRST + day for day in column] for column in (first, last))
+    return sketch([digest(name) for name in members], weights, begins, ends, RULE.campaign_members)
 
 
 class Ledger:

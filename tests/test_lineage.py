@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -96,10 +97,10 @@ def test_what_comes_back_after_its_end_succeeds_it_under_another_id() -> None:
     first = names(ledger.night(0, [seen(0, sent, 0)]))[0]
     for night in range(1, 20):
         ledger.night(night, [seen(0, sent, night)])
-    night = ledger.night(20, [seen(0, sent, 20)])
+    late = ledger.night(20, [seen(0, sent, 20)])
     assert ledger.known[first].state == "ended"
-    assert names(night)[0] != first
-    [event] = [event for event in night.events if event.event == "succeeded"]
+    assert names(late)[0] != first
+    [event] = [event for event in late.events if event.event == "succeeded"]
     assert event.others == (first,)
 
 
@@ -219,7 +220,7 @@ def test_cut_sketches_still_measure_the_overlap() -> None:
 
     def cut(item: Seen | None) -> Seen:
         assert item is not None
-        kept = {}
+        kept: dict[str, Any] = {}
         for name in ("accounts", "requests"):
             part = getattr(item.signature, name)
             kept[name] = replace(

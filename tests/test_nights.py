@@ -19,6 +19,7 @@ from refrain.cli import app
 from refrain.config import Config
 from refrain.errors import InputError, LedgerError, NoRequestsError
 from refrain.ledger import Ledger, open_ledger
+from refrain.ledger.rows import KINDS
 from refrain.lineage_table import FILE, FOLDER, STORIES, read_names, stable_ids
 from refrain.night_lookup import matching_ids
 from refrain.night_plan import Plan, plan_night
@@ -129,8 +130,8 @@ def test_campaigns_keep_their_ids_over_the_nights(nights: Nights) -> None:
         found.append(requests)
     same = 0
     for before, after in pairwise(found):
-        for identity, requests in after.items():
-            earlier = {other: len(requests & own) for other, own in before.items() if requests & own}
+        for identity, sent in after.items():
+            earlier = {other: len(sent & own) for other, own in before.items() if sent & own}
             most = max(earlier, key=lambda other: (earlier[other], other), default=None)
             if most is not None and earlier[most] > 0.5 * len(before[most]):
                 assert identity == most
@@ -227,11 +228,10 @@ def test_no_account_and_no_prompt_is_in_the_ledger(nights: Nights) -> None:
 
 def rows_of(ledger: Ledger) -> tuple[Any, ...]:
     """All that a ledger holds, but for when it was written."""
-    kinds = ("campaign", "template", "cluster")
     recorded = datetime(2026, 1, 1, tzinfo=UTC)
     return (
         [replace(row, recorded=recorded) for row in ledger.nights()],
-        [ledger.identities(kind) for kind in kinds],
+        [ledger.identities(kind) for kind in KINDS],
         ledger.sightings(),
         ledger.events(),
     )

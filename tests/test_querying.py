@@ -22,7 +22,7 @@ def unit(rows: int, seed: int) -> NDArray[np.float32]:
     """Unit vectors (rows, DIMENSION), every third equal to the one before it."""
     vectors = np.random.default_rng(seed).normal(size=(rows, DIMENSION)).astype(np.float32)
     vectors[1::3] = vectors[: len(vectors[1::3]) * 3 : 3][: len(vectors[1::3])]
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32), np.float32)
 
 
 def stored(root: Path, vectors: NDArray[np.float32], shard_rows: int, *, strangers: int = 0) -> tuple[Path, Store]:

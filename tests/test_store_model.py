@@ -304,9 +304,9 @@ StoreAndRuns.TestCase.settings = settings(max_examples=25, stateful_step_count=2
 KeptUnits.TestCase.settings = settings(max_examples=25, stateful_step_count=20)
 
 
-class TestStoreAndRuns(StoreAndRuns.TestCase):  # type: ignore[misc]
+class TestStoreAndRuns(StoreAndRuns.TestCase):  # type: ignore[misc, valid-type]
     """The first machine, as pytest finds it."""
 
 
-class TestKeptUnits(KeptUnits.TestCase):  # type: ignore[misc]
+class TestKeptUnits(KeptUnits.TestCase):  # type: ignore[misc, valid-type]
     """The second machine, as pytest finds it."""

@@ -25,7 +25,7 @@ def uniforms(many: int, t: float) -> tuple[float, float, float]:
 
 def sums_of_uniforms(observed: list[float], many: int) -> list[float]:
     """The tails of sums of so many."""
-    return uniform_sum_tail(np.array(observed), np.full(len(observed), many)).tolist()
+    return list(uniform_sum_tail(np.array(observed), np.full(len(observed), many)).tolist())
 
 
 @pytest.mark.parametrize("many", [2, 3, 6, 20, 60])

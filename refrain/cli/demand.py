@@ -106,7 +106,7 @@ def recluster(
 
     settings, folder = settings_of(config, overrides, outputs)
     check_one_stdin({"--accounts": accounts, "--matching": matching, "--like": like})
-    said = {
+    said: dict[str, Any] = {
         "accounts": given_ids(accounts),
         "models": models or (),
         "matching": given_text(matching, "--matching") or "",

@@ -15,7 +15,8 @@ from refrain.figures import counted
 from refrain.progress import progress_for
 
 if TYPE_CHECKING:
-    from refrain.nights import Choose, NightDone, NightsDone
+    from refrain.night_publishing import NightDone
+    from refrain.nights import Choose, NightsDone
 
 Wait = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for another process on the store.", min=0)

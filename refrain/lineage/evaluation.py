@@ -201,7 +201,7 @@ def _judged(
     families: dict[str, str] = {}
     left = sorted(told, key=lambda row: (row.night, row.campaign, row.event))
     right = Counter[str]()
-    wrong = []
+    wrong: list[tuple[date, str, str]] = []
     for night in nights:
         families |= {name: family for name, family in night.families.items() if family is not None}
         for event in night.events:
