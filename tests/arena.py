@@ -9,6 +9,8 @@ from pathlib import Path
 from aftermath import check_published, check_tidy, exports
 from crashing import Done, Job, Nursery
 
+from refrain.doctor import examine
+from refrain.progress import NoProgress
 from refrain.simulate import write_sample
 
 DAY = timedelta(days=1)
@@ -72,6 +74,7 @@ class Arena:
         assert (done.killed, done.error) == (0, ""), done
         check_published(outputs)
         check_tidy(outputs)
+        assert not examine(outputs, repair=False, progress=NoProgress()).faults
         assert exports(outputs, job.run_id) == scenario.expected
         shutil.rmtree(outputs)
         return deaths
