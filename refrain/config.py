@@ -381,6 +381,10 @@ class LedgerConfig:
             raise ValueError("signature_nights must be at least 1")
 
 
+IN_OUTPUTS = LedgerConfig(url="", signature_nights=1)
+"""The ledger in the outputs folder, for whoever has no settings and records no night."""
+
+
 @dataclass(frozen=True)
 class LineageConfig:
     """When something is the same as on an earlier night, and what is said of it; no part of a run's identity."""

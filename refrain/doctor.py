@@ -2,7 +2,7 @@
 
 A stage's result, staged tables, a shard of vectors and a graph can be computed again from the log, so a repair removes
 them. So can a stage of a run: it is linked anew from the store where that has it whole, else taken out of the run with
-the stages that rest on it. A key, tombstones, slices, dismissals and the ledger are nobody's to guess: they are named.
+the stages that rest on it. A key, tombstones, slices, lists and the ledger are nobody's to guess: they are named.
 """
 
 import json
@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from refrain.artifacts import (
@@ -24,9 +25,12 @@ from refrain.artifacts import (
     staged,
     write_text,
 )
+from refrain.config import IN_OUTPUTS, LedgerConfig
 from refrain.errors import RefrainError, StoreError
 from refrain.key import KEY_BYTES, KEY_VARIABLE
 from refrain.known import own_lists, read_lists
+from refrain.ledger import find_ledger
+from refrain.ledger.database import FILE as LEDGER
 from refrain.locks import writer_lock
 from refrain.progress import Progress
 from refrain.purge_search import DATABASES
@@ -53,7 +57,7 @@ class Examined:
     faults: list[Fault] = field(default_factory=list)
 
 
-def examine(outputs: Path, *, repair: bool, progress: Progress) -> Examined:
+def examine(outputs: Path, *, repair: bool, progress: Progress, ledger: LedgerConfig = IN_OUTPUTS) -> Examined:
     """What is damaged in an outputs folder; with `repair`, what can be computed again is removed.
 
     Nobody else writes meanwhile: LockHeldError where somebody does.
@@ -61,7 +65,8 @@ def examine(outputs: Path, *, repair: bool, progress: Progress) -> Examined:
     store = store_of(outputs)
     seen = Examined()
     with writer_lock(store.root):
-        for name, check in _CHECKS.items():
+        checks = {**_CHECKS, "ledger": partial(_ledger, config=ledger)}  # after the databases: one may be damaged
+        for name, check in checks.items():
             with progress.task(f"checking {name}", None) as advance:
                 count, faults = 0, []
                 for fault in check(outputs, store, repair):
@@ -225,6 +230,25 @@ def _databases(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | No
         except sqlite3.Error:
             said = "it cannot be read"
         yield None if said == "ok" else Fault(path, "this database is damaged", "restore it from a backup")
+
+
+def _ledger(outputs: Path, store: Store, repair: bool, *, config: LedgerConfig) -> Iterator[Fault | None]:
+    """The ledger wherever it is: that it can be opened and read, and that what stands in it is of its form."""
+    place = outputs / LEDGER
+    if KEY_VARIABLE not in os.environ and not (store.root / "key").is_file():
+        return  # opening it would make another key
+    try:
+        with find_ledger(outputs, config) as ledger:
+            if ledger is None:
+                return
+            faults = ledger.faults()
+            dismissed = ledger.dismissed.entries()
+    except RefrainError as error:
+        yield Fault(place, error.message, error.hint)
+        return
+    yield from (Fault(place, fault, "restore it from a backup") for fault in faults)
+    for entry in dismissed:
+        yield _told(place, lambda entry=entry: read_lists(dismissed=[entry]))  # type: ignore[misc]
 
 
 _CHECKS: dict[str, Callable[[Path, Store, bool], Iterator[Fault | None]]] = {

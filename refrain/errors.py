@@ -48,6 +48,10 @@ class LedgerError(StoreError):
     """The ledger cannot be reached or opened, or refuses what it was asked to write."""
 
 
+class NoLedgerError(LedgerError):
+    """There is no ledger yet: nothing was ever kept in one."""
+
+
 class LedgerBusyError(LedgerError):
     """The ledger is written by another process, or cannot be reached now: trying again can help."""
 

@@ -9,10 +9,12 @@ import hashlib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
+
+import tomli_w
 
 from refrain.artifacts import Store, digest_json
 from refrain.errors import ConfigError
@@ -23,6 +25,13 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 MEMBER = r"[0-9a-f]{32}"
 """A member of a dismissed finding: the keyed digest of an account id, in hex."""
 TEMPLATE, SUPPRESSED = "template", "suppressed"  # the kinds of entry in a file
+FILE = "suppressed.toml"
+"""The name of a list of dismissed findings; those in the ledger count as if they stood in a file of this name."""
+_HEAD = """\
+# Findings that somebody dismissed. Written by `refrain suppress`, which keeps no other comment. An entry lowers the
+# rank of its finding while members and evidence stay what they were, and does nothing else. Members are keyed digests.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,37 @@ NOTHING_KNOWN = KnownLists()
 _Entry = TypeVar("_Entry", KnownTemplate, Suppression)
 
 
-def read_lists(*folders: Path | None) -> KnownLists:
+@dataclass(frozen=True)
+class _Source:
+    """The text of one list: the name that counts, and where it stands, for messages."""
+
+    name: str
+    place: str
+    data: bytes
+
+
+def read_lists(*folders: Path | None, dismissed: Sequence[Suppression] = ()) -> KnownLists:
     """The lists of all `*.toml` in these folders, in the order of folders and names; a folder that is None or not there
-    holds none. ConfigError, naming file, entry and field, where an entry is not of its form or a name stands twice."""
-    files = [path for folder in folders if folder is not None for path in sorted(folder.glob("*.toml"))]
-    return _read_files(files)
+    holds none. `dismissed` are the entries of the ledger: they count as a file FILE of the last folder would.
+
+    ConfigError, naming file, entry and field, where an entry is not of its form or a name stands twice.
+    """
+    sources = [
+        [_source(path) for path in sorted(folder.glob("*.toml"))] if folder is not None else [] for folder in folders
+    ] or [[]]
+    if dismissed:
+        text = list_text((), dismissed).encode()
+        sources[-1] = sorted([*sources[-1], _Source(FILE, "the ledger", text)], key=lambda source: source.name)
+    return _read([source for folder in sources for source in folder])
+
+
+def list_text(templates: Sequence[KnownTemplate], suppressions: Sequence[Suppression]) -> str:
+    """The text of a list as it is written: suppressions in the order of their names, equal lists as equal texts."""
+    tables = {
+        TEMPLATE: [{name: value for name, value in asdict(entry).items() if value} for entry in templates],
+        SUPPRESSED: [asdict(entry) for entry in sorted(suppressions, key=lambda entry: entry.name)],
+    }
+    return _HEAD + tomli_w.dumps({kind: entries for kind, entries in tables.items() if entries})
 
 
 def own_lists(store: Store) -> Path:
@@ -80,22 +115,29 @@ def own_lists(store: Store) -> Path:
 
 def read_list(path: Path) -> KnownLists:
     """The list in one file, empty where there is none; ConfigError as `read_lists`."""
-    return _read_files([path] if path.exists() else [])
+    return _read([_source(path)] if path.exists() else [])
 
 
-def _read_files(paths: Iterable[Path]) -> KnownLists:
+def _source(path: Path) -> _Source:
+    try:
+        return _Source(path.name, str(path), path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"the list {path} cannot be read as text") from error
+
+
+def _read(sources: Iterable[_Source]) -> KnownLists:
     templates: list[KnownTemplate] = []
     suppressions: list[Suppression] = []
     digests = []
-    for path in paths:
+    for source in sources:
+        path = source.place
         try:
-            data = path.read_bytes()
-            tables = tomllib.loads(data.decode("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+            tables = tomllib.loads(source.data.decode("utf-8"))
+        except UnicodeDecodeError as error:
             raise ConfigError(f"the list {path} cannot be read as text") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: {error}", hint='TOML: text in "quotes", lists in [brackets]') from None
-        digests.append([path.name, hashlib.blake2b(data, digest_size=16).hexdigest()])
+        digests.append([source.name, hashlib.blake2b(source.data, digest_size=16).hexdigest()])
         for kind in tables:
             if kind not in (TEMPLATE, SUPPRESSED):
                 raise ConfigError(f"{path}: there is no entry {kind!r}", hint=f"[[{TEMPLATE}]] or [[{SUPPRESSED}]]")

@@ -13,8 +13,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from refrain.artifacts import MANIFEST, STAGING, Manifest, Store, read_manifest
-from refrain.config import RetentionConfig
+from refrain.config import IN_OUTPUTS, LedgerConfig, RetentionConfig
 from refrain.errors import StoreError
+from refrain.ledger import find_ledger
 from refrain.locks import writer_lock
 from refrain.needles import Needles, joined
 from refrain.progress import Progress
@@ -65,13 +66,15 @@ def survey(outputs: Path, targets: Targets) -> Purged:
     return Purged(_found(outputs, traces), sampled=traces.sampled)
 
 
-def purge(outputs: Path, targets: Targets, progress: Progress) -> Purged:
+def purge(outputs: Path, targets: Targets, progress: Progress, ledger: LedgerConfig = IN_OUTPUTS) -> Purged:
     """What was found and removed, and what a search through every file then still finds.
 
-    StoreError where a table cannot be read: nobody can say what it holds. Nothing is changed then.
+    StoreError where a table or the ledger cannot be read: nobody can say what it holds. Nothing is changed then.
     """
     store = store_of(outputs)
     with writer_lock(store.root):
+        with find_ledger(outputs, ledger):
+            pass  # it can be opened, and is brought up to date
         _sweep(outputs)
         with progress.task("looking for traces", None):
             traces = find_traces(outputs, store, targets)
@@ -81,7 +84,7 @@ def purge(outputs: Path, targets: Targets, progress: Progress) -> Purged:
         with progress.task("comparing with what stays", None):
             cells = {run: find_cells(run, traces.ingested[content]) for run, content in _touched_runs(outputs, traces)}
             rules, sought, shared = _rules(store, traces, cells, _listed(outputs) - targets.accounts)
-        done = _remove(outputs, store, traces, cells, rules, progress, targets)
+        done = _remove(outputs, store, traces, cells, rules, progress, targets, ledger)
         save_tombstones(store.root, store.key, replace(stones, finished=True))
         done["databases"] = sum(scrub_database(path, rules.bad) for path in _databases(outputs))
         hits, files = search_outputs(outputs, sought, progress)
@@ -183,6 +186,7 @@ def _remove(
     rules: Rules,
     progress: Progress,
     targets: Targets,
+    ledger: LedgerConfig,
 ) -> dict[str, int]:
     from refrain.stages import forget_graphs, forget_vectors
 
@@ -191,7 +195,7 @@ def _remove(
     some = bool(touched or traces.units)
     done["graphs"] = forget_graphs(store, _clean_days(outputs, store, traces)) if some else 0
     done["slices"] = purge_slices(outputs, targets.accounts, rules.bad)
-    done["dismissals"] = purge_dismissals(store, targets.accounts, rules.bad)
+    done["dismissals"] = purge_dismissals(store, ledger, targets.accounts, rules.bad)
     done["runs_removed"] = done["runs_redacted"] = 0
     runs = _touched_runs(outputs, traces)
     with progress.task("redacting runs", len(runs)) as advance:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from refrain.artifacts import Store
-from refrain.known import Suppression, own_lists
+from refrain.config import LedgerConfig
+from refrain.dismissals import change_dismissed
+from refrain.known import Suppression
 from refrain.needles import Needles
 from refrain.purge_cells import MARK
 from refrain.purge_search import text_columns
 from refrain.slices import list_slices, load_slice, save_slice
-from refrain.suppressed_list import FILE, change_suppressions
 from refrain.tombstones import text_digest
 
 PREFECT = ".prefect"
@@ -38,8 +39,8 @@ def purge_slices(outputs: Path, accounts: Iterable[str], bad: Needles) -> int:
     return changed
 
 
-def purge_dismissals(store: Store, accounts: Iterable[str], bad: Needles) -> int:
-    """How many entries of the list of dismissed findings changed: without the accounts' digests, without texts that
+def purge_dismissals(store: Store, ledger: LedgerConfig, accounts: Iterable[str], bad: Needles) -> int:
+    """How many dismissed findings changed: without the accounts' digests, without texts that
     only they had. One that is left without members or texts goes."""
     gone = {text_digest(store.key, account) for account in accounts}
 
@@ -51,7 +52,7 @@ def purge_dismissals(store: Store, accounts: Iterable[str], bad: Needles) -> int
         reason, by = _without(entry.reason, bad), _without(entry.by, bad)
         return replace(entry, members=members, texts=texts, reason=reason, by=by)
 
-    return change_suppressions(own_lists(store) / FILE, change)
+    return change_dismissed(store.root.parent, ledger, change)
 
 
 def scrub_database(path: Path, bad: Needles) -> bool:

@@ -190,10 +190,12 @@ def score(
 ) -> Result:
     """The folder of campaigns, their members and the evidence."""
     from embeddings.encoder import encoder_identity
+    from refrain.dismissals import read_dismissed
     from refrain.known import own_lists, read_lists
 
     # Read once: what is computed with is what the address says, whatever somebody dismisses meanwhile.
-    known = read_lists(config_folder(config.score.known), own_lists(store))
+    dismissed = read_dismissed(store.root.parent, config.ledger)
+    known = read_lists(config_folder(config.score.known), own_lists(store), dismissed=dismissed)
 
     def compute(out: Path) -> dict[str, int]:
         from embeddings.reading import near_probes

@@ -1,23 +1,16 @@
-"""The list of dismissed findings as a file: entries are added and taken out whole, by one writer at a time."""
+"""A list of dismissed findings in a file of one's own: entries are added and taken out whole, by one writer at a time.
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+What `refrain suppress` keeps without --file stands in the ledger (`refrain.dismissals`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import tomli_w
-
 from refrain.errors import InputError
-from refrain.known import SUPPRESSED, TEMPLATE, KnownLists, Suppression, read_list
+from refrain.known import KnownLists, Suppression, list_text, read_list
 from refrain.locks import writer_lock
 from refrain.private_files import write_private
-
-FILE = "suppressed.toml"
-"""The name of the list that `refrain suppress` keeps."""
-_HEAD = """\
-# Findings that somebody dismissed. Written by `refrain suppress`, which keeps no other comment. An entry lowers the
-# rank of its finding while members and evidence stay what they were, and does nothing else. Members are keyed digests.
-
-"""
 
 
 def add_suppression(path: Path, entry: Suppression) -> bool:
@@ -29,10 +22,7 @@ def add_suppression(path: Path, entry: Suppression) -> bool:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # before the lock would make it for everybody
     with writer_lock(path.parent):
         found = read_list(path)
-        old = next((other for other in found.suppressions if other.name == entry.name), None)
-        if old is not None and set(old.texts) != set(entry.texts):
-            raise InputError(f"the name {entry.name!r} is another finding's", hint="choose another with --name")
-        if old is not None and replace(old, when=entry.when) == entry:
+        if not is_news(next((other for other in found.suppressions if other.name == entry.name), None), entry):
             return False
         others = [other for other in found.suppressions if other.name != entry.name]
         _write(path, found, [*others, entry])
@@ -47,8 +37,7 @@ def remove_suppression(path: Path, name: str) -> Suppression:
         found = read_list(path)
         gone = next((entry for entry in found.suppressions if entry.name == name), None)
         if gone is None:
-            names = ", ".join(sorted(entry.name for entry in found.suppressions))
-            raise InputError(f"no suppression {name!r} in {path}", hint=f"there are: {names}" if names else "")
+            raise no_such(name, str(path), found.suppressions)
         _write(path, found, [entry for entry in found.suppressions if entry.name != name])
         return gone
 
@@ -66,9 +55,19 @@ def change_suppressions(path: Path, change: Callable[[Suppression], Suppression 
         return changed
 
 
+def is_news(old: Suppression | None, entry: Suppression) -> bool:
+    """Whether `entry` says more than the one of its name that is there, the moment aside; InputError where that one is
+    another finding's."""
+    if old is not None and set(old.texts) != set(entry.texts):
+        raise InputError(f"the name {entry.name!r} is another finding's", hint="choose another with --name")
+    return old is None or replace(old, when=entry.when) != entry
+
+
+def no_such(name: str, place: str, entries: Sequence[Suppression]) -> InputError:
+    """The error of who takes out what is not there; it names what is."""
+    names = ", ".join(sorted(entry.name for entry in entries))
+    return InputError(f"no suppression {name!r} in {place}", hint=f"there are: {names}" if names else "")
+
+
 def _write(path: Path, found: KnownLists, suppressions: list[Suppression]) -> None:
-    tables = {
-        TEMPLATE: [{name: value for name, value in asdict(entry).items() if value} for entry in found.templates],
-        SUPPRESSED: [asdict(entry) for entry in sorted(suppressions, key=lambda entry: entry.name)],
-    }
-    write_private(path, _HEAD + tomli_w.dumps({kind: entries for kind, entries in tables.items() if entries}))
+    write_private(path, list_text(found.templates, suppressions))

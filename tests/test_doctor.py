@@ -42,7 +42,7 @@ def outputs(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     for start in (1, 5):
         write_shard(folder, as_digests([bytes([start + at] * 16) for at in range(4)]), np.ones((4, 3), np.float32))
-    with sqlite3.connect(outputs / "ledger.sqlite") as connection:
+    with sqlite3.connect(outputs / "more.sqlite") as connection:
         connection.execute("CREATE TABLE nights (day TEXT)")
         connection.executemany("INSERT INTO nights VALUES (?)", [["2026-09-01"] * 1] * 500)
     connection.close()

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from refrain.artifacts import damaged_files, read_manifest
 from refrain.cli import app
+from refrain.dismissals import IMPORTED, read_dismissed
 from refrain.findings import details, findings
 from refrain.needles import Needles
 from refrain.progress import NoProgress
@@ -185,7 +186,7 @@ def test_lists_and_databases_forget_too(outputs: Path) -> None:
     other = "acct_another_one"
     save_slice(outputs, "both", make_slice(accounts=[account, other]))
     save_slice(outputs, "alone", make_slice(accounts=[account], models=["m"]))
-    path = outputs / "ledger.sqlite"
+    path = outputs / "notes.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE decisions (why TEXT, n INTEGER)")
         connection.execute("INSERT INTO decisions VALUES (?, 1), ('other', 2)", [f"{account} is known to us"])
@@ -199,12 +200,23 @@ def test_lists_and_databases_forget_too(outputs: Path) -> None:
     said = runner.invoke(app, ["suppress", "small", "0", "--reason", "known", "--outputs", str(outputs)])
     assert said.exit_code == 0, said.output
     digest = member_digest(load_key(outputs), account)
-    assert digest in (outputs / "benign/suppressed.toml").read_text()
+    list_of_before = ["suppress", "small", "0", "--reason", "then", "--name", "then", "--outputs", str(outputs)]
+    said = runner.invoke(app, [*list_of_before, "--file", str(outputs / "benign/suppressed.toml")])
+    assert said.exit_code == 0, said.output
+    entries = read_dismissed(outputs, CONFIG.ledger)
+    assert [digest in entry.members for entry in entries] == [True, True]
+    assert digest in (outputs / "benign" / IMPORTED).read_text()
     done = purge(outputs, Targets(accounts=frozenset({account})), NoProgress())
     assert done.left == ()
     assert list_slices(outputs) == ["both"]
     assert load_slice(outputs, "both").accounts == (other,)
-    assert digest not in (outputs / "benign/suppressed.toml").read_text()
+    assert done.done["dismissals"] == 2
+    later = read_dismissed(outputs, CONFIG.ledger)
+    assert [entry.members for entry in later] == [
+        tuple(name for name in entry.members if name != digest) for entry in entries
+    ]
+    kept = [*outputs.glob("ledger.sqlite*"), outputs / "benign" / IMPORTED]
+    assert not [place for place in kept if digest.encode() in place.read_bytes()]
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT why FROM decisions ORDER BY n").fetchall() == [
             ("(purged) is known to us",),

@@ -9,7 +9,12 @@ import pytest
 from conftest import SmallRun
 from test_cli import call
 
-from refrain.runs import open_run
+from refrain.dismissals import IMPORTED, read_dismissed
+from refrain.known import read_lists
+from refrain.progress import NoProgress
+from refrain.runs import open_run, store_of
+from refrain.settings import config_folder, load_settings
+from refrain.stages import INPUTS, score
 
 
 def rows(outputs: Path) -> list[dict[str, Any]]:
@@ -27,17 +32,19 @@ def rescore(outputs: Path) -> str:
 def test_a_dismissed_finding_ranks_lower_says_so_and_comes_back(small_run: SmallRun, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     shutil.copytree(small_run.outputs, outputs, symlinks=True)
-    where, path = ("--outputs", outputs), outputs / "benign" / "suppressed.toml"
+    where, kept = ("--outputs", outputs), outputs / "ledger.sqlite"
     before, address = rows(outputs), open_run(outputs, "small").stages["campaigns"]
     packet = json.loads(call("show", "small", 0, *where, "--json").stdout)
     accounts = [member["account_id"] for member in packet["accounts"]]
 
     arguments = ("suppress", "small", 0, "--reason", "a  course\n\x1b[31m", "--by", "me", "--name", "course", *where)
     said = json.loads(call(*arguments, "--json").stdout)
-    assert (said["list"], said["name"], said["changed"]) == (str(path), "course", True)
+    assert (said["list"], said["name"], said["changed"]) == (f"the ledger {kept}", "course", True)
     assert not json.loads(call(*arguments, "--json").stdout)["changed"]
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert not [account for account in accounts if account in path.read_text()]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    held = b"".join(path.read_bytes() for path in outputs.glob("ledger.sqlite*"))
+    assert b"a course" in held
+    assert not [account for account in accounts if account.encode() in held]
     assert "course  " in call("suppress", "--list", *where).stdout
     [entry] = json.loads(call("suppress", "--list", *where, "--json").stdout)["suppressed"]
     assert (entry["by"], entry["reason"], len(entry["members"])) == ("me", "a course \\x1b[31m", len(accounts))
@@ -56,8 +63,30 @@ def test_a_dismissed_finding_ranks_lower_says_so_and_comes_back(small_run: Small
 
     assert json.loads(call("suppress", "--remove", "course", *where, "--json").stdout)["removed"] == "course"
     assert "nothing is suppressed" in call("suppress", "--list", *where).stdout
-    rescore(outputs)
+    assert rescore(outputs) == address
     assert rows(outputs) == before
+
+
+@pytest.mark.slow
+def test_a_list_of_before_counts_the_same_after_it_was_taken_over(small_run: SmallRun, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    shutil.copytree(small_run.outputs, outputs, symlinks=True)
+    old = outputs / "benign" / "suppressed.toml"
+    call("suppress", "small", 0, "--reason", "a course", "--name", "course", "--file", old, "--outputs", outputs)
+    text = old.read_bytes()
+    folder, config = open_run(outputs, "small").result, load_settings().config
+    results = [folder(noun) for noun in INPUTS["score"]]
+    known = read_lists(config_folder(config.score.known), old.parent).digest
+    said = call("suppress", "--list", "--outputs", outputs)
+    assert "1 dismissal" in said.output
+    assert (old.parent / IMPORTED).read_bytes() == text
+    assert not old.exists()
+    dismissed = read_dismissed(outputs, config.ledger)
+    assert read_lists(config_folder(config.score.known), old.parent, dismissed=dismissed).digest == known
+    first = score(*results, config, store=store_of(outputs), progress=NoProgress())
+    again = score(*results, config, store=store_of(outputs), progress=NoProgress())
+    assert (first.computed, again.computed) == (True, False)
+    assert first.manifest.address == again.manifest.address != open_run(outputs, "small").stages["campaigns"]
 
 
 @pytest.mark.parametrize(
@@ -79,4 +108,4 @@ def test_a_dismissed_finding_ranks_lower_says_so_and_comes_back(small_run: Small
 def test_bad_use_is_code_2_and_writes_no_list(tmp_path: Path, arguments: list[str]) -> None:
     filled = ["suppress", *arguments, "--outputs", str(tmp_path / "outputs")]
     assert json.loads(call(*filled, "--json", code=2).stderr)["error"]["message"]
-    assert not list(tmp_path.rglob("benign"))
+    assert not [*tmp_path.rglob("benign"), *tmp_path.rglob("ledger*")]

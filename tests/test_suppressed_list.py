@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refrain.errors import InputError
-from refrain.known import KnownTemplate, Suppression, read_list
+from refrain.known import FILE, KnownTemplate, Suppression, read_list
 from refrain.shingles import fixed_words, shingles
-from refrain.suppressed_list import FILE, add_suppression, remove_suppression
+from refrain.suppressed_list import add_suppression, remove_suppression
 from refrain.suppressions import fixed_text, suppress_finding
 
 KEY = bytes(range(32))

@@ -89,7 +89,7 @@ def purge(
         typer.echo(_words(found), err=True)
         typer.confirm("Purge this for good?", abort=True, err=True)
     removed = retain_runs(folder, kept_runs) if kept_runs else []
-    done = forget(folder, targets, progress_for(quiet=quiet)) if targets else None
+    done = forget(folder, targets, progress_for(quiet=quiet), settings.config.ledger) if targets else None
     _tell(done, removed, folder, as_json=as_json)
     if done is not None and done.left:
         raise typer.Exit(1)
@@ -153,18 +153,20 @@ def _moment(before: str | None) -> int | None:
 def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Remove what is damaged and can be computed again.")] = False,
     config: ConfigFile = None,
+    overrides: Overrides = None,
     outputs: Outputs = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every file of store and runs against its manifest and digests. Exit code 1 where damage is left."""
+    """Check every file of store and runs against its manifest and digests, and the ledger. Exit code 1 where damage is
+    left."""
     from refrain.doctor import examine
     from refrain.progress import progress_for
 
-    _, folder = settings_of(config, None, outputs)
+    settings, folder = settings_of(config, overrides, outputs)
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", hint="--outputs DIR names the folder of store and runs")
-    seen = examine(folder, repair=repair, progress=progress_for(quiet=quiet))
+    seen = examine(folder, repair=repair, progress=progress_for(quiet=quiet), ledger=settings.config.ledger)
     left = [fault for fault in seen.faults if not fault.repaired]
     if as_json:
         faults = [{"path": str(f.path), "what": f.what, "repaired": f.repaired, "hint": f.hint} for f in seen.faults]

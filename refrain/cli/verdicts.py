@@ -1,18 +1,22 @@
-"""`suppress`: what an analyst decided about a finding, kept in a list of the analyst's own."""
+"""`suppress`: what an analyst dismissed, kept in the ledger, or in a list of the analyst's own."""
 
 import getpass
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refrain.cli.options import AsJson, Outputs, settings_of
+from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, settings_of
 from refrain.errors import InputError
 from refrain.printable import printable
 from refrain.runs import open_run, store_of
+
+if TYPE_CHECKING:
+    from refrain.config import LedgerConfig
+    from refrain.known import Suppression
 
 _REASON_CHARACTERS, _NAME_CHARACTERS = 500, 64  # what a person writes on one line, and what names them
 
@@ -44,36 +48,56 @@ def suppress(
     remove: Annotated[str | None, typer.Option("--remove", metavar="NAME", help="Take an entry out again.")] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", metavar="FILE", help="The list. Default: benign/suppressed.toml in the outputs folder."),
+        typer.Option("--file", metavar="FILE", help="A list of your own, as TOML. Default: the ledger."),
     ] = None,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
     outputs: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
     """Dismiss a finding: it ranks lower from the next scoring on, as long as members and evidence stay what they are.
 
     No test and no alert is switched off. Where most members are new, or something speaks that did not, it reopens and
-    says so. The list holds texts of a log and is readable by its owner only; accounts are in it as keyed digests.
+    says so. What is kept holds texts of a log and is readable by its owner only; accounts are in it as keyed digests.
+    A benign/suppressed.toml of an earlier refrain is taken over into the ledger, once.
     """
-    from refrain.known import own_lists
-    from refrain.suppressed_list import FILE, remove_suppression
+    from refrain.dismissals import take_over
 
-    folder = settings_of(None, None, outputs)[1]
-    path = file or own_lists(store_of(folder)) / FILE
+    settings, folder = settings_of(config, overrides, outputs)
     if sum((show, remove is not None, run is not None)) != 1:
         raise InputError("give a run and a campaign, or --list, or --remove NAME", hint="refrain suppress --help")
+    if file is None:
+        taken = take_over(folder, settings.config.ledger)
+        if taken:
+            typer.echo(taken, err=True)
+    ledger = settings.config.ledger
     if show:
-        _list(path, as_json=as_json)
+        _list(folder, ledger, file, as_json=as_json)
     elif remove is not None:
-        gone = remove_suppression(path, remove)
-        said = {"list": str(path), "removed": gone.name}
-        typer.echo(json.dumps(said) if as_json else f"removed  {gone.name}\nlist     {path}")
+        gone, place = _remove(folder, ledger, file, remove)
+        said = {"list": place, "removed": gone.name}
+        typer.echo(json.dumps(said) if as_json else f"removed  {gone.name}\nfrom     {place}")
     elif run is not None:
-        _add(folder, path, run, campaign, reason, name, by, as_json=as_json)
+        _add(folder, ledger, file, run, campaign, reason, name, by, as_json=as_json)
+
+
+def _remove(outputs: Path, config: "LedgerConfig", file: Path | None, name: str) -> "tuple[Suppression, str]":
+    """The entry that was taken out, and where it had been."""
+    from refrain.ledger import find_ledger
+    from refrain.suppressed_list import remove_suppression
+
+    if file is not None:
+        return remove_suppression(file, name), str(file)
+    with find_ledger(outputs, config) as ledger:
+        if ledger is None:
+            raise InputError(f"no suppression {name!r}: nothing is suppressed in {outputs}")
+        return ledger.dismissed.remove(name), ledger.name
 
 
 def _add(
     outputs: Path,
-    path: Path,
+    config: "LedgerConfig",
+    file: Path | None,
     run: str,
     campaign: int | None,
     reason: str | None,
@@ -86,6 +110,7 @@ def _add(
 
     from refrain.findings import finding
     from refrain.known import NAME
+    from refrain.ledger import open_ledger
     from refrain.settings import load_settings
     from refrain.suppressed_list import add_suppression
     from refrain.suppressions import suppress_finding
@@ -103,13 +128,17 @@ def _add(
     entry = suppress_finding(
         finding(found.folder, campaign), key, name=name, reason=why, by=who, when=when, silent_p=silent_p
     )
-    changed = add_suppression(path, entry)
+    if file is not None:
+        changed, place = add_suppression(file, entry), str(file)
+    else:
+        with open_ledger(outputs, config) as opened:
+            changed, place = opened.dismissed.add(entry), opened.name
     if as_json:
-        said = {"list": str(path), "name": entry.name, "changed": changed, "members": len(entry.members)}
+        said = {"list": place, "name": entry.name, "changed": changed, "members": len(entry.members)}
         typer.echo(json.dumps({**said, "families": entry.families, "benign": entry.benign}))
         return
     typer.echo(f"{'suppressed' if changed else 'unchanged '} {entry.name}, {len(entry.members):,} accounts")
-    typer.echo(f"list       {path}\nit counts from the next scoring on: refrain score {found.name}")
+    typer.echo(f"kept in    {place}\nit counts from the next scoring on: refrain score {found.name}")
 
 
 def _line(text: str | None, option: str, limit: int) -> str:
@@ -120,17 +149,22 @@ def _line(text: str | None, option: str, limit: int) -> str:
     return printable(line, 2 * limit)
 
 
-def _list(path: Path, *, as_json: bool) -> None:
+def _list(outputs: Path, config: "LedgerConfig", file: Path | None, *, as_json: bool) -> None:
     from refrain.known import read_list
+    from refrain.ledger import find_ledger
 
-    entries = read_list(path).suppressions
+    if file is not None:
+        entries, place = list(read_list(file).suppressions), str(file)
+    else:
+        with find_ledger(outputs, config) as ledger:
+            entries, place = ([], str(outputs)) if ledger is None else (ledger.dismissed.entries(), ledger.name)
     if as_json:
         rows: list[dict[str, Any]] = [asdict(entry) for entry in entries]
-        typer.echo(json.dumps({"list": str(path), "suppressed": rows}))
+        typer.echo(json.dumps({"list": place, "suppressed": rows}))
         return
     for entry in entries:
         spoke = ", ".join((*entry.families, *entry.benign)).replace("_", " ")
         about = (f"{len(entry.members):,} accounts", f"by {entry.by}", entry.when, spoke, entry.reason)
         typer.echo(f"{entry.name}  {printable('; '.join(filter(None, about)), 2 * _REASON_CHARACTERS)}")
     if not entries:
-        typer.echo(f"nothing is suppressed in {path}")
+        typer.echo(f"nothing is suppressed in {place}")

@@ -3,7 +3,7 @@
 A night is published when its row stands here; everything it adds is written in one transaction.
 """
 
-from refrain.ledger.ledger import Ledger, open_ledger
+from refrain.ledger.ledger import Ledger, find_ledger, open_ledger
 from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, SightingRow
 
-__all__ = ["DecisionRow", "EventRow", "IdentityRow", "Ledger", "NightRow", "SightingRow", "open_ledger"]
+__all__ = ["DecisionRow", "EventRow", "IdentityRow", "Ledger", "NightRow", "SightingRow", "find_ledger", "open_ledger"]

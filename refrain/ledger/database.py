@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.pool import NullPool
 
-from refrain.errors import ConfigError, LedgerBusyError, LedgerError
+from refrain.errors import ConfigError, LedgerBusyError, LedgerError, NoLedgerError
 
 FILE = "ledger.sqlite"
 PASSWORD_VARIABLE = "REFRAIN_LEDGER_PASSWORD"  # the variable's name, no password
@@ -121,7 +121,7 @@ def _sqlite(path: Path, *, create: bool) -> Database:
     name = f"the ledger {path}"
     if not path.exists():
         if not create:
-            raise LedgerError(f"{name} does not exist: no night was recorded yet", hint="refrain nightly LOG...")
+            raise NoLedgerError(f"{name} does not exist: no night was recorded yet", hint="refrain nightly LOG...")
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):  # another process makes it now
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))

@@ -6,7 +6,7 @@ for each night that changed them, so that a night that is run again is matched w
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from refrain.config import LedgerConfig
-from refrain.errors import LedgerBusyError, LedgerError
+from refrain.errors import LedgerBusyError, LedgerError, NoLedgerError
 from refrain.key import key_id, load_key
 from refrain.ledger.checks import check_night
 from refrain.ledger.database import Database, connect
+from refrain.ledger.dismissed import Dismissed
 from refrain.ledger.entries import add_night, as_of, forget_states, take_back
 from refrain.ledger.rows import VERDICTS, DecisionRow, EventRow, IdentityRow, Kind, NightRow, SightingRow, Verdict
 from refrain.ledger.schema import bring_up_to_date
@@ -38,6 +39,11 @@ class Ledger:
     def name(self) -> str:
         """Where it is, for people; without a password."""
         return self._database.name
+
+    @property
+    def dismissed(self) -> Dismissed:
+        """The findings that somebody dismissed."""
+        return Dismissed(self._database, self._key)
 
     def generation(self) -> int:
         """A number that grows with every night that is recorded or taken back: read it before the identities, give it
@@ -218,6 +224,16 @@ def open_ledger(outputs: Path, config: LedgerConfig, *, create: bool = True) -> 
         yield ledger
     finally:
         database.close()
+
+
+@contextmanager
+def find_ledger(outputs: Path, config: LedgerConfig) -> Iterator[Ledger | None]:
+    """The ledger of the store in `outputs` as `open_ledger` gives it; None where there never was one."""
+    with ExitStack() as stack:
+        ledger = None
+        with suppress(NoLedgerError):
+            ledger = stack.enter_context(open_ledger(outputs, config, create=False))
+        yield ledger
 
 
 def _wanted(query: sa.Select[Any], *conditions: tuple[sa.Column[Any], object]) -> sa.Select[Any]:

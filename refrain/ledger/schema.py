@@ -4,10 +4,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from refrain.errors import LedgerError
+from refrain.errors import LedgerError, NoLedgerError
 from refrain.ledger.database import Database
 
-HEAD = "0002"
+HEAD = "0003"
 """The schema that this code reads and writes: the revision of the last file in `migrations`."""
 
 _TABLE = "alembic_version"
@@ -23,7 +23,7 @@ def bring_up_to_date(database: Database, *, create: bool = True) -> None:
     if current == HEAD:
         return
     if current is None and not create:
-        raise LedgerError(f"{database.name} is empty: no night was recorded yet", hint="refrain nightly LOG...")
+        raise NoLedgerError(f"{database.name} is empty: no night was recorded yet", hint="refrain nightly LOG...")
     with database.writing() as connection:
         if _revision(connection, database.name) != HEAD:
             upgrade(connection, HEAD, database.name)

@@ -110,6 +110,21 @@ decisions = sa.Table(
     sa.Column("why", sa.Text, nullable=False),
 )
 
+suppressions = sa.Table(
+    "suppressions",
+    metadata,
+    # What somebody dismissed, and what it was then (refrain.known.Suppression). `members` are keyed digests.
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("when", sa.Text, nullable=False),
+    sa.Column("texts", sa.JSON, nullable=False),
+    sa.Column("members", sa.JSON, nullable=False),
+    sa.Column("families", sa.JSON, nullable=False),
+    sa.Column("tests", sa.JSON, nullable=False),
+    sa.Column("benign", sa.JSON, nullable=False),
+)
+
 marks = sa.Table(
     "marks",
     metadata,
