@@ -27,6 +27,7 @@ from refrain.artifacts import (
 )
 from refrain.config import IN_OUTPUTS, LedgerConfig
 from refrain.errors import RefrainError, StoreError
+from refrain.figures import counted
 from refrain.key import KEY_BYTES, KEY_VARIABLE
 from refrain.known import own_lists, read_lists
 from refrain.ledger import find_ledger
@@ -34,6 +35,7 @@ from refrain.ledger.database import FILE as LEDGER
 from refrain.locks import writer_lock
 from refrain.progress import Progress
 from refrain.purge_search import DATABASES
+from refrain.run_notes import settle
 from refrain.runs import LATEST, Run, open_run, store_of
 from refrain.slices import list_slices, load_slice
 from refrain.tombstones import load_tombstones
@@ -243,10 +245,14 @@ def _ledger(outputs: Path, store: Store, repair: bool, *, config: LedgerConfig) 
                 return
             faults = ledger.faults()
             dismissed = ledger.dismissed.entries()
+            strange = settle(outputs, ledger, change=repair)
     except RefrainError as error:
         yield Fault(place, error.message, error.hint)
         return
     yield from (Fault(place, fault, "restore it from a backup") for fault in faults)
+    if strange:
+        what = f"{counted(strange, 'row')} of runs are not as the runs are"
+        yield Fault(place, what, "--repair sets them right", repair)
     for entry in dismissed:
         yield _told(place, lambda entry=entry: read_lists(dismissed=[entry]))  # type: ignore[misc]
 

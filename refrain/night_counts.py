@@ -71,13 +71,18 @@ def count_days(run: Path, part: Slice) -> dict[date, int]:
 
 def night_counts(run: Path, part: Slice) -> dict[str, int]:
     """The counts of a finished run that a night keeps: those of its stages, and the requests of each of its days."""
+    by_day = count_days(run, part)
+    return stage_counts(run) | {f"{_DAY_PREFIX}{day}": count for day, count in by_day.items()}
+
+
+def stage_counts(run: Path) -> dict[str, int]:
+    """The counts of a finished run's stages that are kept in the ledger."""
     counts: dict[str, int] = {}
     for noun, names in _OF_STAGES.items():
         manifest = read_manifest(run / noun)
         found = {} if manifest is None else manifest.counts
         counts |= {name: int(found.get(name, 0)) for name in names}
-    by_day = count_days(run, part)
-    return counts | {f"{_DAY_PREFIX}{day}": count for day, count in by_day.items()}
+    return counts
 
 
 def requests_by_day(counts: Mapping[str, int]) -> dict[date, int]:

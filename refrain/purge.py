@@ -33,7 +33,8 @@ from refrain.purge_traces import (
     stones_of,
 )
 from refrain.purge_units import kept_in_unit
-from refrain.runs import LATEST, list_runs, open_run, store_of
+from refrain.run_notes import settle_notes
+from refrain.runs import POINTERS, list_runs, open_run, store_of
 from refrain.slices import list_slices, load_slice, midnight
 from refrain.tombstones import load_tombstones, save_tombstones
 
@@ -86,6 +87,7 @@ def purge(outputs: Path, targets: Targets, progress: Progress, ledger: LedgerCon
             rules, sought, shared = _rules(store, traces, cells, _listed(outputs) - targets.accounts)
         done = _remove(outputs, store, traces, cells, rules, progress, targets, ledger)
         save_tombstones(store.root, store.key, replace(stones, finished=True))
+        settle_notes(outputs, ledger)
         done["databases"] = sum(scrub_database(path, rules.bad) for path in _databases(outputs))
         hits, files = search_outputs(outputs, sought, progress)
         done["results"] += sum(_recompute(store, hit.path) for hit in hits)
@@ -100,20 +102,21 @@ def retention_targets(config: RetentionConfig, today: date) -> Targets | None:
     return Targets(before=midnight(today - timedelta(days=config.days))) if config.days else None
 
 
-def retain_runs(outputs: Path, keep: int) -> list[str]:
-    """The ids of the runs that were removed: all but the `keep` newest and the latest. Stage results that no run is
-    made of any longer go with them."""
+def retain_runs(outputs: Path, keep: int, ledger: LedgerConfig = IN_OUTPUTS) -> list[str]:
+    """The ids of the runs that were removed: all but the `keep` newest, the latest and the latest night's. Stage
+    results that no run is made of any longer go with them, and their rows in the ledger."""
     store = store_of(outputs)
     runs = outputs / "runs"
     with writer_lock(store.root):
         ages = {name: (runs / name / MANIFEST).stat().st_mtime_ns for name in list_runs(outputs)}
         newest = sorted(ages, key=lambda name: (ages[name], name), reverse=True)
-        latest = (runs / LATEST).readlink().name if (runs / LATEST).is_symlink() else ""
-        doomed = sorted(name for name in newest[keep:] if name != latest)
+        pointed = {(runs / name).readlink().name for name in POINTERS if (runs / name).is_symlink()}
+        doomed = sorted(name for name in newest[keep:] if name not in pointed)
         for name in doomed:
             remove_run(runs / name)
         if doomed:
             _drop_unused(outputs, store)
+        settle_notes(outputs, ledger)
     return doomed
 
 

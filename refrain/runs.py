@@ -183,7 +183,12 @@ def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tup
             run.result(noun)
         inputs = [store.stages / noun / run.stages[noun] for noun in stages.INPUTS[verb]]
         result: stages.Result = getattr(stages, verb)(*inputs, config, store=store, progress=progress)
-        return publish(run, result, config), result
+        later = publish(run, result, config)
+        if not set(stages.NOUNS.values()) - later.stages.keys():
+            from refrain.run_notes import note_run
+
+            note_run(later, config.ledger)
+        return later, result
 
 
 def publish(run: Run, result: stages.Result, config: Config) -> Run:

@@ -88,7 +88,7 @@ def purge(
             raise InputError("purge asks first, and nobody is there to answer", hint="--yes does not ask")
         typer.echo(_words(found), err=True)
         typer.confirm("Purge this for good?", abort=True, err=True)
-    removed = retain_runs(folder, kept_runs) if kept_runs else []
+    removed = retain_runs(folder, kept_runs, settings.config.ledger) if kept_runs else []
     done = forget(folder, targets, progress_for(quiet=quiet), settings.config.ledger) if targets else None
     _tell(done, removed, folder, as_json=as_json)
     if done is not None and done.left:

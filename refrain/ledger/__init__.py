@@ -4,6 +4,16 @@ A night is published when its row stands here; everything it adds is written in 
 """
 
 from refrain.ledger.ledger import Ledger, find_ledger, open_ledger
-from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, SightingRow
+from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, RunRow, SightingRow
 
-__all__ = ["DecisionRow", "EventRow", "IdentityRow", "Ledger", "NightRow", "SightingRow", "find_ledger", "open_ledger"]
+__all__ = [
+    "DecisionRow",
+    "EventRow",
+    "IdentityRow",
+    "Ledger",
+    "NightRow",
+    "RunRow",
+    "SightingRow",
+    "find_ledger",
+    "open_ledger",
+]

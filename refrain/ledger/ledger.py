@@ -20,6 +20,7 @@ from refrain.ledger.checks import check_night
 from refrain.ledger.database import Database, connect
 from refrain.ledger.dismissed import Dismissed
 from refrain.ledger.entries import add_night, as_of, forget_states, take_back
+from refrain.ledger.noted import Noted
 from refrain.ledger.rows import VERDICTS, DecisionRow, EventRow, IdentityRow, Kind, NightRow, SightingRow, Verdict
 from refrain.ledger.schema import bring_up_to_date
 from refrain.ledger.tables import decisions, events, identities, marks, nights, sightings
@@ -44,6 +45,11 @@ class Ledger:
     def dismissed(self) -> Dismissed:
         """The findings that somebody dismissed."""
         return Dismissed(self._database, self._key)
+
+    @property
+    def runs(self) -> Noted:
+        """The runs that were whole once."""
+        return Noted(self._database)
 
     def generation(self) -> int:
         """A number that grows with every night that is recorded or taken back: read it before the identities, give it

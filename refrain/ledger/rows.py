@@ -14,6 +14,7 @@ State = Literal["active", "dormant", "ended", "merged"]
 Verdict = Literal["confirmed", "dismissed", "watching"]
 KINDS: tuple[Kind, ...] = ("campaign", "template", "cluster")
 STATES: tuple[State, ...] = ("active", "dormant", "ended", "merged")
+RunKind = Literal["nightly", "on demand", "slice"]
 VERDICTS: tuple[Verdict, ...] = ("confirmed", "dismissed", "watching")
 
 
@@ -31,6 +32,20 @@ class NightRow:
     content: str
     counts: Mapping[str, int]
     recorded: datetime
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run that was whole at `finished`, an aware time: a night's, of a part of a log (slice), or of a whole log (on
+    demand). The days are the first and the last with a request (UTC); `content` is the digest of its exports."""
+
+    run_id: str
+    kind: RunKind
+    finished: datetime
+    first_day: date | None
+    last_day: date | None
+    counts: Mapping[str, int] = field(hash=False)
+    content: str
 
 
 @dataclass(frozen=True)

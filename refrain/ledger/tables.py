@@ -125,6 +125,19 @@ suppressions = sa.Table(
     sa.Column("benign", sa.JSON, nullable=False),
 )
 
+runs = sa.Table(
+    "runs",
+    metadata,
+    # Runs that were whole once. `content` is the digest of their exports, the days are those of their requests (UTC).
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.String(9), nullable=False),
+    sa.Column("finished", Moment, nullable=False),
+    sa.Column("first_day", sa.Date),
+    sa.Column("last_day", sa.Date),
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+)
+
 marks = sa.Table(
     "marks",
     metadata,
