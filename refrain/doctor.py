@@ -199,9 +199,13 @@ def _key(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | None]:
         yield None
 
 
+def _has_key(store: Store) -> bool:
+    return (store.root / "key").is_file() or KEY_VARIABLE in os.environ
+
+
 def _kept(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | None]:
     """Tombstones, slices and lists: what people decided, which nothing can compute again."""
-    if (store.root / "key").is_file() or KEY_VARIABLE in os.environ:
+    if _has_key(store):
         path = store.root / "tombstones.json"
         yield _told(path, lambda: load_tombstones(store.root, store.key))
         try:
@@ -237,8 +241,8 @@ def _databases(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | No
 def _ledger(outputs: Path, store: Store, repair: bool, *, config: LedgerConfig) -> Iterator[Fault | None]:
     """The ledger wherever it is: that it can be opened and read, and that what stands in it is of its form."""
     place = outputs / LEDGER
-    if KEY_VARIABLE not in os.environ and not (store.root / "key").is_file():
-        return  # opening it would make another key
+    if any(fault for fault in _key(outputs, store, repair=False)) or not _has_key(store):
+        return  # told there; and opening a ledger would make another key
     try:
         with find_ledger(outputs, config) as ledger:
             if ledger is None:
@@ -250,6 +254,7 @@ def _ledger(outputs: Path, store: Store, repair: bool, *, config: LedgerConfig) 
         yield Fault(place, error.message, error.hint)
         return
     yield from (Fault(place, fault, "restore it from a backup") for fault in faults)
+    yield None
     if strange:
         what = f"{counted(strange, 'row')} of runs are not as the runs are"
         yield Fault(place, what, "--repair sets them right", repair)

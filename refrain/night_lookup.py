@@ -3,10 +3,9 @@
 from refrain.config import Config
 from refrain.ledger import open_ledger
 from refrain.ledger.database import FILE
-from refrain.ledger.rows import KINDS
 from refrain.lineage import match, observe
 from refrain.lineage_table import CAMPAIGN, stable_ids
-from refrain.night_publishing import known_of
+from refrain.night_publishing import matchable_ones
 from refrain.runs import Run, store_of
 
 
@@ -21,7 +20,7 @@ def matching_ids(run: Run, config: Config) -> dict[int, str]:
         return own
     with open_ledger(run.outputs, config.ledger, create=False) as ledger:
         last = ledger.last_night()
-        known = [known_of(row) for kind in KINDS for row in ledger.identities(kind)]
+        known = matchable_ones(ledger)
     if last is None:
         return {}
     key = store_of(run.outputs).key

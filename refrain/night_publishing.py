@@ -11,11 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from refrain.alerts import tell_night
 from refrain.artifacts import read_manifest
-from refrain.config import Config
+from refrain.config import Config, LineageConfig
 from refrain.errors import StoreError
 from refrain.ledger import EventRow, IdentityRow, Ledger, NightRow, SightingRow, open_ledger
 from refrain.ledger.rows import KINDS
-from refrain.lineage import Known, Lineage, Seen, Signature, match, observe
+from refrain.lineage import Known, Lineage, Seen, Signature, match, matchable, observe
 from refrain.lineage_table import CAMPAIGN, has_lineage, write_lineage
 from refrain.locks import writer_lock
 from refrain.night_counts import Oddity, lateness, night_counts, oddities_of
@@ -58,8 +58,6 @@ def publish_night(run: Run, day: date, config: Config, *, again: bool = False) -
     with writer_lock(store.root), open_ledger(run.outputs, config.ledger) as ledger:
         generation = ledger.generation()
         seen = observe(run.folder, store.key, config.lineage)
-        known = [known_of(row) for kind in KINDS for row in ledger.identities(kind, before=day)]
-        lineage = match(known, seen, day, config.lineage, key=store.key)
         before = _night_before(ledger, day)
         counts = night_counts(run.folder, part)
         late = lateness(counts, before.counts if before else {})
@@ -70,15 +68,35 @@ def publish_night(run: Run, day: date, config: Config, *, again: bool = False) -
             "gone_days": late.gone_days,
         }
         row = NightRow(day, run.name, part.first, day, content_of(run), counts, datetime.now(UTC))
-        ledger.record_night(
-            row,
-            [_identity(known, day) for known in lineage.identities],
-            _sightings(day, seen, lineage),
-            [EventRow(day, event.identity, event.event, event.others, event.details) for event in lineage.events],
-            replace=again,
-            generation=generation,
-        )
+        record_seen(ledger, row, seen, config.lineage, key=store.key, again=again, generation=generation)
         return finish_night(run, row, ledger, config)
+
+
+def record_seen(
+    ledger: Ledger,
+    row: NightRow,
+    seen: Sequence[Seen],
+    rule: LineageConfig,
+    *,
+    key: bytes,
+    again: bool = False,
+    generation: int | None = None,
+) -> None:
+    """Nothing; the night `row` then stands in the ledger with what was seen on it, under the ids of nights before, and
+    of those that it takes the place of."""
+    day = row.day
+    known = matchable_ones(ledger, before=day)
+    spare = [known_of(one) for one in ledger.spare(day)]
+    used = {*ledger.identifiers(), *ledger.aside()}
+    lineage = match(known, seen, day, rule, key=key, spare=spare, used=used)
+    ledger.record_night(
+        row,
+        [_identity(one, day) for one in lineage.identities],
+        _sightings(day, seen, lineage),
+        [EventRow(day, event.identity, event.event, event.others, event.details) for event in lineage.events],
+        replace=again,
+        generation=generation,
+    )
 
 
 def finish_night(run: Run, row: NightRow, ledger: Ledger, config: Config) -> NightDone:
@@ -135,6 +153,13 @@ def content_of(run: Run) -> str:
     if manifest is None:
         raise StoreError(f"{folder} has no manifest", hint=f"refrain export {run.name}")
     return manifest.content
+
+
+def matchable_ones(ledger: Ledger, *, before: date | None = None) -> list[Known]:
+    """The identities of all kinds that a night can be matched with, as the last night (before a day) left them."""
+    return [
+        known_of(row) for kind in KINDS for row in ledger.identities(kind, before=before, in_states=matchable(kind))
+    ]
 
 
 def known_of(row: IdentityRow) -> Known:

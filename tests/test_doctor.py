@@ -2,7 +2,7 @@
 
 import json
 import os
-import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,16 @@ from typer.testing import CliRunner
 from embeddings.shards import as_digests, open_shards, write_shard
 from refrain.artifacts import link_tree, seal, staged
 from refrain.cli import app
+from refrain.config import LedgerConfig
 from refrain.doctor import Examined, examine
+from refrain.known import Suppression
+from refrain.ledger import RunRow, open_ledger
 from refrain.progress import NoProgress
 from refrain.runs import open_run, store_of
 from refrain.slices import make_slice, save_slice
 from refrain.tombstones import Tombstones, save_tombstones
 
+LEDGER = LedgerConfig(url="", signature_nights=28)
 RESULTS = ("requests", "vectors", "neighbours")
 
 
@@ -42,10 +46,8 @@ def outputs(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     for start in (1, 5):
         write_shard(folder, as_digests([bytes([start + at] * 16) for at in range(4)]), np.ones((4, 3), np.float32))
-    with sqlite3.connect(outputs / "more.sqlite") as connection:
-        connection.execute("CREATE TABLE nights (day TEXT)")
-        connection.executemany("INSERT INTO nights VALUES (?)", [["2026-09-01"] * 1] * 500)
-    connection.close()
+    with open_ledger(outputs, LEDGER) as ledger:
+        ledger.dismissed.add(Suppression("d", "why", "me", "then", ("a text",), ("0" * 32,), (), (), ()))
     save_slice(outputs, "part", make_slice(models=["m"]))
     save_tombstones(store.root, store.key, Tombstones(before=1))
     return outputs
@@ -78,7 +80,7 @@ def test_a_whole_store_has_no_fault(outputs: Path) -> None:
     seen = look(outputs)
     assert seen.faults == []
     assert seen.checked == {
-        "left over": 0, "key": 1, "results": 5, "vectors": 2, "runs": 3, "lists": 2, "databases": 1,
+        "left over": 0, "key": 1, "results": 5, "vectors": 2, "runs": 3, "lists": 2, "databases": 1, "ledger": 2,
     }  # fmt: skip
 
 
@@ -161,3 +163,22 @@ def test_the_command_says_whole(outputs: Path) -> None:
     told = CliRunner().invoke(app, ["doctor", "--outputs", str(outputs)])
     assert told.exit_code == 0
     assert told.stdout.endswith("whole\n")
+
+
+def test_what_stands_in_the_ledger_is_of_its_form_and_its_runs_are_there(outputs: Path) -> None:
+    with open_ledger(outputs, LEDGER) as ledger:
+        ledger.dismissed.add(Suppression("bad", "why", "me", "then", ("text",), ("acct-1",), (), (), ()))
+        ledger.runs.note(RunRow("gone", "slice", datetime(2026, 9, 1, tzinfo=UTC), None, None, {}, "digest"))
+    faults = [fault.what for fault in look(outputs).faults]
+    assert len(faults) == 2
+    assert "1 row of runs" in faults[0]
+    assert "(bad): members must be digests" in faults[1]
+    assert [fault.repaired for fault in look(outputs, repair=True).faults] == [True, False]
+    with open_ledger(outputs, LEDGER) as ledger:
+        assert ledger.runs.rows() == []
+        ledger.dismissed.remove("bad")
+    assert look(outputs).faults == []
+    path = store_of(outputs).root / "key"
+    path.unlink()
+    assert [fault.path for fault in look(outputs).faults] == [path]
+    assert not path.exists()

@@ -1,11 +1,12 @@
 """How a night enters the ledger and leaves it, inside one transaction of its caller."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 
+from refrain.ledger.aside import forget_aside, portions, retire, set_aside, take_up
 from refrain.ledger.checks import check_change, event_order, safe_details
 from refrain.ledger.rows import EventRow, IdentityRow, NightRow, SightingRow
 from refrain.ledger.tables import events, identities, nights, sightings, states
@@ -19,16 +20,17 @@ def add_night(
     happened: Sequence[EventRow],
 ) -> None:
     """Nothing; the rows of a night that is later than all others are added."""
-    known = {row.id: row for row in as_of(connection, None)}
+    named = {row.identity for row in seen} | {row.identity for row in happened}
+    known = {row.id: row for row in _named(connection, named | {row.id for row in observed})}
     for row in observed:
         check_change(known.get(row.id), row, night)
-    named = {row.identity for row in seen} | {row.identity for row in happened}
     strangers = named - known.keys() - {row.id for row in observed}
     if strangers:
         raise ValueError(f"{len(strangers)} identities have a sighting or an event and were never observed")
     connection.execute(nights.insert().values(**{**vars(night), "counts": dict(sorted(night.counts.items()))}))
     changed = sorted((row for row in observed if known.get(row.id) != row), key=lambda row: row.id)
     born = [{"id": row.id, "kind": row.kind, "born": row.born} for row in changed if row.id not in known]
+    take_up(connection, (row["id"] for row in born), night.day)
     _insert(connection, identities, born)
     now = [
         {
@@ -51,10 +53,12 @@ def add_night(
             for number, row in numbered
         ],
     )
+    retire(connection, night.day)
 
 
 def take_back(connection: sa.Connection, day: date) -> None:
-    """Nothing; the nights from `day` on are gone, with the identities that were born in them."""
+    """Nothing; the nights from `day` on are gone, with the identities that were born in them: these are set aside."""
+    set_aside(connection, day)
     for table in (sightings, events, states, nights):
         connection.execute(table.delete().where(table.c.day >= day))
     connection.execute(identities.delete().where(~sa.exists().where(states.c.identity == identities.c.id)))
@@ -70,6 +74,7 @@ def forget_states(connection: sa.Connection, nights_kept: int, kept_from: date |
     later = states.alias()
     newer = sa.exists().where(later.c.identity == states.c.identity, later.c.day > states.c.day, later.c.day < first)
     connection.execute(states.delete().where(states.c.day < first, newer))
+    forget_aside(connection, first)
     return first
 
 
@@ -83,6 +88,12 @@ def as_of(connection: sa.Connection, before: date | None, *conditions: sa.Column
     wanted = sa.select(*columns).join(states, states.c.identity == identities.c.id)
     wanted = wanted.where(states.c.day == latest.scalar_subquery(), *conditions).order_by(identities.c.id)
     return [IdentityRow(**row._mapping) for row in connection.execute(wanted)]
+
+
+def _named(connection: sa.Connection, names: Iterable[str]) -> Iterator[IdentityRow]:
+    """The identities of these ids as the last night left them; no others are read."""
+    for some in portions(names):
+        yield from as_of(connection, None, identities.c.id.in_(some))
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ its end has published nothing, and the night is simply run again. An identity's 
 for each night that changed them, so that a night that is run again is matched with what stood before it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,14 +16,26 @@ import sqlalchemy as sa
 from refrain.config import LedgerConfig
 from refrain.errors import LedgerBusyError, LedgerError, NoLedgerError
 from refrain.key import key_id, load_key
+from refrain.ledger.aside import ids_aside, spare_on
 from refrain.ledger.checks import check_night
 from refrain.ledger.database import Database, connect
 from refrain.ledger.dismissed import Dismissed
 from refrain.ledger.entries import add_night, as_of, forget_states, take_back
 from refrain.ledger.noted import Noted
-from refrain.ledger.rows import VERDICTS, DecisionRow, EventRow, IdentityRow, Kind, NightRow, SightingRow, Verdict
+from refrain.ledger.rows import (
+    STATES,
+    VERDICTS,
+    DecisionRow,
+    EventRow,
+    IdentityRow,
+    Kind,
+    NightRow,
+    SightingRow,
+    State,
+    Verdict,
+)
 from refrain.ledger.schema import bring_up_to_date
-from refrain.ledger.tables import decisions, events, identities, marks, nights, sightings
+from refrain.ledger.tables import decisions, events, identities, marks, nights, sightings, states
 
 _WORDS = 500  # characters that a person writes on one line
 
@@ -108,16 +120,31 @@ class Ledger:
             row = connection.execute(sa.select(nights).order_by(nights.c.day.desc()).limit(1)).one_or_none()
         return None if row is None else NightRow(**row._mapping)
 
-    def identities(self, kind: Kind, *, before: date | None = None) -> list[IdentityRow]:
+    def identities(
+        self, kind: Kind, *, before: date | None = None, in_states: Collection[State] = STATES
+    ) -> list[IdentityRow]:
         """The identities of a kind as the last night left them (with `before`: as the last night before that day did,
-        which is what a night that is run again has to be matched with), ordered by id.
+        which is what a night that is run again has to be matched with), ordered by id; those in some states only, where
+        these are given.
 
         LedgerError where `before` lies further back than signatures are kept.
         """
         with self._database.reading() as connection:
             if before is not None:
                 self._check_depth(connection.execute(sa.select(marks.c.kept_from)).scalar_one(), before)
-            return as_of(connection, before, identities.c.kind == kind)
+            return as_of(connection, before, identities.c.kind == kind, states.c.state.in_(in_states))
+
+    def spare(self, day: date) -> list[IdentityRow]:
+        """The identities that lose their nights, or lost them, where the night of `day` is run again: what is new on it
+        and is the thing of one of them has its id. None where the night is the first of its day."""
+        with self._database.reading() as connection:
+            return spare_on(connection, day)
+
+    def aside(self) -> dict[str, bool]:
+        """The ids of nights that others took the place of, which no night has now, and whether they are retired: those
+        nights were run anew to their end, and nothing came back."""
+        with self._database.reading() as connection:
+            return ids_aside(connection)
 
     def identity(self, identity: str) -> IdentityRow | None:
         """One identity as the last night left it, None where it is unknown."""
@@ -165,7 +192,7 @@ class Ledger:
         return DecisionRow(**written._mapping)
 
     def decisions(self, identity: str | None = None) -> list[DecisionRow]:
-        """Decisions, oldest first. One on an identity that a night took back stays: the same night has the same ids."""
+        """Decisions, oldest first. One on an identity that is taken back stays (see `aside`)."""
         wanted = _wanted(sa.select(decisions), (decisions.c.identity, identity)).order_by(decisions.c.number)
         with self._database.reading() as connection:
             return [DecisionRow(**row._mapping) for row in connection.execute(wanted)]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from refrain.errors import LedgerError, NoLedgerError
 from refrain.ledger.database import Database
 
-HEAD = "0004"
+HEAD = "0005"
 """The schema that this code reads and writes: the revision of the last file in `migrations`."""
 
 _TABLE = "alembic_version"

@@ -98,11 +98,33 @@ events = sa.Table(
     sa.Column("details", sa.JSON, nullable=False),
 )
 
+aside = sa.Table(
+    "aside",
+    metadata,
+    # Identities of nights that others took the place of, the last of them `until`; `born` as it was in those.
+    sa.Column("id", sa.String(14), primary_key=True),
+    sa.Column("kind", sa.String(9), nullable=False),
+    sa.Column("born", sa.Date, nullable=False),
+    sa.Column("until", sa.Date, nullable=False),
+    sa.Column("retired", sa.Boolean, nullable=False),
+)
+
+aside_states = sa.Table(
+    "aside_states",
+    metadata,
+    # No foreign key to the nights: these are gone.
+    sa.Column("identity", sa.String(14), sa.ForeignKey("aside.id"), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("state", sa.String(7), nullable=False),
+    sa.Column("last_seen", sa.Date, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+)
+
 decisions = sa.Table(
     "decisions",
     metadata,
     sa.Column("number", sa.Integer, primary_key=True),
-    # No foreign key: a night that is run again takes its births back and has them again under the same ids.
+    # No foreign key: a night that is run again takes its births back, and they wait in `aside` for their things.
     sa.Column("identity", sa.String(14), nullable=False, index=True),
     sa.Column("verdict", sa.String(9), nullable=False),
     sa.Column("by", sa.Text, nullable=False),

@@ -1,6 +1,6 @@
 """Identities over nights: what a campaign was called yesterday, and what became of it. No database, no clock."""
 
-from refrain.lineage.matching import LineageRule, match, mint
+from refrain.lineage.matching import LineageRule, match, matchable, mint
 from refrain.lineage.observing import observe
 from refrain.lineage.signatures import Part, Signature, sketch
 from refrain.lineage.types import Assignment, Event, EventName, Kind, Known, Lineage, Seen, State
@@ -18,6 +18,7 @@ __all__ = [
     "Signature",
     "State",
     "match",
+    "matchable",
     "mint",
     "observe",
     "sketch",

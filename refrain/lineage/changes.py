@@ -42,6 +42,11 @@ def remembered(now: Signature, before: Signature | None) -> Signature:
     return replace(now, size=before.size, shares=before.shares, replaced_on=before.replaced_on)
 
 
+def forgetful(signature: Signature) -> Signature:
+    """The signature as a night observes it, without what the lineage remembers."""
+    return replace(signature, size=0, shares=(), replaced_on=0, absorbed=0)
+
+
 def changes(identity: str, now: Signature, day: int, rule: LineageConfig) -> tuple[Signature, list[Event]]:
     """The signature with what is to be remembered, and the events succeeded (in place), pivoted, grew and shrank.
 

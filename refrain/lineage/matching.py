@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from refrain.config import LineageConfig
 from refrain.errors import InputError
 from refrain.key import keyed_digest
-from refrain.lineage.changes import changes, day_number, day_of, last_day, remembered
+from refrain.lineage.changes import changes, day_number, day_of, forgetful, last_day, remembered
 from refrain.lineage.overlaps import Pair, pairs
 from refrain.lineage.signatures import Signature
 from refrain.lineage.types import Assignment, Event, EventName, Kind, Known, Lineage, Seen, State
@@ -43,23 +43,44 @@ def mint(key: bytes, day: date, kind: Kind, signature: Signature, again: int = 0
     return f"{_PREFIXES[kind]}-{keyed_digest(key, name.encode()).hex()[:_ID_DIGITS]}"
 
 
-def match(known: Sequence[Known], seen: Sequence[Seen], day: date, rule: LineageRule, *, key: bytes) -> Lineage:
+def matchable(kind: Kind) -> tuple[State, ...]:
+    """The states in which a night can still say something of an identity of this kind: what is over is never given
+    again, but an ended campaign may be succeeded, and then its end is named. What is quiet for `rule.ended_days` ends,
+    so the others are bounded by age."""
+    return ("active", "dormant", "ended") if kind == "campaign" else ("active", "dormant")
+
+
+def match(
+    known: Sequence[Known],
+    seen: Sequence[Seen],
+    day: date,
+    rule: LineageRule,
+    *,
+    key: bytes,
+    spare: Sequence[Known] = (),
+    used: Collection[str] = (),
+) -> Lineage:
     """What became of each known identity and which id each seen thing has on the night of `day`.
 
-    `known` holds all identities of all kinds and states as the night before left them. The order of neither matters.
-    InputError where an id or a local number stands twice.
+    `known` holds the identities of all kinds as the night before left them; those that are not `matchable` may be left
+    out where `used` has their ids, which nothing new is given. `spare` are identities of nights that this one takes the
+    place of, as the night was before: a new thing that is one of these, by the same rule, has its id. The order of
+    none matters. InputError where an id or a local number stands twice.
     """
     ids = {item.id for item in known}
-    if len(ids) < len(known) or len({(item.kind, item.local_id) for item in seen}) < len(seen):
+    names = ids | {item.id for item in spare}
+    if len(names) < len(known) + len(spare) or len({(item.kind, item.local_id) for item in seen}) < len(seen):
         raise InputError("an identity or a finding stands twice")
+    taken = names | set(used)
     assignments: list[Assignment] = []
     events: list[Event] = []
     identities: list[Known] = []
     for kind in _PREFIXES:
         night = _Night(
-            kind, day, rule, key, ids,
-            sorted((item for item in known if item.kind == kind and _matters(item)), key=lambda item: item.id),
+            kind, day, rule, key, taken,
+            sorted((k for k in known if k.kind == kind and k.state in matchable(kind)), key=lambda item: item.id),
             sorted((item for item in seen if item.kind == kind), key=_seen_order),
+            sorted((s for s in spare if s.kind == kind and s.state not in _GONE), key=lambda item: item.id),
         )  # fmt: skip
         night.settle()
         assignments += night.assignments
@@ -70,11 +91,6 @@ def match(known: Sequence[Known], seen: Sequence[Seen], day: date, rule: Lineage
         tuple(sorted(events, key=lambda event: (event.identity, event.event, event.others))),
         tuple(sorted(identities, key=lambda item: item.id)),
     )
-
-
-def _matters(item: Known) -> bool:
-    """Whether a night can still say something of it: an ended campaign may be succeeded, and then its end is named."""
-    return item.state not in _GONE or (item.kind == "campaign" and item.state == "ended")
 
 
 def _seen_order(item: Seen) -> tuple[bytes, int]:
@@ -92,6 +108,7 @@ class _Night:
     ids: set[str]
     known: list[Known]
     seen: list[Seen]
+    spare: list[Known]
     assignments: list[Assignment] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     identities: dict[str, Known] = field(default_factory=dict)
@@ -113,9 +130,11 @@ class _Night:
             by_seen[pair.seen].append(pair)
             by_known[pair.known].append(pair)
         children: dict[int, list[str]] = defaultdict(list)
+        back = self._back([position for position in range(len(self.seen)) if position not in names])
         for position, item in enumerate(self.seen):
             if position not in names:
-                names[position] = self._new(item, by_seen[position], children)
+                name = back.get(position) or self._minted(item.signature)
+                names[position] = self._new(name, item, by_seen[position], children)
         for parent, born in sorted(children.items()):
             self._event(self.known[parent].id, "split", sorted(born), role="parent")
         absorbed: dict[int, list[str]] = defaultdict(list)
@@ -149,9 +168,32 @@ class _Night:
         self._keep(one.id, one.born, item, signature, state, word)
         return one.id
 
-    def _new(self, item: Seen, near: list[Pair], children: dict[int, list[str]]) -> str:
-        """The id of a seen thing that is no known one: part of one, the successor of one, or new."""
-        name = self._minted(item.signature)
+    def _back(self, new: list[int]) -> dict[int, str]:
+        """The ids of those of the new things, by position, that the nights before this one's had.
+
+        First what is the same to the last member on the same night, so that the same log has the same ids where things
+        are alike; then by the rule that makes two nights' things one.
+        """
+        names: dict[int, str] = {}
+        same: dict[bytes, list[str]] = defaultdict(list)
+        for item in self.spare:
+            if item.born == self.day:
+                same[forgetful(item.signature).content()].append(item.id)
+        for position in new:
+            signature = self.seen[position].signature
+            own = same.get(signature.content())
+            if own:
+                minted = (mint(self.key, self.day, self.kind, signature, again) for again in range(len(own)))
+                names[position] = next((name for name in minted if name in own), own[0])
+                own.remove(names[position])
+        left = [position for position in new if position not in names]
+        spare = [item for item in self.spare if item.id not in names.values()]
+        signatures = [self.seen[position].signature for position in left]
+        found = pairs([item.signature for item in spare], signatures, self.rule.part, _MAIN[self.kind])
+        return names | {left[at]: spare[pair.known].id for at, pair in _assigned(found, self.rule).items()}
+
+    def _new(self, name: str, item: Seen, near: list[Pair], children: dict[int, list[str]]) -> str:
+        """The id, `name`, of a seen thing that is no known one: part of one, the successor of one, or new."""
         word: EventName = "born"
         parents = [pair for pair in near if self._is_piece(pair)]
         before = [pair for pair in near if self._is_successor(pair, item)] if not parents else []
