@@ -12,9 +12,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from flows.run_nights import NightJob, plan, publish, tell_of_failure
+from flows.run_nights import NightJob, plan, publish, retain, tell_of_failure
 from flows.run_stages import outputs_of, run_job
-from flows.tell_counts import tell_night
+from flows.tell_counts import tell_night, tell_retention
 from refrain.errors import NoRequestsError
 from refrain.runs import LATEST_NIGHT, open_run
 
@@ -64,4 +64,7 @@ def nightly(
             continue
         tell_night(publish(job, night, folder, again=not taken_back))
         taken_back = True
+    kept = retain(job) if job.retains else None
+    if kept is not None:
+        tell_retention(kept)
     return open_run(job.outputs, LATEST_NIGHT).folder

@@ -1,19 +1,22 @@
 """The tasks around a night's stages: what is to be run, what is published, and who hears that it failed."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import task
+from prefect.logging import get_run_logger
 
 from flows.catch_faults import FIRM, only_our_words
 from flows.run_stages import Job
+from flows.tell_counts import LoggedProgress
 from refrain.alerts import tell_failure
 from refrain.config import Config
 from refrain.night_plan import Plan, plan_night
 from refrain.night_publishing import NightDone, publish_night, window_of
 from refrain.nights import choose_day, plan_nights, run_name
+from refrain.retention import Retained, apply_retention
 from refrain.runs import open_run
 from refrain.settings import load_settings
 
@@ -33,6 +36,12 @@ class NightJob:
     def settings(self) -> Config:
         """The settings of the job."""
         return load_settings(self.config, self.overrides).config
+
+    @property
+    def retains(self) -> bool:
+        """Whether [retention] keeps less than all."""
+        kept = self.settings().retention
+        return bool(kept.days or kept.runs)
 
     def of(self, night: date) -> Job:
         """The job of one night's stages."""
@@ -69,6 +78,13 @@ def publish(job: NightJob, night: date, folder: Path, *, again: bool) -> NightDo
     """The night as it stands in the ledger; nothing of it does where this fails."""
     with only_our_words():
         return publish_night(open_run(job.outputs, folder.name), night, job.settings(), again=again)
+
+
+@task(name="retain", **FIRM)
+def retain(job: NightJob) -> Retained | None:
+    """What went because [retention] does not keep it; None where it keeps all. It fails no night."""
+    progress = LoggedProgress(get_run_logger())
+    return apply_retention(job.outputs, job.settings(), datetime.now(UTC).date(), progress)
 
 
 def tell_of_failure(flow: Any, flow_run: Any, state: Any) -> None:

@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from refrain.figures import counted
 from refrain.night_publishing import NightDone
+from refrain.retention import Retained
 from refrain.stages import Result
 
 _EVERY = 15.0  # seconds between two lines of one task: each is a row in Prefect's database
@@ -91,6 +92,16 @@ def tell_stages(name: str, done: Sequence[StageDone]) -> None:
         f"`refrain show {run.name}` on the machine that ran it, or `{run / 'report.html'}`.",
     ]
     create_markdown_artifact("\n\n".join(summary), key=f"{name}-findings", description="What was found, in counts.")
+
+
+def tell_retention(kept: Retained) -> None:
+    """Nothing; the run of a night then says what went because [retention] does not keep it."""
+    lines = [f"Retention: {kept.words}."]
+    if kept.left:
+        lines.append(f"**{counted(kept.left, 'file')} still hold some of what was purged.**")
+    if kept.failure:
+        lines.append(f"**Not applied to its end:** {kept.failure}")
+    create_markdown_artifact("\n\n".join(lines), key="nightly-retention", description="What went, in counts.")
 
 
 def tell_night(done: NightDone) -> None:

@@ -441,7 +441,7 @@ class LineageConfig:
 
 @dataclass(frozen=True)
 class RetentionConfig:
-    """What `refrain purge --retention` keeps; no part of any identity."""
+    """What `refrain purge --retention` and every night keep; no part of any identity."""
 
     days: int
     runs: int

@@ -14,14 +14,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pyarrow.parquet as pq
 import pytest
+from test_retention import three_runs
 from webhooks import hook
 
 from refrain.alerts import WEBHOOK_VARIABLE
@@ -31,7 +32,7 @@ from refrain.ledger import open_ledger
 from refrain.lineage_table import FILE, FOLDER
 from refrain.locks import writer_lock
 from refrain.progress import NoProgress
-from refrain.runs import ASIDE, REPORT, TIMINGS, open_run, run_all
+from refrain.runs import ASIDE, REPORT, TIMINGS, list_runs, open_run, run_all
 from refrain.settings import load_settings
 from refrain.slices import make_slice, night, save_slice
 
@@ -231,6 +232,25 @@ def test_a_night_is_published_with_its_map_and_a_summary(flow_run: FlowRun, pref
     with closing(sqlite3.connect(prefect_server.database)) as database:
         [summary] = database.execute("SELECT data FROM artifact WHERE data LIKE '%Night **2026-05-02**%' LIMIT 1")
     assert "days from 2026-05-01: 72 requests" in summary[0]
+
+
+def test_retention_is_a_task_that_says_what_went(prefect_server: Harness, tmp_path: Path) -> None:
+    from flows.run_nights import NightJob, retain
+    from flows.tell_counts import tell_retention
+
+    config = tmp_path / "keep.toml"
+    config.write_text("[retention]\nruns = 1\n")
+    outputs = three_runs(tmp_path)
+    job = NightJob(("log",), outputs, config, (), DAY, again=False, due=datetime(2026, 9, 4, tzinfo=UTC))
+    assert (job.retains, replace(job, config=None).retains) == (True, False)
+    done = retain(job)
+    assert done is not None
+    assert (done.runs, done.failure, list_runs(outputs)) == (("older", "oldest"), "", ["new"])
+    tell_retention(replace(done, left=2, failure="the disk is full"))
+    with closing(sqlite3.connect(prefect_server.database)) as database:
+        [said] = database.execute("SELECT data FROM artifact WHERE key = 'nightly-retention'")
+    for words in ("2 runs aged out", "2 files still hold", "the disk is full"):
+        assert words in said[0]
 
 
 def test_a_failed_night_is_told_by_the_kind_of_its_failure(

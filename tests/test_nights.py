@@ -261,6 +261,32 @@ def test_an_earlier_night_is_refused_unless_all_from_there_on_is_run_anew(nights
         assert rows_of(ledger) == before  # the same log, so the same nights
 
 
+def test_a_slightly_changed_log_run_again_keeps_ids_and_decisions(nights: Nights, tmp_path: Path) -> None:
+    outputs, log = nights.copy(tmp_path), tmp_path / "log"
+    shutil.copytree(nights.log, log)
+    with _ledger(outputs) as ledger:
+        born = [row for row in ledger.identities("campaign") if row.born == DAYS[1]]
+        held = {row.identity for row in ledger.sightings(day=DAYS[3], kind="campaign")} & {row.id for row in born}
+        assert held
+        for identity in sorted(held):
+            ledger.decide(identity, "watching", by="lea", when=datetime(2026, 6, 1, tzinfo=UTC), why="so")
+    # The last rows of each day are gone, so no campaign of the first night has the requests that it was born with.
+    for path in sorted(log.glob("day=*/part-0.parquet")):
+        rows = pq.ParquetFile(path).read()
+        pq.write_table(rows.slice(0, len(rows) - len(rows) // 50), path)
+    nightly(log, outputs, "--day", DAYS[1], "--again")
+    with _ledger(outputs) as ledger:
+        now = {row.identity for row in ledger.sightings(kind="campaign")}
+        kept = held & now
+        assert len(kept) >= 0.8 * len(held)
+        gone = {name for name, retired in ledger.aside().items() if retired and name.startswith("c-")}
+        assert held - now <= gone
+        assert not gone & now
+        assert {row.identity for row in ledger.decisions()} == held
+    told = json.loads(call("decisions", "--outputs", outputs, "--json").stdout)["decisions"]
+    assert {row["identity"] for row in told if row["gone"] == "retired"} == held - now
+
+
 def test_a_backfill_runs_what_is_not_there(nights: Nights, tmp_path: Path) -> None:
     outputs = nights.copy(tmp_path)
     arguments = ("backfill", nights.log, DAYS[1], DAYS[3], *sets(), "--outputs", outputs)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from refrain.progress import progress_for
 if TYPE_CHECKING:
     from refrain.night_publishing import NightDone
     from refrain.nights import Choose, NightsDone
+    from refrain.retention import Retained
 
 Wait = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for another process on the store.", min=0)
@@ -54,6 +56,7 @@ def nightly(
     """Run the night of a day over the days before it, and publish what it found under ids that last.
 
     Missed nights are run first. The last night can be run again, which replaces it; what came late counts then.
+    Afterwards goes what [retention] of the settings does not keep, if it is set.
     """
     from refrain.night_plan import plan_night
     from refrain.nights import choose_day
@@ -65,7 +68,7 @@ def nightly(
         catch_up = settings.config.nights.catch_up
         return plan_night(nights, wanted, catch_up=catch_up, again=again, torn=torn)
 
-    _run(logs, settings.config, folder, choose, wait=wait, as_json=as_json, quiet=quiet)
+    _run(logs, settings.config, folder, choose, wait=wait, retain=True, as_json=as_json, quiet=quiet)
 
 
 def backfill(
@@ -92,14 +95,23 @@ def backfill(
     def choose(nights: Sequence[date], torn: date | None) -> Any:
         return plan_backfill(nights, start, end, again=again, torn=torn)
 
-    _run(logs, settings.config, folder, choose, wait=wait, as_json=as_json, quiet=quiet)
+    _run(logs, settings.config, folder, choose, wait=wait, retain=False, as_json=as_json, quiet=quiet)
 
 
 def _run(
-    logs: list[str], config: Any, folder: Path, choose: "Choose", *, wait: float, as_json: bool, quiet: bool
+    logs: list[str],
+    config: Any,
+    folder: Path,
+    choose: "Choose",
+    *,
+    wait: float,
+    retain: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Nothing; the planned nights are run and told."""
+    """Nothing; the planned nights are run and told, and then with `retain` goes what [retention] does not keep."""
     from refrain.nights import run_nights
+    from refrain.retention import apply_retention
 
     silent = as_json or quiet
 
@@ -118,9 +130,14 @@ def _run(
         report=lambda result: say(result, silent=silent),
         published=published,
     )
+    kept = None
+    if retain:
+        kept = apply_retention(folder, config, datetime.now(UTC).date(), progress_for(quiet=silent))
     if as_json:
-        typer.echo(json.dumps(_plain(done)))
+        typer.echo(json.dumps({**_plain(done), "retention": None if kept is None else asdict(kept)}))
         return
+    if kept is not None:
+        _say_retention(kept)
     plan = done.plan
     for dates, words in (
         (plan.there, "published already, not run again"),
@@ -132,6 +149,16 @@ def _run(
     if done.nights:
         folder = done.nights[-1].run.folder
         typer.echo(f"report   {folder / 'report.html'}\nexports  {folder / 'exports'}")
+
+
+def _say_retention(kept: "Retained") -> None:
+    """Nothing; what went stands on the terminal in counts."""
+    typer.echo(f"kept     {kept.words}")
+    if kept.failure:
+        typer.echo(f"warning: retention was not applied to its end: {kept.failure}", err=True)
+    if kept.left:
+        said = f"{counted(kept.left, 'file')} still hold some of what was purged; refrain purge --retention names them"
+        typer.echo(f"warning: {said}", err=True)
 
 
 def _say_night(done: "NightDone") -> None:
