@@ -3,7 +3,8 @@
 A night is published when its row stands here; everything it adds is written in one transaction.
 """
 
-from refrain.ledger.ledger import Ledger, find_ledger, open_ledger
+from refrain.ledger.ledger import Ledger
+from refrain.ledger.opening import find_ledger, open_ledger
 from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, RunRow, SightingRow
 
 __all__ = [

@@ -5,20 +5,16 @@ its end has published nothing, and the night is simply run again. An identity's 
 for each night that changed them, so that a night that is run again is matched with what stood before it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from refrain.config import LedgerConfig
-from refrain.errors import LedgerBusyError, LedgerError, NoLedgerError
-from refrain.key import key_id, load_key
+from refrain.errors import LedgerBusyError, LedgerError
 from refrain.ledger.aside import ids_aside, spare_on
 from refrain.ledger.checks import check_night
-from refrain.ledger.database import Database, connect
+from refrain.ledger.database import Database
 from refrain.ledger.dismissed import Dismissed
 from refrain.ledger.entries import add_night, as_of, forget_states, take_back
 from refrain.ledger.noted import Noted
@@ -34,7 +30,6 @@ from refrain.ledger.rows import (
     State,
     Verdict,
 )
-from refrain.ledger.schema import bring_up_to_date
 from refrain.ledger.tables import decisions, events, identities, marks, nights, sightings, states
 
 _WORDS = 500  # characters that a person writes on one line
@@ -239,34 +234,6 @@ class Ledger:
                 f"what {self.name} knew before {day} is forgotten: it goes back to {kept_from} at most",
                 hint="ledger.signature_nights says how far; for older nights, begin a new ledger and backfill",
             )
-
-
-@contextmanager
-def open_ledger(outputs: Path, config: LedgerConfig, *, create: bool = True) -> Iterator[Ledger]:
-    """The ledger of the store in `outputs`, made or migrated where that is needed.
-
-    LedgerError (a StoreError) where it cannot be reached, is of a newer refrain or of another store, or, with `create`
-    False, where no night was ever recorded. ConfigError for a URL that names no database.
-    """
-    database = connect(outputs, config.url, create=create)
-    try:
-        bring_up_to_date(database, create=create)
-        key = key_id(load_key(outputs / "store"))
-        ledger = Ledger(database, key=key, signature_nights=config.signature_nights)
-        ledger.check_owner()
-        yield ledger
-    finally:
-        database.close()
-
-
-@contextmanager
-def find_ledger(outputs: Path, config: LedgerConfig) -> Iterator[Ledger | None]:
-    """The ledger of the store in `outputs` as `open_ledger` gives it; None where there never was one."""
-    with ExitStack() as stack:
-        ledger = None
-        with suppress(NoLedgerError):
-            ledger = stack.enter_context(open_ledger(outputs, config, create=False))
-        yield ledger
 
 
 def _wanted(query: sa.Select[Any], *conditions: tuple[sa.Column[Any], object]) -> sa.Select[Any]:

@@ -1,6 +1,7 @@
 """Identities over nights: what a campaign was called yesterday, and what became of it. No database, no clock."""
 
-from refrain.lineage.matching import LineageRule, match, matchable, mint
+from refrain.lineage.matching import LineageRule, match, matchable
+from refrain.lineage.names import mint
 from refrain.lineage.observing import observe
 from refrain.lineage.signatures import Part, Signature, sketch
 from refrain.lineage.types import Assignment, Event, EventName, Kind, Known, Lineage, Seen, State

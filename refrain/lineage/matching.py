@@ -6,41 +6,27 @@ so that one sure match outweighs two doubtful ones. What is left over is then a 
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from refrain.config import LineageConfig
 from refrain.errors import InputError
-from refrain.key import keyed_digest
-from refrain.lineage.changes import changes, day_number, day_of, forgetful, last_day, remembered
+from refrain.lineage.assigning import assigned
+from refrain.lineage.changes import changes, day_number, day_of, last_day, remembered
+from refrain.lineage.names import PREFIXES, mint
 from refrain.lineage.overlaps import Pair, pairs
+from refrain.lineage.returning import ids_back
 from refrain.lineage.signatures import Signature
 from refrain.lineage.types import Assignment, Event, EventName, Kind, Known, Lineage, Seen, State
 
 LineageRule = LineageConfig
 
-_PREFIXES: Mapping[Kind, str] = {"campaign": "c", "template": "t", "cluster": "s"}
-_ID_DIGITS = 12  # hexadecimal: of a hundred thousand ids two are equal with probability 0.00002, and then one counts on
 # What makes two nights' things one: a request is in one campaign and may be in many templates; a segment is in one
 # cluster, and in the templates that it is a part of.
 _MAIN: Mapping[Kind, str] = {"campaign": "requests", "template": "segments", "cluster": "segments"}
 _GONE = ("merged", "ended")
-
-
-def mint(key: bytes, day: date, kind: Kind, signature: Signature, again: int = 0) -> str:
-    """The stable id of something born on `day`: `c-`, `t-` or `s-` (cluster) and 12 hexadecimal digits. `again` counts
-    the ids of that name that exist already."""
-    body = hashlib.blake2b(signature.content()).hexdigest()
-    name = f"refrain identity {kind} {day.isoformat()} {body} {again}"
-    return f"{_PREFIXES[kind]}-{keyed_digest(key, name.encode()).hex()[:_ID_DIGITS]}"
 
 
 def matchable(kind: Kind) -> tuple[State, ...]:
@@ -75,7 +61,7 @@ def match(
     assignments: list[Assignment] = []
     events: list[Event] = []
     identities: list[Known] = []
-    for kind in _PREFIXES:
+    for kind in PREFIXES:
         night = _Night(
             kind, day, rule, key, taken,
             sorted((k for k in known if k.kind == kind and k.state in matchable(kind)), key=lambda item: item.id),
@@ -120,7 +106,7 @@ class _Night:
             [k.signature for k in self.known], [s.signature for s in self.seen], self.rule.part, _MAIN[self.kind]
         )
         living = [pair for pair in found if self.known[pair.known].state not in _GONE]
-        same = _assigned(living, self.rule)
+        same = assigned(living, self.rule)
         names: dict[int, str] = {}
         for position, pair in same.items():
             names[position] = self._continued(self.known[pair.known], self.seen[position])
@@ -130,7 +116,8 @@ class _Night:
             by_seen[pair.seen].append(pair)
             by_known[pair.known].append(pair)
         children: dict[int, list[str]] = defaultdict(list)
-        back = self._back([position for position in range(len(self.seen)) if position not in names])
+        new = {position: item.signature for position, item in enumerate(self.seen) if position not in names}
+        back = ids_back(new, self.spare, self.day, self.rule, key=self.key, main=_MAIN[self.kind])
         for position, item in enumerate(self.seen):
             if position not in names:
                 name = back.get(position) or self._minted(item.signature)
@@ -167,30 +154,6 @@ class _Night:
             self._event(one.id, word, accounts=item.members, requests=item.requests)
         self._keep(one.id, one.born, item, signature, state, word)
         return one.id
-
-    def _back(self, new: list[int]) -> dict[int, str]:
-        """The ids of those of the new things, by position, that the nights before this one's had.
-
-        First what is the same to the last member on the same night, so that the same log has the same ids where things
-        are alike; then by the rule that makes two nights' things one.
-        """
-        names: dict[int, str] = {}
-        same: dict[bytes, list[str]] = defaultdict(list)
-        for item in self.spare:
-            if item.born == self.day:
-                same[forgetful(item.signature).content()].append(item.id)
-        for position in new:
-            signature = self.seen[position].signature
-            own = same.get(signature.content())
-            if own:
-                minted = (mint(self.key, self.day, self.kind, signature, again) for again in range(len(own)))
-                names[position] = next((name for name in minted if name in own), own[0])
-                own.remove(names[position])
-        left = [position for position in new if position not in names]
-        spare = [item for item in self.spare if item.id not in names.values()]
-        signatures = [self.seen[position].signature for position in left]
-        found = pairs([item.signature for item in spare], signatures, self.rule.part, _MAIN[self.kind])
-        return names | {left[at]: spare[pair.known].id for at, pair in _assigned(found, self.rule).items()}
 
     def _new(self, name: str, item: Seen, near: list[Pair], children: dict[int, list[str]]) -> str:
         """The id, `name`, of a seen thing that is no known one: part of one, the successor of one, or new."""
@@ -285,32 +248,3 @@ class _Night:
 
     def _event(self, name: str, event: EventName, others: Sequence[str] = (), **details: int | float | str) -> None:
         self.events.append(Event(name, event, tuple(others), details))
-
-
-def _assigned(found: list[Pair], rule: LineageRule) -> dict[int, Pair]:
-    """The pairs that are one thing, by the seen one's position: each thing in one pair at most."""
-    sure = [(pair, weight) for pair in found if (weight := pair.similarity(rule)) >= rule.continued]
-    if not sure:
-        return {}
-    count = 1 + max(pair.known for pair, _ in sure)
-    width = 1 + max(pair.seen for pair, _ in sure)
-    rows, columns = [pair.known for pair, _ in sure], [count + pair.seen for pair, _ in sure]
-    graph = coo_array((np.ones(len(sure)), (rows, columns)), shape=(count + width, count + width))
-    _, component = connected_components(graph, directed=False)
-    groups: dict[int, list[tuple[Pair, float]]] = defaultdict(list)
-    for pair, weight in sure:
-        groups[int(component[pair.known])].append((pair, weight))
-    return {pair.seen: pair for _, group in sorted(groups.items()) for pair in _best(group)}
-
-
-def _best(group: list[tuple[Pair, float]]) -> list[Pair]:
-    """The pairs of one connected group with the largest sum of squared weights."""
-    known = sorted({pair.known for pair, _ in group})
-    seen = sorted({pair.seen for pair, _ in group})
-    at, to = {k: n for n, k in enumerate(known)}, {s: n for n, s in enumerate(seen)}
-    gain = np.zeros((len(known), len(seen)))
-    edges = {(at[pair.known], to[pair.seen]): pair for pair, _ in group}
-    for pair, weight in group:
-        gain[at[pair.known], to[pair.seen]] = weight * weight
-    rows, columns = linear_sum_assignment(gain, maximize=True)
-    return [edges[cell] for cell in zip(rows.tolist(), columns.tolist(), strict=True) if cell in edges]
