@@ -9,16 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, settings_of
-from refrain.errors import InputError
+from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, complete_run, settings_of
+from refrain.errors import InputError, RefrainError
 from refrain.printable import printable
 from refrain.runs import open_run, store_of
+from refrain.settings import load_settings
 
 if TYPE_CHECKING:
     from refrain.config import LedgerConfig
     from refrain.known import Suppression
 
 _REASON_CHARACTERS, _NAME_CHARACTERS = 500, 64  # what a person writes on one line, and what names them
+
+
+def _complete_name(incomplete: str) -> list[str]:
+    """The suppressions of the default ledger whose names begin like `incomplete`; none where there is no ledger."""
+    from refrain.ledger import find_ledger
+
+    try:
+        config = load_settings().config
+        with find_ledger(Path(config.outputs.path), config.ledger) as ledger:
+            entries = [] if ledger is None else ledger.dismissed.entries()
+    except RefrainError:
+        return []
+    return [entry.name for entry in entries if entry.name.startswith(incomplete)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +48,8 @@ def add_to(app: typer.Typer) -> None:
 
 def suppress(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run id, or 'latest'.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run id, or 'latest'.", autocompletion=complete_run, show_default=False),
     ] = None,
     campaign: Annotated[
         int | None, typer.Argument(metavar="[CAMPAIGN]", help="A campaign's number in that run.", min=0)
@@ -45,7 +60,10 @@ def suppress(
     ] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="WHO", help="Who decided. Default: you.")] = None,
     show: Annotated[bool, typer.Option("--list", help="Print what is suppressed.")] = False,
-    remove: Annotated[str | None, typer.Option("--remove", metavar="NAME", help="Take an entry out again.")] = None,
+    remove: Annotated[
+        str | None,
+        typer.Option("--remove", metavar="NAME", help="Take an entry out again.", autocompletion=_complete_name),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option("--file", metavar="FILE", help="A list of your own, as TOML. Default: the ledger."),
@@ -111,7 +129,6 @@ def _add(
     from refrain.findings import finding
     from refrain.known import NAME
     from refrain.ledger import open_ledger
-    from refrain.settings import load_settings
     from refrain.suppressed_list import add_suppression
     from refrain.suppressions import suppress_finding
 
