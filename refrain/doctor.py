@@ -40,6 +40,9 @@ from refrain.runs import LATEST, Run, open_run, store_of
 from refrain.slices import list_slices, load_slice
 from refrain.tombstones import load_tombstones
 
+Check = Callable[[Path, Store, bool], Iterator["Fault | None"]]
+"""What one kind of thing is asked: a fault of it, or None, for each thing that was looked at."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -67,7 +70,8 @@ def examine(outputs: Path, *, repair: bool, progress: Progress, ledger: LedgerCo
     store = store_of(outputs)
     seen = Examined()
     with writer_lock(store.root):
-        checks = {**_CHECKS, "ledger": partial(_ledger, config=ledger)}  # after the databases: one may be damaged
+        # The ledger after the databases: its file may be damaged.
+        checks: dict[str, Check] = {**_CHECKS, "ledger": partial(_ledger, config=ledger)}
         for name, check in checks.items():
             with progress.task(f"checking {name}", None) as advance:
                 count, faults = 0, []
@@ -262,7 +266,7 @@ def _ledger(outputs: Path, store: Store, repair: bool, *, config: LedgerConfig) 
         yield _told(place, lambda entry=entry: read_lists(dismissed=[entry]))  # type: ignore[misc]
 
 
-_CHECKS: dict[str, Callable[[Path, Store, bool], Iterator[Fault | None]]] = {
+_CHECKS: dict[str, Check] = {
     "left over": _left_over,
     "key": _key,
     "results": _results,

@@ -15,6 +15,7 @@ from refrain.config import LedgerConfig
 from refrain.errors import InputError, LedgerError
 from refrain.ledger import Ledger, open_ledger
 from refrain.ledger.names import resolve
+from refrain.ledger.rows import STATES
 from refrain.lineage import Known, LineageRule, Seen, match, matchable
 from refrain.night_publishing import record_seen
 
@@ -215,8 +216,7 @@ def test_identities_that_are_over_change_no_answer(stories: list[tuple[int, int,
 
 
 def test_only_what_can_be_matched_is_loaded(ledger: Ledger) -> None:
-    states = ("active", "dormant", "ended", "merged")
-    rows = [campaign(at, 0, 0, state) for at, state in enumerate(states)]
+    rows = [campaign(at, 0, 0, state) for at, state in enumerate(STATES)]
     rows += [replace(row, id=row.id.replace("c-", "t-"), kind="template") for row in rows]
     ledger.record_night(night(0), rows, [], [])
     ledger.record_night(night(1), [campaign(1, 0, 1)], [], [])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -76,11 +77,10 @@ class Dismissed:
 
 
 def _read(connection: sa.Connection) -> list[Suppression]:
-    rows = connection.execute(sa.select(suppressions)).all()
-    entries = [
-        Suppression(**{name: tuple(value) if name in _LISTS else value for name, value in row._mapping.items()})
-        for row in rows
-    ]
+    entries = []
+    for row in connection.execute(sa.select(suppressions)):
+        values: dict[str, Any] = dict(row._mapping)
+        entries.append(Suppression(**values | {name: tuple(values[name]) for name in _LISTS}))
     return sorted(entries, key=lambda entry: entry.name)  # not by the database, whose collation may be any
 
 

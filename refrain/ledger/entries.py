@@ -30,7 +30,7 @@ def add_night(
     connection.execute(nights.insert().values(**{**vars(night), "counts": dict(sorted(night.counts.items()))}))
     changed = sorted((row for row in observed if known.get(row.id) != row), key=lambda row: row.id)
     born = [{"id": row.id, "kind": row.kind, "born": row.born} for row in changed if row.id not in known]
-    take_up(connection, (row["id"] for row in born), night.day)
+    take_up(connection, (row.id for row in changed if row.id not in known), night.day)
     _insert(connection, identities, born)
     now = [
         {
