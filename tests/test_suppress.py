@@ -14,7 +14,7 @@ from refrain.known import read_lists
 from refrain.progress import NoProgress
 from refrain.runs import open_run, store_of
 from refrain.settings import config_folder, load_settings
-from refrain.stages import INPUTS, score
+from refrain.stages import INPUTS, Result, score
 
 
 def rows(outputs: Path) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def test_a_list_of_before_counts_the_same_after_it_was_taken_over(small_run: Sma
     call("suppress", "small", 0, "--reason", "a course", "--name", "course", "--file", old, "--outputs", outputs)
     text = old.read_bytes()
     folder, config = open_run(outputs, "small").result, load_settings().config
-    results = [folder(noun) for noun in INPUTS["score"]]
+    requests, vectors, neighbours, templates = (folder(noun) for noun in INPUTS["score"])
     known = read_lists(config_folder(config.score.known), old.parent).digest
     said = call("suppress", "--list", "--outputs", outputs)
     assert "1 dismissal" in said.output
@@ -83,8 +83,12 @@ def test_a_list_of_before_counts_the_same_after_it_was_taken_over(small_run: Sma
     assert not old.exists()
     dismissed = read_dismissed(outputs, config.ledger)
     assert read_lists(config_folder(config.score.known), old.parent, dismissed=dismissed).digest == known
-    first = score(*results, config, store=store_of(outputs), progress=NoProgress())
-    again = score(*results, config, store=store_of(outputs), progress=NoProgress())
+
+    def scored() -> Result:
+        store = store_of(outputs)
+        return score(requests, vectors, neighbours, templates, config, store=store, progress=NoProgress())
+
+    first, again = scored(), scored()
     assert (first.computed, again.computed) == (True, False)
     assert first.manifest.address == again.manifest.address != open_run(outputs, "small").stages["campaigns"]
 
