@@ -13,7 +13,7 @@ from test_ledger_cli import call
 
 from refrain.config import LedgerConfig
 from refrain.errors import InputError, LedgerError
-from refrain.ledger import Ledger, open_ledger
+from refrain.ledger import Ledger, open_ledger, tables
 from refrain.ledger.names import resolve
 from refrain.ledger.rows import STATES
 from refrain.lineage import Known, LineageRule, Seen, match, matchable
@@ -182,6 +182,13 @@ def test_decisions_say_what_became_of_an_id(tmp_path: Path) -> None:
     first, second = call("decisions", *place).stdout.splitlines()
     assert not first.endswith(")")
     assert second.endswith("by lea: so (retired)")
+    with open_ledger(tmp_path, SQLITE) as ledger, ledger._database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM aside_states")
+        connection.exec_driver_sql(f"DELETE FROM aside WHERE id = '{rows[1].id}'")
+    assert call("decisions", *place).stdout.splitlines()[1].endswith("(lost)")
+    with open_ledger(tmp_path, SQLITE) as ledger, ledger._database.writing() as connection:
+        values = {"id": rows[1].id, "kind": "campaign", "born": day(1), "until": day(1), "retired": True}
+        connection.execute(tables.aside.insert().values(**values))
     assert '"gone": "retired"' in call("decisions", "c-b", *place, "--json").stdout
     assert "is retired" in call("decide", "c-b", "watching", "--why", "so", *place, code=2).output
 

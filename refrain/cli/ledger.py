@@ -116,20 +116,19 @@ def decisions(
     An id is retired where nights were run anew and nothing in them is what had it: what was said of it stays.
     """
     from refrain.ledger import open_ledger
-    from refrain.ledger.names import gone_word, resolve
+    from refrain.ledger.names import gone_words, resolve
 
     settings, folder = settings_of(config, overrides, outputs)
     with open_ledger(folder, settings.config.ledger, create=False) as ledger:
         rows = ledger.decisions(None if campaign is None else resolve(ledger, campaign, gone=True))
-        aside = ledger.aside()
+        gone = gone_words(ledger, {row.identity for row in rows})
     if as_json:
-        plain = [{**_plain(row), "gone": gone_word(row.identity, aside)} for row in rows]
+        plain = [{**_plain(row), "gone": gone[row.identity]} for row in rows]
         typer.echo(json.dumps({"decisions": plain}))
         return
     for row in rows:
         said = printable(f"by {row.by}: {row.why}", 2 * _WHY_CHARACTERS)
-        gone = gone_word(row.identity, aside)
-        ended = f" ({gone})" if gone else ""
+        ended = f" ({gone[row.identity]})" if gone[row.identity] else ""
         typer.echo(f"{row.identity}  {row.verdict:<9}  {row.when:%Y-%m-%d %H:%M}  {said}{ended}")
     if not rows:
         typer.echo("nothing is decided")

@@ -1,7 +1,7 @@
 """What a person calls an identity: its stable id, the beginning of one, or its number in the last night."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from refrain.errors import InputError
 from refrain.ledger.ledger import Ledger
@@ -44,8 +44,15 @@ def resolve(ledger: Ledger, named: str, *, gone: bool = False) -> str:
 
 
 def gone_word(identity: str, aside: Mapping[str, bool]) -> str:
-    """What has become of an id that no night has: retired, where nothing will have it again; taken back, where the
-    nights that had it are being run anew; nothing where a night has it. `aside` is what the ledger says."""
+    """What has become of an id that no night has: retired, where nothing else will have it again; taken back, where the
+    nights that had it are being run anew. Nothing where it is not `aside`, which is what the ledger says."""
     if identity not in aside:
         return ""
     return "retired" if aside[identity] else "taken back"
+
+
+def gone_words(ledger: Ledger, ids: Iterable[str]) -> dict[str, str]:
+    """What has become of each of some ids, nothing where a night has it. One that an earlier refrain took back, which
+    kept nothing of it, is lost."""
+    aside, known = ledger.aside(), frozenset(ledger.identifiers())
+    return {name: "" if name in known else gone_word(name, aside) or "lost" for name in ids}
