@@ -56,6 +56,7 @@ class Job:
     full_at: int | None = None  # the change to a name from which on the disk is full
     settings: tuple[str, ...] = ()
     nightly: bool = False  # the night of `last`, published; without it, the run alone
+    again: bool = False  # that night and those after it anew
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _run(job: dict[str, Any], pipe: int) -> None:
             data["computed"].append(result.verb)
         if result.note:
             data["notes"].append(result.note)
-        if job["nightly"] and result.verb == "export":
+        if job["nightly"] and result.verb == "export" and "start" not in data:
             watch.listen()
             data["start"] = begin()
 
@@ -252,7 +253,7 @@ def _run(job: dict[str, Any], pipe: int) -> None:
     try:
         if job["nightly"]:
             assert last is not None
-            choose = functools.partial(_choose, plan_night, last)
+            choose = functools.partial(_choose, plan_night, last, job["again"])
             run_nights([job["log"]], config, place, choose, progress=quiet, report=report)
         else:
             part = night(last, job["days"]) if last else None
@@ -267,9 +268,9 @@ def _run(job: dict[str, Any], pipe: int) -> None:
     os._exit(0)
 
 
-def _choose(plan_night: Any, day: date, nights: Any, torn: date | None) -> Any:
+def _choose(plan_night: Any, day: date, again: bool, nights: Any, torn: date | None) -> Any:
     """The plan of the night of `day`."""
-    return plan_night(nights, day, catch_up=7, torn=torn)
+    return plan_night(nights, day, catch_up=7, torn=torn, again=again)
 
 
 if __name__ == "__main__":
