@@ -114,9 +114,9 @@ def dump(connection: Any) -> dict[str, list[str]]:
 def test_the_flow_completes_and_its_night_is_published(told: Told) -> None:
     runs = told.connection.execute("SELECT state_type::text, state_name FROM flow_run").fetchall()
     assert runs == [("COMPLETED", "Completed")]
-    tasks = told.connection.execute("SELECT task_key, state_type::text FROM task_run").fetchall()
+    tasks = told.connection.execute("SELECT name, state_type::text FROM task_run").fetchall()
     assert {state for _, state in tasks} == {"COMPLETED"}
-    verbs = {key.split("-")[0] for key, _ in tasks}
+    verbs = {name.split("-")[0] for name, _ in tasks}
     assert verbs == {
         "plan", "ingest", "embed", "index", "cluster", "mine", "score", "export", "report", "publish",
     }  # fmt: skip
