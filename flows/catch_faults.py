@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect.cache_policies import NO_CACHE
 
-from refrain.errors import LedgerBusyError, LockHeldError, RefrainError, fault_place
+from refrain.errors import LedgerBusyError, LockHeldError, RefrainError, WorkerLostError, fault_place
 
 # Seconds before each further try: a hiccup of a file system passes in a minute, another job on the same store in many.
 RETRY_DELAYS = [60, 300, 900]
@@ -19,7 +19,8 @@ _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError
 
 
 class PassingError(RefrainError):
-    """A failure that may pass: reading or writing went wrong, or another process holds the store or the ledger."""
+    """A failure that may pass: reading or writing went wrong, another process holds the store or the ledger, or a
+    worker was killed."""
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def only_our_words() -> Iterator[None]:
     """A context out of which no text of a library comes: PassingError, another RefrainError, or a place in the code."""
     try:
         yield
-    except (LockHeldError, LedgerBusyError) as error:
+    except (LockHeldError, LedgerBusyError, WorkerLostError) as error:
         raise PassingError(error.message, hint=error.hint) from None
     except RefrainError as error:
         raise type(error)(error.message, hint=error.hint) from None  # anew: without the error that it was made of

@@ -36,7 +36,7 @@ from refrain.locks import writer_lock
 from refrain.progress import Progress
 from refrain.purge_search import DATABASES
 from refrain.run_notes import settle
-from refrain.runs import LATEST, Run, open_run, store_of
+from refrain.runs import POINTERS, Run, manifest_text, open_run, store_of
 from refrain.slices import list_slices, load_slice
 from refrain.tombstones import load_tombstones
 
@@ -114,7 +114,7 @@ def _damage(place: Path, address: str | None = None) -> str:
 
 
 def _runs(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | None]:
-    for folder in sorted(path for path in (outputs / "runs").glob("*") if path.is_dir() and path.name != LATEST):
+    for folder in sorted(path for path in (outputs / "runs").glob("*") if path.is_dir() and path.name not in POINTERS):
         if folder.name.startswith(STAGING):
             continue
         try:
@@ -125,11 +125,11 @@ def _runs(outputs: Path, store: Store, repair: bool) -> Iterator[Fault | None]:
             yield Fault(folder, "its manifest cannot be read", "--repair removes it; run it again", repair)
             continue
         yield from _stages_of(run, store, repair)
-    latest = outputs / "runs" / LATEST
-    if latest.is_symlink() and not latest.exists():
-        if repair:
-            latest.unlink()
-        yield Fault(latest, "it points to no run", "--repair removes it; the next run sets it", repair)
+    for pointer in (outputs / "runs" / name for name in POINTERS):
+        if pointer.is_symlink() and not pointer.exists():
+            if repair:
+                pointer.unlink()
+            yield Fault(pointer, "it points to no run", "--repair removes it; the next run sets it", repair)
 
 
 def _stages_of(run: Run, store: Store, repair: bool) -> Iterator[Fault | None]:
@@ -163,7 +163,7 @@ def _take_out(run: Run, lost: list[str]) -> None:
             gone.add(NOUNS[verb])
     data = json.loads((run.folder / MANIFEST).read_text(encoding="utf-8"))
     data["stages"] = {noun: address for noun, address in data["stages"].items() if noun not in gone}
-    write_text(run.folder / MANIFEST, json.dumps(data, sort_keys=True, indent=1) + "\n")
+    write_text(run.folder / MANIFEST, manifest_text(data))
     for noun in gone:
         shutil.rmtree(run.folder / noun, ignore_errors=True)
 

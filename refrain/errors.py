@@ -56,6 +56,10 @@ class LedgerBusyError(LedgerError):
     """The ledger is written by another process, or cannot be reached now: trying again can help."""
 
 
+class WorkerLostError(RefrainError):
+    """A worker process was killed: by a person, or by the system for want of memory. Trying again can help."""
+
+
 class WorkerError(Exception):
     """An unexpected error in a worker process: its `fault_place`, and nothing else of it."""
 

@@ -1,6 +1,7 @@
 """A night's map from the numbers of its run to stable ids, as `runs/nightly-<day>/lineage/lineage.parquet`.
 
-Beside it `stories.jsonl`: what became of each of its campaigns until then (refrain.stories), one JSON object a line.
+Beside it `stories.jsonl`: what became of each of its campaigns until then (refrain.stories), one JSON object a line;
+and, written last of all, `done.json`: that all was done that follows from the night, and whether the webhook heard.
 
 It is written after the night is published and from the ledger alone, so it can be written again. It names the digest of
 the exports that it belongs to: where these are others by now, their numbers mean other things.
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refrain.artifacts import read_manifest, staged, sweep
+from refrain.artifacts import read_manifest, staged, sweep, write_text
 from refrain.contract import METADATA_KEY, VERSION
 from refrain.errors import StoreError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # the report and `show` read maps, and need no database for t
 FOLDER = "lineage"
 FILE = "lineage.parquet"
 STORIES = "stories.jsonl"
+DONE = "done.json"
 _CONTENT_KEY = b"refrain.exports"
 
 SCHEMA = pa.schema(
@@ -82,6 +84,21 @@ def write_lineage(
 def has_lineage(run: Path, content: str) -> bool:
     """Whether the run's folder has the map of exports with the digest `content`."""
     return _read(run, content) is not None
+
+
+def mark_done(run: Path, night: str, *, told: bool) -> None:
+    """Nothing; the map then says that all was done that follows from the night with the digest `night`, and whether the
+    webhook heard what it had to hear. Another map knows nothing of it."""
+    write_text(run / FOLDER / DONE, json.dumps({"night": night, "told": told}, sort_keys=True) + "\n")
+
+
+def read_done(run: Path) -> tuple[str, bool] | None:
+    """What `mark_done` was given; None where there is none that can be read."""
+    try:
+        data = json.loads((run / FOLDER / DONE).read_text(encoding="ascii"))
+        return str(data["night"]), bool(data["told"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_names(run: Path) -> dict[int, dict[str, Any]]:

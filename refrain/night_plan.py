@@ -1,7 +1,7 @@
 """Which nights are to be run, and in which order: pure functions of the nights that there are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from refrain.errors import InputError
@@ -77,6 +77,13 @@ def plan_backfill(
     there = tuple(day for day in wanted if day in published and day != torn)
     redone = (torn,) if torn is not None and torn not in wanted else ()
     return Plan((*redone, *(day for day in wanted if day not in there)), there=there)
+
+
+def with_taken_back(plan: Plan, taken_back: Sequence[date]) -> Plan:
+    """The plan with nights that were published once, were taken back for one before them (`again`), and never came to
+    be run anew: whoever did so was killed. They come however many are caught up."""
+    days = tuple(sorted({*plan.days, *taken_back}))
+    return replace(plan, days=days, left_out=tuple(day for day in plan.left_out if day not in days))
 
 
 def _days(first: date, last: date) -> tuple[date, ...]:

@@ -1,22 +1,23 @@
 """Publishes a night: what its run found, matched with the nights before, stands in the ledger under stable ids.
 
 All in one transaction. The map (`lineage/`), the report, the webhook and the pointer `latest-night` follow from the
-ledger, the pointer last: whoever finds it elsewhere does them again.
+ledger, and last a mark beside the map that they are done: whoever finds none for what the ledger says does them again.
+So the webhook hears of a night at least once; where it did not answer, the next night tries again.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from refrain.alerts import tell_night
-from refrain.artifacts import read_manifest
+from refrain.artifacts import digest_json, read_manifest
 from refrain.config import Config, LineageConfig
 from refrain.errors import StoreError
 from refrain.ledger import EventRow, IdentityRow, Ledger, NightRow, SightingRow, open_ledger
 from refrain.ledger.rows import KINDS
 from refrain.lineage import Known, Lineage, Seen, Signature, match, matchable, observe
-from refrain.lineage_table import CAMPAIGN, has_lineage, write_lineage
+from refrain.lineage_table import CAMPAIGN, has_lineage, mark_done, read_done, write_lineage
 from refrain.locks import writer_lock
 from refrain.night_counts import Oddity, lateness, night_counts, oddities_of
 from refrain.runs import LATEST_NIGHT, REPORT, Run, point, store_of
@@ -100,7 +101,8 @@ def record_seen(
 
 
 def finish_night(run: Run, row: NightRow, ledger: Ledger, config: Config) -> NightDone:
-    """The published night `row`, after all that follows from the ledger was done: map, report, webhook, pointer."""
+    """The published night `row`, after all that follows from the ledger was done: map, report, webhook, pointer, and
+    the mark that they are."""
     from refrain.report import write_report
 
     sightings, events = ledger.sightings(day=row.day), ledger.events(day=row.day)
@@ -110,9 +112,9 @@ def finish_night(run: Run, row: NightRow, ledger: Ledger, config: Config) -> Nig
     before = _night_before(ledger, row.day)
     oddities = tuple(oddities_of(row.day, row.counts, before.counts if before else None, config.alerts))
     new = new_campaigns(ledger, row.day, sightings)
-    totals = {name: count for name, count in row.counts.items() if " " not in name}  # without those of each day
-    told = tell_night(config.alerts, row.day, run=run.name, new_campaigns=new, oddities=oddities, counts=totals)
+    told = _tell(run, row, new, oddities, config)
     point(run, LATEST_NIGHT)
+    mark_done(run.folder, _digest(row, sightings, events), told=told)
     campaigns = {sighting.identity for sighting in sightings if sighting.kind == CAMPAIGN}
     campaigns |= {event.identity for event in events if event.identity.startswith("c-")}
     happened = Counter(event.event for event in events if event.identity in campaigns and event.event != _CONTINUED)
@@ -122,10 +124,42 @@ def finish_night(run: Run, row: NightRow, ledger: Ledger, config: Config) -> Nig
     )
 
 
-def is_finished(run: Run, row: NightRow) -> bool:
-    """Whether all that follows from the ledger was done for the last night."""
+def is_finished(run: Run, row: NightRow, ledger: Ledger) -> bool:
+    """Whether all that follows from the ledger was done for the last night, as it stands there now: the same night
+    again, or an earlier one, may have changed it since."""
     latest = run.folder.parent / LATEST_NIGHT
-    return latest.is_symlink() and latest.readlink().name == run.name and has_lineage(run.folder, row.content)
+    if not latest.is_symlink() or latest.readlink().name != run.name or not has_lineage(run.folder, row.content):
+        return False
+    done = read_done(run.folder)
+    return done is not None and done[0] == _digest(row, ledger.sightings(day=row.day), ledger.events(day=row.day))
+
+
+def tell_again(run: Run, row: NightRow, ledger: Ledger, config: Config) -> bool:
+    """False where the webhook did not hear of the night when it was published, and does not now."""
+    done = read_done(run.folder)
+    if done is None or done[1]:
+        return True
+    before = _night_before(ledger, row.day)
+    oddities = oddities_of(row.day, row.counts, before.counts if before else None, config.alerts)
+    told = _tell(run, row, new_campaigns(ledger, row.day, ledger.sightings(day=row.day)), oddities, config)
+    if told:
+        mark_done(run.folder, done[0], told=True)
+    return told
+
+
+def _tell(run: Run, row: NightRow, new: Sequence[str], oddities: Sequence[Oddity], config: Config) -> bool:
+    totals = {name: count for name, count in row.counts.items() if " " not in name}  # without those of each day
+    return tell_night(config.alerts, row.day, run=run.name, new_campaigns=new, oddities=oddities, counts=totals)
+
+
+def _digest(row: NightRow, sightings: Sequence[SightingRow], events: Sequence[EventRow]) -> str:
+    """The digest of all that the ledger holds of one night, but for when it was recorded."""
+    rows = [{**asdict(row), "recorded": None}, *map(asdict, sightings), *map(asdict, events)]
+    return digest_json([{name: _plain(value) for name, value in one.items()} for one in rows])
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, date) else value  # a datetime is a date
 
 
 def new_campaigns(ledger: Ledger, day: date, sightings: Sequence[SightingRow]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ and one that died before is simply run again.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,10 +15,19 @@ from pathlib import Path
 from refrain.alerts import tell_failure
 from refrain.config import Config
 from refrain.errors import InputError, NoRequestsError, StoreError
-from refrain.ledger import NightRow, open_ledger
+from refrain.ledger import Ledger, NightRow, open_ledger
+from refrain.lineage_table import read_done
 from refrain.locks import writer_lock
-from refrain.night_plan import Plan
-from refrain.night_publishing import NightDone, content_of, finish_night, is_finished, publish_night, window_of
+from refrain.night_plan import Plan, with_taken_back
+from refrain.night_publishing import (
+    NightDone,
+    content_of,
+    finish_night,
+    is_finished,
+    publish_night,
+    tell_again,
+    window_of,
+)
 from refrain.progress import Progress
 from refrain.runs import Run, open_run, run_all, store_of, sweep_outputs
 from refrain.slices import last_day_over
@@ -39,7 +48,7 @@ class NightsDone:
     empty: tuple[date, ...] = ()
 
 
-def run_name(day: date) -> str:
+def run_name(day: date | str) -> str:
     """The id of the run of a night."""
     return f"nightly-{day}"
 
@@ -120,15 +129,37 @@ def plan_nights(outputs: Path, config: Config, choose: Choose) -> Plan:
     """What `choose` plans, after what the last night left undone was done."""
     with writer_lock(store_of(outputs).root), open_ledger(outputs, config.ledger) as ledger:
         nights = ledger.nights()
+        _tell_untold(outputs, nights, ledger, config)
         torn = None
         if nights and (outputs / "runs" / nights[-1].run_id).exists():  # else it was removed, as old runs are
             run = _published_run(outputs, nights[-1])
             if run is None:
                 torn = nights[-1].day
-            elif not is_finished(run, nights[-1]):
+            elif not is_finished(run, nights[-1], ledger):
                 logger.info("the night of %s is finished now", nights[-1].day)
                 finish_night(run, nights[-1], ledger, config)
-        return choose([row.day for row in nights], torn)
+        plan = choose([row.day for row in nights], torn)
+        return with_taken_back(plan, _taken_back(outputs, nights[-1].day)) if nights else plan
+
+
+def _taken_back(outputs: Path, last: date) -> list[date]:
+    """The days after the last night whose runs say that they were published nights."""
+    days = []
+    for run in sorted((outputs / "runs").glob(run_name("*"))):
+        with suppress(ValueError):
+            day = date.fromisoformat(run.name.removeprefix(run_name("")))
+            days += [day] if day > last and read_done(run) is not None else []
+    return days
+
+
+def _tell_untold(outputs: Path, nights: Sequence[NightRow], ledger: Ledger, config: Config) -> None:
+    """Nothing; the webhook heard of the nights that it had not taken, oldest first, until it takes none again."""
+    for row in nights:
+        done = read_done(outputs / "runs" / row.run_id)
+        run = None if done is None or done[1] else _published_run(outputs, row)
+        if run is not None and not tell_again(run, row, ledger, config):
+            logger.warning("the webhook still does not take the message of the night of %s", row.day)
+            return
 
 
 def _published_run(outputs: Path, row: NightRow) -> Run | None:

@@ -25,7 +25,7 @@ from refrain.purge_cells import Cells, Rules, flags_of, folded, read_all
 from refrain.purge_seen import ID_COLUMNS
 from refrain.purge_traces import Ingested
 from refrain.queries import write_table
-from refrain.runs import LATEST, REPORT
+from refrain.runs import LATEST, REPORT, manifest_text
 
 _NO_DIGEST = bytes(16)
 
@@ -46,7 +46,7 @@ def redact_run(run: Path, found: Ingested, cells: Cells, rules: Rules) -> int:
     path = run / MANIFEST
     data = json.loads(path.read_text(encoding="utf-8"))
     data["purged"] = data.get("purged", 0) + int(found.requests.sum())
-    write_text(path, json.dumps(data, sort_keys=True, indent=1) + "\n")
+    write_text(path, manifest_text(data))
     return changed
 
 

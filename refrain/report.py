@@ -6,7 +6,6 @@ file forbids every request and every script, and admits the one style sheet by i
 
 import base64
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from refrain.artifacts import write_text
 from refrain.charts import BARS_WIDTH, CELL, MAP_BOX, Bars, bars, cluster_map, overlap
 from refrain.evidence import evidence
 from refrain.figures import counted, moment, number_text, p_text, period
@@ -41,14 +41,7 @@ def write_report(run: Path, out: Path) -> None:
 
     Needs the stage folders requests, clusters, templates and campaigns. Raises InputError where one is missing.
     """
-    page = _environment().get_template("report.html.j2").render(**_context(run))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        aside.write_text(page, encoding="utf-8")
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(out, _environment().get_template("report.html.j2").render(**_context(run)))
 
 
 def _environment() -> Environment:

@@ -239,7 +239,8 @@ def sweep_outputs(outputs: Path) -> int:
     writers' lock only."""
     store = store_of(outputs)
     runs = outputs / "runs"
-    folders = [store.root, store.staged, runs, *runs.glob("[!.]*/"), *store.stages.glob("*/"), *store.graphs.glob("*/")]
+    of_runs = [runs, *runs.glob("[!.]*/"), *runs.glob("[!.]*/[!.]*/")]
+    folders = [store.root, store.staged, *of_runs, *store.stages.glob("*/"), *store.graphs.glob("*/")]
     return sum(sweep(folder) for folder in folders if folder.is_dir() and not folder.is_symlink())
 
 
@@ -282,10 +283,16 @@ def _settings(config: Config) -> dict[str, Any]:
 
 def _write_manifest(run: Run) -> None:
     data = {"version": VERSION, "run_id": run.name, "stages": dict(run.stages), "config": dict(run.config)}
-    text = json.dumps({**data, _CHECK: digest_json(data)}, sort_keys=True, indent=1) + "\n"
+    text = manifest_text(data)
     path = run.folder / MANIFEST
     if not path.exists() or path.read_bytes() != text.encode("ascii"):
         write_text(path, text)
+
+
+def manifest_text(data: Mapping[str, Any]) -> str:
+    """A run's manifest as it stands on disk, with a digest of itself: whoever changes one writes it so."""
+    told = {name: value for name, value in data.items() if name != _CHECK}
+    return json.dumps({**told, _CHECK: digest_json(told)}, sort_keys=True, indent=1) + "\n"
 
 
 def _write_timings(run: Run, result: stages.Result) -> None:

@@ -24,7 +24,7 @@ from refrain.batches import Reading
 from refrain.columns import LABELS
 from refrain.config import IngestConfig
 from refrain.cores import core_count
-from refrain.errors import RefrainError, WorkerError, fault_place
+from refrain.errors import RefrainError, WorkerError, WorkerLostError, fault_place
 from refrain.intake import Intake, Tally
 from refrain.passages import segment_digests
 from refrain.records import Portion
@@ -144,10 +144,11 @@ def stage_all(tasks: Iterator[Task], rules: Rules, workers: int) -> Iterator[Tal
         while waiting:
             yield _tally(waiting.popleft())
     except BrokenProcessPool:
-        raise RefrainError(
-            "a worker process of ingest ended without a word",
-            hint="it may have run out of memory, or the script that calls it lacks its main guard; "
-            "--set ingest.workers=1 reads without workers",
+        raise WorkerLostError(
+            "a worker process of ingest was killed or ended without a word",
+            hint="give the same command again: files that were staged are kept. Where the system killed it for want of "
+            "memory (dmesg says so), --set ingest.workers=1 or a smaller ingest.batch_mib needs less; a script that "
+            "calls refrain needs its main guard",
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

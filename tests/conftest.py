@@ -14,6 +14,7 @@ from crashing import Nursery
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from night_arena import NightArena
     from postgres import Server
 
     from refrain.config import LedgerConfig
@@ -97,3 +98,11 @@ def nursery() -> Iterator[Nursery]:
     """The process whose forks are killed and starved of disk; it takes seconds to start, and a fork none."""
     with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def night_arena(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> "NightArena":
+    """Nights of a small log whose last is not published yet; tests copy them."""
+    from night_arena import NightArena
+
+    return NightArena(tmp_path_factory.mktemp("night_arena"), nursery)

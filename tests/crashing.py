@@ -3,6 +3,9 @@
 `Nursery` speaks to it over pipes, one JSON line a job. A fork counts what it does to names below its outputs folder
 (open to write, make, link, rename, remove ...) and kills itself with SIGKILL just before the one that the job says, or
 after some seconds, when compiled code may be in the middle of a file.
+
+A job that is a night counts from the end of its last stage on: what it does to names, every statement and commit that
+it sends to the ledger, and every message to the webhook.
 """
 
 import errno
@@ -52,6 +55,8 @@ class Job:
     largest_file: int | None = None  # bytes that a file may have
     full_at: int | None = None  # the change to a name from which on the disk is full
     settings: tuple[str, ...] = ()
+    nightly: bool = False  # the night of `last`, published; without it, the run alone
+    again: bool = False  # that night and those after it anew
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Done:
     error: str = ""
     hint: str = ""
     kind: str = ""
+    steps: tuple[str, ...] = ()  # what each change was
     stages: dict[str, float] = field(default_factory=dict)
 
 
@@ -91,7 +97,7 @@ class Nursery:
         answer = self._process.stdout.readline()
         assert answer, "the nursery itself died"
         data = json.loads(answer)
-        return Done(**{**data, **{name: tuple(data.get(name, ())) for name in ("computed", "notes")}})
+        return Done(**{**data, **{name: tuple(data.get(name, ())) for name in ("computed", "notes", "steps")}})
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +114,9 @@ def _serve() -> None:
     """Nothing; answers jobs until there are no more."""
     # All that a run imports, but nothing that starts a thread: a fork has none but its own. The encoders are loaded
     # once: what is remembered is the real ones.
+    import alembic.op  # noqa: F401
     import faiss  # noqa: F401
+    import psycopg  # noqa: F401
     import sentence_transformers  # noqa: F401
 
     import embeddings.days
@@ -118,6 +126,8 @@ def _serve() -> None:
     import refrain.campaigns
     import refrain.clusters
     import refrain.exports
+    import refrain.nights
+    import refrain.report
     import refrain.requests
     import refrain.templates  # noqa: F401
     from refrain.artifacts import Store
@@ -163,9 +173,11 @@ class _Watch:
 
     def __init__(self, folder: str, kill_at: int | None, full_at: int | None) -> None:
         self._folder, self._kill_at, self._full_at = folder, kill_at, full_at
-        self.changes = 0
+        self.steps: list[str] = []
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "http.client.send":
+            self.step("post")
         if event != "open" and event not in CHANGES:
             return
         # A tree is removed by names relative to its folders, all of them ours; a link's own name comes second.
@@ -174,17 +186,38 @@ class _Watch:
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             return
-        self.changes += 1
-        if self.changes == self._kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self.step(event)
         needs_room = event in ("open", "os.mkdir", "os.link", "os.symlink")
         if self._full_at is not None and self.changes >= self._full_at and needs_room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+
+    def step(self, what: str) -> None:
+        """Nothing; one change more, unless it is the one before which the process dies."""
+        self.steps.append(what)
+        if self.changes == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @property
+    def changes(self) -> int:
+        """How many there were."""
+        return len(self.steps)
+
+    def listen(self) -> None:
+        """Nothing; statements and commits of every database are changes from here on."""
+        import sqlalchemy as sa
+
+        def statement(connection: Any, cursor: Any, words: str, *rest: Any) -> None:
+            self.step(words.split(maxsplit=1)[0].lower())
+
+        sa.event.listen(sa.Engine, "before_cursor_execute", statement)
+        sa.event.listen(sa.Engine, "commit", lambda connection: self.step("commit"))
 
 
 def _run(job: dict[str, Any], pipe: int) -> None:
     """Never returns."""
     from refrain.errors import RefrainError
+    from refrain.night_plan import plan_night
+    from refrain.nights import run_nights
     from refrain.progress import NoProgress
     from refrain.runs import run_all
     from refrain.settings import load_settings
@@ -192,6 +225,16 @@ def _run(job: dict[str, Any], pipe: int) -> None:
     from refrain.stages import Result
 
     data: dict[str, Any] = {"computed": [], "notes": [], "stages": {}}
+    settings = [*SETTINGS, *job["settings"], *([f"nights.days={job['days']}"] if job["nightly"] else [])]
+    config = load_settings(None, settings).config
+    last = date.fromisoformat(job["last"]) if job["last"] else None
+    watch = _Watch(f"{job['outputs']}{os.sep}", job["kill_at"], job["full_at"])
+
+    def begin() -> float:
+        if job["kill_after"] is not None:
+            threading.Timer(job["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()
+        sys.addaudithook(watch)
+        return time.perf_counter()
 
     def report(result: Result) -> None:
         data["stages"][result.verb] = result.seconds
@@ -199,28 +242,35 @@ def _run(job: dict[str, Any], pipe: int) -> None:
             data["computed"].append(result.verb)
         if result.note:
             data["notes"].append(result.note)
+        if job["nightly"] and result.verb == "export" and "start" not in data:
+            watch.listen()
+            data["start"] = begin()
 
-    config = load_settings(None, [*SETTINGS, *job["settings"]]).config
-    part = night(date.fromisoformat(job["last"]), job["days"]) if job["last"] else None
     if job["largest_file"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["largest_file"], job["largest_file"]))
-    if job["kill_after"] is not None:
-        threading.Timer(job["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()
-    watch = _Watch(f"{job['outputs']}{os.sep}", job["kill_at"], job["full_at"])
-    sys.addaudithook(watch)
-    start = time.perf_counter()
+    place, quiet = Path(job["outputs"]), NoProgress()
+    start = 0.0 if job["nightly"] else begin()
     try:
-        run_all(
-            [job["log"]], config, Path(job["outputs"]), run_id=job["run_id"], part=part, progress=NoProgress(),
-            report=report,
-        )  # fmt: skip
+        if job["nightly"]:
+            assert last is not None
+            choose = functools.partial(_choose, plan_night, last, job["again"])
+            run_nights([job["log"]], config, place, choose, progress=quiet, report=report)
+        else:
+            part = night(last, job["days"]) if last else None
+            run_all([job["log"]], config, place, run_id=job["run_id"], part=part, progress=quiet, report=report)
     except RefrainError as error:
         data |= {"error": error.message, "hint": error.hint, "kind": type(error).__name__}
     except BaseException as error:  # noqa: BLE001 (the test is told)
         data |= {"error": str(error), "kind": type(error).__name__}
-    data |= {"seconds": time.perf_counter() - start, "changes": watch.changes}
+    seconds = time.perf_counter() - data.pop("start", start)
+    data |= {"seconds": seconds, "changes": watch.changes, "steps": watch.steps if job["nightly"] else []}
     os.write(pipe, json.dumps(data).encode())
     os._exit(0)
+
+
+def _choose(plan_night: Any, day: date, again: bool, nights: Any, torn: date | None) -> Any:
+    """The plan of the night of `day`."""
+    return plan_night(nights, day, catch_up=7, torn=torn, again=again)
 
 
 if __name__ == "__main__":

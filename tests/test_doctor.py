@@ -17,7 +17,7 @@ from refrain.doctor import Examined, examine
 from refrain.known import Suppression
 from refrain.ledger import RunRow, open_ledger
 from refrain.progress import NoProgress
-from refrain.runs import open_run, store_of
+from refrain.runs import LATEST, LATEST_NIGHT, manifest_text, open_run, store_of
 from refrain.slices import make_slice, save_slice
 from refrain.tombstones import Tombstones, save_tombstones
 
@@ -40,7 +40,8 @@ def outputs(tmp_path: Path) -> Path:
         with staged(run / noun) as out:
             link_tree(store.stages / noun / f"{noun}-1", out)
     stages = {noun: f"{noun}-1" for noun in RESULTS}
-    (run / "manifest.json").write_text(json.dumps({"version": 1, "run_id": "one", "stages": stages, "config": {}}))
+    told = {"version": 1, "run_id": "one", "stages": stages, "config": {}}
+    (run / "manifest.json").write_text(manifest_text(told))  # with its digest: what a repair writes must have it, too
     (outputs / "runs/latest").symlink_to("one")
     folder = store.vectors / "encoder"
     folder.mkdir(parents=True)
@@ -123,6 +124,28 @@ def test_a_run_is_linked_anew_from_the_store(outputs: Path) -> None:
     look(outputs, repair=True)
     assert path.read_text() == "what was written"
     assert set(open_run(outputs, "one").stages) == set(RESULTS)
+
+
+@pytest.mark.parametrize("name", [LATEST, LATEST_NIGHT])
+def test_a_pointer_to_no_run_is_removed(outputs: Path, name: str) -> None:
+    pointer = outputs / "runs" / name
+    pointer.unlink(missing_ok=True)
+    pointer.symlink_to("gone")
+    assert [fault.path for fault in look(outputs).faults] == [pointer]
+    look(outputs, repair=True)
+    assert not pointer.is_symlink()
+    assert look(outputs).faults == []
+
+
+def test_a_run_that_pointers_name_is_looked_at_once_and_removed_where_nobody_can_read_it(outputs: Path) -> None:
+    """A pointer is no folder: to remove it as one fails."""
+    (outputs / "runs" / LATEST_NIGHT).symlink_to("one")
+    assert look(outputs).checked["runs"] == len(RESULTS)
+    (outputs / "runs/one/manifest.json").write_text("torn")
+    assert [fault.path for fault in look(outputs).faults] == [outputs / "runs/one"]
+    look(outputs, repair=True)
+    assert sorted((outputs / "runs").iterdir()) == []
+    assert look(outputs).faults == []
 
 
 def test_a_shard_with_a_flipped_byte_goes_and_the_other_stays(outputs: Path) -> None:

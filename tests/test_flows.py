@@ -27,7 +27,7 @@ from webhooks import hook
 
 from refrain.alerts import WEBHOOK_VARIABLE
 from refrain.code import ROOT, imported_names
-from refrain.errors import ConfigError, InputError, LedgerBusyError, LedgerError, LockHeldError
+from refrain.errors import ConfigError, InputError, LedgerBusyError, LedgerError, LockHeldError, WorkerLostError
 from refrain.ledger import open_ledger
 from refrain.lineage_table import FILE, FOLDER
 from refrain.locks import writer_lock
@@ -352,6 +352,7 @@ def test_a_held_store_is_waited_for_and_a_wrong_log_is_not(flow_run: FlowRun, pr
     [
         (LockHeldError("process 1 is writing"), True),
         (LedgerBusyError("the ledger cannot be reached"), True),
+        (WorkerLostError("a worker process was killed"), True),
         (LedgerError("the ledger is damaged"), False),
         (OSError(5, "Input/output error", "log.parquet"), True),
         (OSError(f"Couldn't read {CANARY_TEXT}"), True),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refrain.errors import InputError
-from refrain.night_plan import Plan, plan_backfill, plan_night
+from refrain.night_plan import Plan, plan_backfill, plan_night, with_taken_back
 
 DAYS = [date(2026, 5, 1) + timedelta(days=at) for at in range(12)]
 
@@ -44,6 +44,16 @@ def test_a_last_night_whose_run_changed_since_is_run_first() -> None:
     assert plan_night(days(1, 2), DAYS[1], catch_up=7, torn=DAYS[1]) == Plan(days(2))
     assert plan_backfill(days(1, 2), DAYS[2], DAYS[3], torn=DAYS[1]) == Plan(days(2, 3, 4))
     assert plan_backfill(days(1, 2), DAYS[0], DAYS[3], torn=DAYS[1]) == Plan(days(2, 3, 4), there=days(1))
+
+
+def test_nights_that_were_taken_back_and_never_run_anew_come_however_many_are_caught_up() -> None:
+    """`--again` on the second of six was killed after that night."""
+    same = plan_night(days(1, 2), DAYS[1], catch_up=0, again=True)
+    assert with_taken_back(same, days(3, 4, 5, 6)) == Plan(days(2, 3, 4, 5, 6))
+    following = plan_night(days(1, 2), DAYS[6], catch_up=1)
+    assert following == Plan(days(6, 7), left_out=days(3, 4, 5))
+    assert with_taken_back(following, days(4, 5, 6)) == Plan(days(4, 5, 6, 7), left_out=days(3))
+    assert with_taken_back(following, ()) == following
 
 
 def test_a_backfill_goes_on_where_it_stopped() -> None:

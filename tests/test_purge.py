@@ -128,6 +128,7 @@ def test_what_others_sent_stays_readable(outputs: Path) -> None:
         assert damaged_files(folder, manifest) == ()
         assert manifest.counts["purged_requests"] == len(ids)
     assert json.loads((run / "manifest.json").read_text())["purged"] == len(ids)
+    assert open_run(outputs, "small").folder == run  # a manifest that does not fit its own digest would not be read
     found = findings(run)
     assert details(run, [row["campaign_id"] for row in found])
     write_report(run, run / "report.html")

@@ -19,7 +19,7 @@ from refrain.progress import NoProgress
 from refrain.purge import purge, retain_runs, retention_targets
 from refrain.purge_search import Sought, search_outputs
 from refrain.purge_seen import Targets
-from refrain.runs import list_runs, run_ingest
+from refrain.runs import list_runs, open_run, run_ingest
 from refrain.settings import load_settings
 from refrain.slices import make_slice, midnight, night
 from refrain.suppressions import member_digest
@@ -198,6 +198,7 @@ def test_a_run_of_nothing_else_goes(tmp_path: Path) -> None:
     purge(outputs, Targets(accounts=frozenset({"account-first"})), NoProgress())
     assert not (outputs / "runs/alone").exists()
     assert (outputs / "runs/latest").readlink().name == "other"
+    assert open_run(outputs, "other").name == "other"  # its manifest, which counts what was purged, is one that is read
 
 
 def test_retention_keeps_the_newest_runs_and_days(tmp_path: Path) -> None:
