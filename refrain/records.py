@@ -98,7 +98,7 @@ def _lines(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Lines]
     lines: list[bytes | Overlong] = []
     size = 0
     read = read_json if file.format == ".json" else read_lines
-    for line in read(file, reading.record_bytes, advance):
+    for line in read(file, reading.record_bytes, advance, reading.most_bytes):
         if isinstance(line, Overlong):
             lines.append(line)
             size += len(line.head)
