@@ -38,7 +38,8 @@ class Sample:
     title: str
     files: list[str]
     proposed: bool = False  # the mapping of columns is a proposal and has to be confirmed
-    columns: dict[str, list[str]] = field(default_factory=dict)  # ours -> the log's, in order of precedence
+    # Ours -> the log's in order of precedence: those that are there, or all that would be looked at.
+    columns: dict[str, list[str]] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)  # names in the log that stand for nothing of ours
     records: int = 0  # raw ones that were looked at
     requests: int = 0  # usable ones in them
@@ -104,7 +105,9 @@ def settings_for(inspection: Inspection) -> dict[str, Any]:
 
 
 def _sample(form: str, files: Sequence[LogFile], config: IngestConfig) -> Sample:
-    names, records = _names(files, config)
+    head = [record for file in files for record in _records(file, config)]
+    seen = [record for record in head if not isinstance(record, Fault)]
+    names = Counter(name for record in seen for name in record)
     if form in (OWN, UNKNOWN):
         columns = _own_columns(form, names, config)
         used = {theirs for held in columns.values() for theirs in held}
@@ -112,12 +115,16 @@ def _sample(form: str, files: Sequence[LogFile], config: IngestConfig) -> Sample
         title = "a plain table" if form == UNKNOWN else "a log with refrain's own columns"
     else:
         known = dialect(form)
-        columns = {ours: list(known.fields[ours]) for ours in COLUMNS if ours in known.fields}
-        used = {part for held in columns.values() for path in held for part in (path, *path.split("."))}
+        fields = {ours: known.fields[ours] for ours in COLUMNS if ours in known.fields}
+        columns = {
+            ours: [path for path in paths if any(_there(path, record) for record in seen)] or list(paths)
+            for ours, paths in fields.items()
+        }
+        used = {part for paths in fields.values() for path in paths for part in (path, *path.split("."))}
         title = known.title
     sample = Sample(form, title, [file.name for file in files], form == UNKNOWN, columns)
     sample.unused = sorted(name for name in names if not {name, name.split(".")[0]} & used)[:SHOWN_NAMES]
-    sample.records = records
+    sample.records = len(head)
     sample.zone = (dialect(form).naive_times if form not in (OWN, UNKNOWN) else "") or config.timezone
     if form != UNKNOWN or columns:
         _take(sample, files, config, "" if form in (OWN, UNKNOWN) else form)
@@ -161,17 +168,22 @@ def _take(sample: Sample, files: Sequence[LogFile], config: IngestConfig, form: 
     sample.missing = {name: round(lacking[name] / given, 4) for name in COLUMNS if given and lacking[name]}
 
 
-def _names(files: Sequence[LogFile], config: IngestConfig) -> tuple[Counter[str], int]:
-    """The names in the heads of the files, with how many records have each, and how many records there are."""
-    names: Counter[str] = Counter()
-    records = 0
-    for file in files:
-        for portion in _first_portion(file, config, RAW):
-            if not isinstance(portion.content, Batch):
-                records += portion.records
-                raw = portion.content.records(portion.before)
-                names.update(name for one in raw if not isinstance(one, Fault) for name in one[1])
-    return names, records
+def _records(file: LogFile, config: IngestConfig) -> Iterator[dict[str, Any] | Fault]:
+    """The records in the head of a file as its format has them, and those that cannot be read."""
+    for portion in _first_portion(file, config, RAW):
+        if not isinstance(portion.content, Batch):
+            for one in portion.content.records(portion.before):
+                yield one if isinstance(one, Fault) else one[1]
+
+
+def _there(path: str, record: Any) -> bool:
+    """Whether a record has something at a path: nested, with N for any place of a list, or as one dotted name."""
+    if isinstance(record, Mapping) and record.get(path) is not None:
+        return True
+    first, dot, rest = path.partition(".")
+    if isinstance(record, list) and first == "N":
+        return any(_there(rest, item) if dot else item is not None for item in record)
+    return bool(dot) and isinstance(record, Mapping) and _there(rest, record.get(first))
 
 
 def _first_portion(file: LogFile, config: IngestConfig, form: str) -> Iterator[Portion]:
