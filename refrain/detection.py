@@ -14,7 +14,7 @@ from refrain.batches import Batch, Fault, Reading
 from refrain.config import IngestConfig
 from refrain.dialects import AUTO, OWN, dialect, dialects, identity
 from refrain.errors import InputError
-from refrain.lines import TornFileError
+from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile
 from refrain.records import read_portions
 from refrain.times import clock
@@ -82,8 +82,8 @@ def head_reading(config: IngestConfig, records: int) -> Reading:
     )
 
 
-def find_formats(files: Sequence[LogFile], config: IngestConfig) -> Formats:
-    """The formats of the files. InputError for one that cannot be told, by its name."""
+def find_formats(files: Sequence[LogFile], config: IngestConfig, advance: Advance = lambda files: None) -> Formats:
+    """The formats of the files, each of which `advance` is told. InputError for one that cannot be told, by its name."""
     if config.format == OWN or config.columns:
         return OWN_COLUMNS
     if config.format != AUTO:
@@ -96,6 +96,7 @@ def find_formats(files: Sequence[LogFile], config: IngestConfig) -> Formats:
             raise InputError(f"the format of {file.name} is not known", hint=_HINT)
         if form:
             found[file.name] = form
+        advance(1)
     return Formats(found)
 
 
