@@ -9,7 +9,12 @@ from refrain.dialects.dialect import Bad, Dialect, Passed, Record
 __all__ = ["BUILT_IN", "Bad", "Dialect", "Passed", "Record", "dialect", "dialects", "names"]
 
 # Name -> module of this package with `DIALECT`. One line a format; the order is the order of asking.
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "otel": "otel",
+    "openinference": "openinference",
+    "langfuse": "langfuse",
+    "langsmith": "langsmith",
+}
 
 
 def names() -> tuple[str, ...]:
