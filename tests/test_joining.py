@@ -1,0 +1,105 @@
+"""Langfuse's observations find their user at the trace, wherever in the log it stands."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from refrain.dialects.dialect import Bad, Passed
+from refrain.dialects.joining import Facts, KnownFacts, digest_facts, write_facts
+from refrain.dialects.langfuse import JOIN, trace_facts, trace_key
+
+JOINED = Path(__file__).parent / "logs" / "langfuse" / "joined"
+SLOW = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+
+def records(name: str) -> list[dict[str, Any]]:
+    """The lines of a file of the log."""
+    return [json.loads(line) for line in (JOINED / name).read_text(encoding="utf-8").splitlines()]
+
+
+def whole_log() -> list[dict[str, Any]]:
+    """The records in the order of the log; most observations come before their trace."""
+    return [*records("observations.jsonl"), *records("scores.jsonl"), *records("traces.jsonl")]
+
+
+def test_an_observation_has_the_user_of_its_trace(tmp_path: Path) -> None:
+    raws = whole_log()
+    assert write_facts(tmp_path / "facts", (told for raw in raws for told in JOIN.tell(raw))) == 5
+    known = KnownFacts(tmp_path / "facts")
+    got = [found for raw in raws for found in JOIN.read(raw, known)]
+    known.close()
+    assert [found for found in got if isinstance(found, dict)] == records("expected.jsonl")
+    assert [found for found in got if isinstance(found, Bad)] == [Bad("traceId", "no trace")]
+    told = "a trace whose generations are read"
+    reasons = [found.reason for found in got if isinstance(found, Passed)]
+    # An event, a score; then the traces: 1, 2, 3 and 2 again have generations, 5 is a request itself.
+    assert reasons == ["not a model call", "not a model call", told, told, told, told]
+
+
+def test_what_a_record_says_of_its_trace() -> None:
+    observation, trace = records("observations.jsonl")[0], records("traces.jsonl")[0]
+    assert (trace_key(observation), trace_facts(observation)) == ("trace_1", {"generation": True})
+    assert (trace_key(trace), trace_facts(trace)) == ("trace_1", {"trace": True, "user": "user_1", "session": "sess_1"})
+    assert list(JOIN.tell({**observation, "type": "SPAN"})) == []
+    assert list(JOIN.tell({**observation, "trace_id": 7})) == []
+
+
+def test_a_user_of_a_wrong_type_stays_one(tmp_path: Path) -> None:
+    (observation, *_), (trace, *_) = records("observations.jsonl"), records("traces.jsonl")
+    nested: Any = "deep"
+    for _ in range(50_000):
+        nested = [nested]
+    write_facts(tmp_path / "facts", JOIN.tell({**trace, "user_id": nested}))
+    (found,) = JOIN.read(observation, KnownFacts(tmp_path / "facts"))
+    assert isinstance(found, dict)
+    assert found["account_id"] == []  # the intake: wrong type
+
+
+KEYS = st.sampled_from(["a", "b", "", "\ud800", "x" * 5000, "' OR 1=1 --"])
+TOLD = st.lists(st.tuples(KEYS, st.dictionaries(st.sampled_from("uvw"), st.integers() | st.none() | st.text())))
+
+
+@SLOW
+@given(TOLD, TOLD)
+def test_facts_add_up_and_the_later_comes_first(tmp_path: Path, early: Any, late: Any) -> None:
+    path = tmp_path / "facts"
+    path.unlink(missing_ok=True)
+    merged: dict[str, Facts] = {}
+    for key, facts in [*early, *late]:
+        merged.setdefault(key, {}).update({name: value for name, value in facts.items() if value is not None})
+    assert write_facts(path, [*early, *late]) == len(merged)
+    known = KnownFacts(path)
+    assert {key: known(key) for key in merged} == merged
+    known.close()
+    before = digest_facts(path)
+    path.unlink()
+    write_facts(path, [(key, {}) for key in reversed(merged)] + list(merged.items()))
+    assert digest_facts(path) == before
+
+
+def test_the_digest_tells_tables_apart(tmp_path: Path) -> None:
+    tables: list[list[tuple[str, Facts]]] = [[], [("a", {})], [("a", {"u": 1})], [("a", {"u": "1"})], [("au", {})]]
+    digests = set()
+    for at, told in enumerate(tables):
+        write_facts(tmp_path / str(at), told)
+        digests.add(digest_facts(tmp_path / str(at)))
+    assert len(digests) == len(tables)
+
+
+def test_more_keys_than_a_transaction_takes_are_all_there(tmp_path: Path) -> None:
+    told = [(f"t{at % 12_000}", {"n": at}) for at in range(25_000)]
+    assert write_facts(tmp_path / "facts", iter(told)) == 12_000
+    known = KnownFacts(tmp_path / "facts")
+    assert [known("t0"), known("t11999"), known("t12000")] == [{"n": 24_000}, {"n": 23_999}, None]
+
+
+def test_the_table_is_ours_alone_and_read_only(tmp_path: Path) -> None:
+    write_facts(tmp_path / "facts", [("a", {"u": 1})])
+    assert (tmp_path / "facts").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        KnownFacts(tmp_path / "facts")._table.execute("DELETE FROM facts")
