@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from refrain.columns import COLUMNS
@@ -20,8 +21,8 @@ MISSING = Missing()
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read: our name -> theirs, the clock, the limits of a batch and of a line, and the columns that a
-    record of any format must have beside its time and text."""
+    """How files are read: our name -> theirs, the clock, the limits of a batch and of a line, the columns that a record
+    of any format must have beside its time and text, and the tables of what records say of one another, by format."""
 
     names: Mapping[str, str]
     clock: Clock
@@ -30,6 +31,7 @@ class Reading:
     record_bytes: int
     csv_delimiter: str
     required: tuple[str, ...] = ("account_id",)
+    joined: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:

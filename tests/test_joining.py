@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refrain.dialects.dialect import Bad, Passed
-from refrain.dialects.joining import Facts, KnownFacts, digest_facts, write_facts
-from refrain.dialects.langfuse import JOIN, trace_facts, trace_key
+from refrain.dialects.dialect import Bad, Facts, Passed
+from refrain.dialects.joining import KnownFacts, write_facts
+from refrain.dialects.langfuse import DIALECT, trace_facts, trace_key
 
+assert DIALECT.join is not None
+JOIN = DIALECT.join
 JOINED = Path(__file__).parent / "logs" / "langfuse" / "joined"
 SLOW = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
@@ -76,19 +78,6 @@ def test_facts_add_up_and_the_later_comes_first(tmp_path: Path, early: Any, late
     known = KnownFacts(path)
     assert {key: known(key) for key in merged} == merged
     known.close()
-    before = digest_facts(path)
-    path.unlink()
-    write_facts(path, [(key, {}) for key in reversed(merged)] + list(merged.items()))
-    assert digest_facts(path) == before
-
-
-def test_the_digest_tells_tables_apart(tmp_path: Path) -> None:
-    tables: list[list[tuple[str, Facts]]] = [[], [("a", {})], [("a", {"u": 1})], [("a", {"u": "1"})], [("au", {})]]
-    digests = set()
-    for at, told in enumerate(tables):
-        write_facts(tmp_path / str(at), told)
-        digests.add(digest_facts(tmp_path / str(at)))
-    assert len(digests) == len(tables)
 
 
 def test_more_keys_than_a_transaction_takes_are_all_there(tmp_path: Path) -> None:

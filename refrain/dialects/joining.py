@@ -4,31 +4,15 @@ The table is a small SQLite file in the folder of the work, so that memory stays
 read-only. What several records say of one key adds up, the later one in the order of the log before the earlier.
 """
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from refrain.dialects.dialect import Bad, Passed, Record
+from refrain.dialects.dialect import Facts
 
-Facts = dict[str, Any]
-"""What is known of a key: names and JSON values."""
-Lookup = Callable[[str], Facts | None]
-"""What is known of a key; None where the log says nothing of it."""
 _ROWS = 10_000  # of a transaction
-_DIGEST_BYTES = 16
-
-
-@dataclass(frozen=True)
-class Join:
-    """How a format joins its records: what each says of which key, and reading one with what is known."""
-
-    tell: Callable[[Mapping[str, Any]], Iterator[tuple[str, Facts]]]
-    read: Callable[[Mapping[str, Any], Lookup], Iterator[Record | Bad | Passed]]
 
 
 def nothing_known(key: str) -> Facts | None:
@@ -66,15 +50,6 @@ def _store(table: sqlite3.Connection, held: Mapping[str, Facts]) -> None:
 def _text(key: str) -> str:
     """The key as SQLite takes it: half a surrogate pair is no text there."""
     return key.encode("utf-8", "backslashreplace").decode()
-
-
-def digest_facts(path: Path) -> str:
-    """The digest of all that a table says, whatever the order in which it was told."""
-    state = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    with closing(_open(path)) as table:
-        for key, facts in table.execute("SELECT key, facts FROM facts ORDER BY key"):
-            state.update(f"{len(key)}:{key}{len(facts)}:{facts}".encode())
-    return state.hexdigest()
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -11,10 +11,10 @@ https://github.com/langfuse/langfuse/tree/main/worker/src/features/database-read
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from refrain.dialects.dialect import Bad, Dialect, Passed, Record
+from refrain.dialects.dialect import Bad, Dialect, Facts, Join, Lookup, Passed, Record
 from refrain.dialects.encoded import UnparsableError, decoded
 from refrain.dialects.inputs import read_input
-from refrain.dialects.joining import Facts, Join, Lookup, nothing_known
+from refrain.dialects.joining import nothing_known
 from refrain.dialects.paths import find, first
 
 NO_TRACE = Bad("traceId", "no trace")
@@ -189,5 +189,5 @@ DIALECT = Dialect(
         "tokens_out": _TOKENS_OUT,
     },
     naive_times="UTC",
+    join=Join(tell, read_joined),
 )
-JOIN = Join(tell, read_joined)

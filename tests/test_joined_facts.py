@@ -1,0 +1,103 @@
+"""A log whose records are joined, through the whole intake; what is kept knows on what it rests."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from refrain.artifacts import Store
+from refrain.config import Config
+from refrain.progress import NoProgress
+from refrain.settings import load_settings
+from refrain.stages import ingest
+
+JOINED = Path(__file__).parent / "logs" / "langfuse" / "joined"
+TABLES = ("observations.jsonl", "traces.jsonl", "scores.jsonl")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of Langfuse's older export."""
+    folder = tmp_path / "export"
+    for name in TABLES:
+        target = folder / name.removesuffix(".jsonl") / name
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(JOINED / name, target)
+    return folder
+
+
+def settings(**changes: Any) -> Config:
+    """The default settings, for a small log with a broken record."""
+    config = load_settings().config
+    return replace(config, ingest=replace(config.ingest, max_structural_error_share=1.0, **changes))
+
+
+def found(
+    log: Path, store: Path, config: Config
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], dict[str, Any]]:
+    """The requests and the quarantine of an ingest, and its counts."""
+    result = ingest([str(log)], config, store=Store(store), progress=NoProgress())
+    rows = requests_of(result.folder)
+    refused = pq.read_table(result.folder / "quarantine.parquet", columns=["file", "row", "field", "reason"])
+    return rows, [tuple(row.values()) for row in refused.to_pylist()], {**result.manifest.counts, **result.told}
+
+
+def test_observations_find_their_user(log: Path, tmp_path: Path) -> None:
+    rows, refused, counts = found(log, tmp_path / "store", settings())
+    assert rows == [
+        ("obs_1", "user_1", "question 1"),
+        ("obs_2", "user_2", "question 2"),
+        ("trace_5", "user_5", "trace input 5"),
+    ]
+    assert refused == [
+        ("observations/observations.jsonl", 3, "account_id", "no account"),
+        ("observations/observations.jsonl", 5, "traceId", "no trace"),
+    ]
+    assert counts["read"] == 11 == counts["kept"] + counts["merged"] + counts["quarantined"] + counts["passed"]
+    assert counts["files_as_langfuse"] == 3
+
+
+def test_workers_read_the_same_table(log: Path, tmp_path: Path) -> None:
+    alone = found(log, tmp_path / "one", settings(workers=1))
+    assert found(log, tmp_path / "two", settings(workers=2, worker_mib=0)) == alone
+
+
+def test_what_is_kept_rests_on_the_traces(log: Path, tmp_path: Path) -> None:
+    config = settings(staged_unit_kib=1)
+    before = found(log, tmp_path / "store", config)
+    plain = {"request_id": "r", "account_id": "a", "timestamp": "2025-11-26T10:00:00Z", "prompt": "word " * 500}
+    (log / "a.jsonl").write_text(json.dumps(plain) + "\n")  # large enough for a unit of its own
+    own = found(log, tmp_path / "store", config)
+    assert own[2].get("reused_files") == 3  # another format's file leaves these as they are
+    change(log / "traces" / "traces.jsonl", lambda trace: {**trace, "user_id": f"new_{trace['id']}"})
+    after = found(log, tmp_path / "store", config)
+    assert after == found(log, tmp_path / "fresh", config)
+    assert [account for _, account, _ in after[0]] == ["new_trace_1", "new_trace_2", "new_trace_3", "a", "new_trace_5"]
+    assert [account for _, account, _ in before[0]] == ["user_1", "user_2", "user_5"]
+
+
+def requests_of(folder: Path) -> list[tuple[Any, ...]]:
+    """The ids, accounts and prompts of an ingest's requests."""
+    with duckdb.connect() as connection:
+        return connection.execute(
+            f"""SELECT request_id, account_id, text FROM read_parquet('{folder}/requests/**/*.parquet')
+            JOIN read_parquet('{folder}/accounts.parquet') USING (account_row)
+            JOIN read_parquet('{folder}/texts.parquet') ON text_row = prompt_text_row ORDER BY request_id"""
+        ).fetchall()
+
+
+def change(path: Path, how: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Nothing; the file then holds the changed records."""
+    lines = [json.dumps(how(json.loads(line))) for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_nothing_of_the_table_is_left(log: Path, tmp_path: Path) -> None:
+    found(log, tmp_path / "store", settings())
+    assert [path.name for path in (tmp_path / "store").rglob("*.sqlite")] == []
