@@ -77,6 +77,7 @@ def test_what_is_kept_rests_on_the_traces(log: Path, tmp_path: Path) -> None:
     assert own[2].get("reused_files") == 3  # another format's file leaves these as they are
     change(log / "traces" / "traces.jsonl", lambda trace: {**trace, "user_id": f"new_{trace['id']}"})
     after = found(log, tmp_path / "store", config)
+    assert after[2].pop("reused_files") == 1  # and theirs are read again
     assert after == found(log, tmp_path / "fresh", config)
     assert [account for _, account, _ in after[0]] == ["new_trace_1", "new_trace_2", "new_trace_3", "a", "new_trace_5"]
     assert [account for _, account, _ in before[0]] == ["user_1", "user_2", "user_5"]
