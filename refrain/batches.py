@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from refrain.columns import COLUMNS
+from refrain.dialects.dialect import Lookup
 from refrain.times import Clock
 
 
@@ -22,7 +23,8 @@ MISSING = Missing()
 @dataclass(frozen=True)
 class Reading:
     """How files are read: our name -> theirs, the clock, the limits of a batch and of a line, the columns that a record
-    of any format must have beside its time and text, and the tables of what records say of one another, by format."""
+    of any format must have beside its time and text, and what records say of one another, by format: a table or a function.
+    """
 
     names: Mapping[str, str]
     clock: Clock
@@ -31,7 +33,8 @@ class Reading:
     record_bytes: int
     csv_delimiter: str
     required: tuple[str, ...] = ("account_id",)
-    joined: Mapping[str, Path] = field(default_factory=dict)
+    joined: Mapping[str, Path | Lookup] = field(default_factory=dict)
+    most_bytes: int = 0  # of a file's text that are read, 0 for all: who looks at a head reads no further
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,8 @@ from refrain.records import read_portions
 from refrain.times import clock
 
 HEAD_RECORDS = 20  # that are looked at in a file
-_RAW = "?"  # a portion of any format, whose records are asked for as they are
+HEAD_BYTES = 1 << 20
+RAW = "?"  # the format of a portion whose records are asked for as they are
 _HINT = "refrain inspect LOG shows what is in it; [ingest] format or [ingest.columns] say how to read it"
 
 
@@ -72,13 +73,22 @@ def reading_of(config: IngestConfig) -> Reading:
     )
 
 
+def head_reading(config: IngestConfig, records: int) -> Reading:
+    """How the head of a file is read: so many records or a MiB at a time, and nothing beyond one record as large as
+    records may be."""
+    reading = reading_of(config)
+    return replace(
+        reading, batch_rows=records, batch_bytes=HEAD_BYTES, most_bytes=max(reading.record_bytes, 2 * HEAD_BYTES)
+    )
+
+
 def find_formats(files: Sequence[LogFile], config: IngestConfig) -> Formats:
     """The formats of the files. InputError for one that cannot be told, by its name."""
     if config.format == OWN or config.columns:
         return OWN_COLUMNS
     if config.format != AUTO:
         return Formats({file.name: config.format for file in files})
-    reading = replace(reading_of(config), batch_rows=HEAD_RECORDS)
+    reading = head_reading(config, HEAD_RECORDS)
     found = {}
     for file in files:
         form = find_format(file, reading)
@@ -116,7 +126,7 @@ def head(file: LogFile, reading: Reading, records: int = HEAD_RECORDS) -> Iterat
 def _raw(file: LogFile, reading: Reading) -> Iterator[dict[str, Any] | None]:
     """The records of a file, None for one that cannot be read; they end where the file is torn."""
     try:
-        for portion in read_portions(file, reading, lambda _: None, _RAW):
+        for portion in read_portions(file, reading, lambda _: None, RAW):
             if isinstance(portion.content, Batch):
                 raise TypeError("a portion of a foreign format is raw")
             for one in portion.content.records(portion.before):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from refrain.batches import Batch, Fault, Reading
@@ -20,11 +21,13 @@ def dialect_batch(records: Iterable[Raw | Fault], dialect: Dialect, reading: Rea
 
     A raw record that holds nothing is one that was passed over, so that every one of them is counted.
     """
-    table = reading.joined.get(dialect.name)
-    if dialect.join is None or table is None:
-        return _batch(records, dialect.read, _clock(dialect, reading), reading)
-    with closing(KnownFacts(table)) as known:
-        return _batch(records, partial(dialect.join.read, lookup=known), _clock(dialect, reading), reading)
+    joined, zone = reading.joined.get(dialect.name), _clock(dialect, reading)
+    if dialect.join is None or joined is None:
+        return _batch(records, dialect.read, zone, reading)
+    if not isinstance(joined, Path):
+        return _batch(records, partial(dialect.join.read, lookup=joined), zone, reading)
+    with closing(KnownFacts(joined)) as known:
+        return _batch(records, partial(dialect.join.read, lookup=known), zone, reading)
 
 
 def _batch(

@@ -4,20 +4,20 @@ What is told depends on the files of that format alone, in their order. So resul
 these files' digests (`joined_identities`), and the table is made only where something has to be read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from refrain.artifacts import digest_json
-from refrain.batches import Fault, Reading
+from refrain.batches import Batch, Fault, Reading
 from refrain.detection import Formats
 from refrain.dialects import dialect
-from refrain.dialects.dialect import Facts, Join
-from refrain.dialects.joining import write_facts
+from refrain.dialects.dialect import Facts, Join, Lookup
+from refrain.dialects.joining import added, write_facts
 from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile
 from refrain.progress import Progress
-from refrain.records import Batch, read_portions
+from refrain.records import Portion, read_portions
 
 
 def joined_identities(files: Sequence[LogFile], formats: Formats, digests: Mapping[str, str]) -> Mapping[str, str]:
@@ -42,6 +42,14 @@ def write_joined(
     return tables
 
 
+def looked_up(join: Join, portions: Iterable[Portion]) -> Lookup:
+    """What the records of a few portions say of one another, held in memory: for who looks at the head of a log."""
+    held: dict[str, Facts] = {}
+    for key, facts in _facts(join, portions):
+        added(held, key, facts)
+    return held.get
+
+
 def _joining(files: Sequence[LogFile], formats: Formats) -> Iterator[tuple[str, list[LogFile]]]:
     """The formats that join their records, with their files in the order of the log."""
     ordered = sorted(files, key=formats.form)  # stable
@@ -56,14 +64,17 @@ def _told(
     """What the files' records say. What cannot be read says nothing; the second reading tells of it."""
     for file in files:
         try:
-            for portion in read_portions(file, reading, advance, form):
-                if isinstance(portion.content, Batch):
-                    continue
-                for raw in portion.content.records(portion.before):
-                    if not isinstance(raw, Fault):
-                        yield from _said(join, raw[1])
+            yield from _facts(join, read_portions(file, reading, advance, form))
         except TornFileError:
             continue
+
+
+def _facts(join: Join, portions: Iterable[Portion]) -> Iterator[tuple[str, Facts]]:
+    for portion in portions:
+        if not isinstance(portion.content, Batch):
+            for raw in portion.content.records(portion.before):
+                if not isinstance(raw, Fault):
+                    yield from _said(join, raw[1])
 
 
 def _said(join: Join, record: Mapping[str, object]) -> list[tuple[str, Facts]]:

@@ -13,6 +13,7 @@ import pytest
 
 from refrain.artifacts import Store
 from refrain.config import Config
+from refrain.inspection import inspect_log
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
 from refrain.stages import ingest
@@ -102,3 +103,9 @@ def change(path: Path, how: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 def test_nothing_of_the_table_is_left(log: Path, tmp_path: Path) -> None:
     found(log, tmp_path / "store", settings())
     assert [path.name for path in (tmp_path / "store").rglob("*.sqlite")] == []
+
+
+def test_inspect_joins_what_it_sees(log: Path) -> None:
+    (sample,) = inspect_log([str(log)], settings().ingest).samples
+    assert (sample.format, sample.records, sample.requests, sample.passed) == ("langfuse", 11, 3, 6)
+    assert sample.refused == {"account_id: no account": 1, "traceId: no trace": 1}

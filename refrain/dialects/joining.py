@@ -20,6 +20,11 @@ def nothing_known(key: str) -> Facts | None:
     return None
 
 
+def added(held: dict[str, Facts], key: str, facts: Facts) -> None:
+    """Nothing; `held` then knows these facts of the key too, and they come before what it knew. A null says nothing."""
+    held[key] = {**held.get(key, {}), **{name: value for name, value in facts.items() if value is not None}}
+
+
 def write_facts(path: Path, told: Iterable[tuple[str, Facts]]) -> int:
     """The number of keys; the table then lies at `path`, which must not exist yet."""
     with closing(sqlite3.connect(path, isolation_level=None)) as table:
@@ -29,8 +34,7 @@ def write_facts(path: Path, told: Iterable[tuple[str, Facts]]) -> int:
         table.execute("CREATE TABLE facts (key TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID")
         held: dict[str, Facts] = {}
         for key, facts in told:
-            before = held.get(key, {})
-            held[key] = {**before, **{name: value for name, value in facts.items() if value is not None}}
+            added(held, key, facts)
             if len(held) >= _ROWS:
                 _store(table, held)
                 held = {}

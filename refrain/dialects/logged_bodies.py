@@ -34,8 +34,8 @@ ENVELOPE: dict[str, tuple[str, ...]] = {
 _FOREIGN = frozenset(
     {
         "attributes", "call_type", "conversation", "conversation_hash", "identity", "inputs", "modelId", "operation",
-        "proxy_server_request", "request_body", "request_created_at", "resourceSpans", "run_type", "schemaType", "spend",
-        "startTime", "trace_id", "traceId",
+        "proxy_server_request", "request_body", "request_created_at", "resourceSpans", "run_type", "schemaType",
+        "spend", "startTime", "trace_id", "traceId",
     }
 )  # fmt: skip
 _FOREIGN_STARTS = ("gen_ai.", "llm.", "attributes.", "input.", "openinference.")

@@ -34,8 +34,8 @@ def _recognises(record: Mapping[str, Any]) -> bool:
 
 
 def is_anthropic(body: Mapping[str, Any]) -> bool:
-    """Whether a body with messages is one of Anthropic's interface: it has what OpenAI's lacks, or names a Claude and has
-    no message of a role that only OpenAI's has (gateways offer Claude in OpenAI's form)."""
+    """Whether a body with messages is one of Anthropic's interface: it has what OpenAI's lacks, or names a Claude and
+    has no message of a role that only OpenAI's has (gateways offer Claude in OpenAI's form)."""
     messages, model = body.get("messages"), body.get("model")
     if not isinstance(messages, list):
         return False
@@ -94,9 +94,9 @@ def _said(body: Body) -> Record | Bad:
         return {"prompt": prompt}
     if isinstance(prompt, list) and any(isinstance(part, str) for part in prompt):
         return {"messages": [{"role": "user", "content": part} for part in prompt if isinstance(part, str)]}
-    return Bad(
-        body.path("messages" if prompt is None else "prompt"), "missing field" if prompt is None else "wrong type"
-    )
+    if prompt is None:
+        return Bad(body.path("messages"), "missing field")
+    return Bad(body.path("prompt"), "wrong type")
 
 
 def _message(item: Any) -> Any:
