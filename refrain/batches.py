@@ -23,7 +23,7 @@ MISSING = Missing()
 @dataclass(frozen=True)
 class Reading:
     """How files are read: our name -> theirs, the clock, the limits of a batch and of a line, the columns that a record
-    of any format must have beside its time and text, and what records say of one another, by format: a table or a function.
+    of any format must have beside its time and text, and what records say of one another, by format.
     """
 
     names: Mapping[str, str]
