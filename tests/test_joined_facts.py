@@ -1,13 +1,16 @@
 """A log whose records are joined, through the whole intake; what is kept knows on what it rests."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -62,6 +65,66 @@ def test_observations_find_their_user(log: Path, tmp_path: Path) -> None:
     ]
     assert counts["read"] == 11 == counts["kept"] + counts["merged"] + counts["quarantined"] + counts["passed"]
     assert counts["files_as_langfuse"] == 3
+
+
+def as_csv(records: list[dict[str, Any]], path: Path) -> None:
+    """Nothing; the table then lies there as Langfuse writes CSV: objects as JSON text, nulls as empty cells."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(records[0])
+        for record in records:
+            cells = ("" if value is None else value for value in record.values())
+            writer.writerow(json.dumps(cell) if isinstance(cell, dict | list | bool) else cell for cell in cells)
+
+
+def as_parquet(records: list[dict[str, Any]], path: Path) -> None:
+    """Nothing; the table then lies there with maps and times, as ClickHouse writes Parquet."""
+    usage, time = pa.map_(pa.string(), pa.int64()), pa.timestamp("us")
+    kinds = {"usage_details": usage, "cost_details": usage, "metadata": pa.map_(pa.string(), pa.string())}
+    columns = {}
+    for name in records[0]:
+        values = [record[name] for record in records]
+        if name in kinds:
+            columns[name] = pa.array([list(value.items()) for value in values], kinds[name])
+        elif name in ("start_time", "timestamp"):
+            columns[name] = pa.array([datetime.fromisoformat(value) for value in values], time)
+        else:
+            columns[name] = pa.array(values)
+    pq.write_table(pa.table(columns), path)
+
+
+@pytest.mark.parametrize(("ending", "write"), [("csv", as_csv), ("parquet", as_parquet)])
+def test_tables_say_the_same_in_every_form(log: Path, tmp_path: Path, ending: str, write: Any) -> None:
+    lines = found(log, tmp_path / "store", settings())
+    for path in sorted(log.rglob("*.jsonl")):
+        write(
+            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()], path.with_suffix(f".{ending}")
+        )
+        path.unlink()
+    tables = found(log, tmp_path / "store", settings())
+    assert tables[0] == lines[0]
+    assert [refused[1:] for refused in tables[1]] == [refused[1:] for refused in lines[1]]
+    assert tables[2] == lines[2]
+
+
+def test_a_whole_export_is_read_with_both_layouts(log: Path, tmp_path: Path) -> None:
+    lines = found(log, tmp_path / "store", settings())
+    facts = {"trace_1": ("user_1", "sess_1"), "trace_2": ("user_2", "sess_2")}
+    records = map(json.loads, (log / "observations" / "observations.jsonl").read_text(encoding="utf-8").splitlines())
+    enriched = [
+        {**record, "user_id": facts[record["trace_id"]][0], "session_id": facts[record["trace_id"]][1]}
+        for record in records
+        if record["trace_id"] in facts
+    ]
+    for name, text in (
+        ("observations_v2/1.jsonl", "".join(json.dumps(record) + "\n" for record in enriched)),
+        ("manifests/1.json", '{"version": 1, "window": {}, "exportSource": "x", "tables": [], "files": []}\n'),
+    ):
+        (log / name).parent.mkdir()
+        (log / name).write_text(text)
+    both = found(log, tmp_path / "store", settings())
+    assert (both[0], both[1]) == (lines[0], lines[1])
+    assert both[2]["merged"] == 2
 
 
 def test_workers_read_the_same_table(log: Path, tmp_path: Path) -> None:

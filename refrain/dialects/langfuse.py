@@ -15,7 +15,8 @@ from refrain.dialects.dialect import Bad, Dialect, Facts, Join, Lookup, Passed, 
 from refrain.dialects.encoded import UnparsableError, decoded
 from refrain.dialects.inputs import read_input
 from refrain.dialects.joining import nothing_known
-from refrain.dialects.paths import find, first
+from refrain.dialects.otlp import attributes_of
+from refrain.dialects.paths import first
 
 NO_TRACE = Bad("traceId", "no trace")
 NOT_A_CALL = Passed("not a model call")
@@ -24,7 +25,7 @@ _TYPES = frozenset(
     {"SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"}
 )
 _USER, _SESSION, _TRACE = ("userId", "user_id"), ("sessionId", "session_id"), ("traceId", "trace_id")
-_PARENT = ("parentObservationId", "parent_observation_id")
+_OWN = ("parentObservationId", "parent_observation_id", "projectId", "project_id", "environment")
 _TIME = ("startTime", "start_time", "timestamp")
 _MODEL = ("model", "providedModelName", "provided_model_name")
 _TOKENS_IN = ("usageDetails.input", "usage_details.input", "inputUsage", "usage.input", "promptTokens")
@@ -33,15 +34,15 @@ _GENERATION, _SESSION_FACT, _TRACE_FACT, _USER_FACT = "generation", "session", "
 
 
 def recognises(raw: Mapping[str, Any]) -> bool:
-    """Whether a record is an observation, a trace or a score of Langfuse."""
-    return _is_observation(raw) or _is_trace(raw) or _is_score(raw)
+    """Whether a record is an observation or a trace of Langfuse, or lies beside them in an export."""
+    return _is_observation(raw) or _is_trace(raw) or _is_beside(raw)
 
 
-def _is_score(raw: Mapping[str, Any]) -> bool:
-    """Scores lie beside the other tables of an export."""
-    return {"id", "name", "value", "source"} <= raw.keys() and any(
-        set(names) <= raw.keys() for names in (("data_type", "observation_id"), ("dataType", "observationId"))
-    )
+def _is_beside(raw: Mapping[str, Any]) -> bool:
+    """Whether a record is a score, or the list of the files of an export."""
+    names = raw.keys()
+    score = {"id", "name", "source", "timestamp", "value"} <= names and bool({"data_type", "dataType"} & names)
+    return score or {"exportSource", "files", "tables"} <= names
 
 
 def _is_observation(raw: Mapping[str, Any]) -> bool:
@@ -49,12 +50,17 @@ def _is_observation(raw: Mapping[str, Any]) -> bool:
     return (
         isinstance(kind, str)
         and kind in _TYPES
-        and all(any(name in raw for name in names) for names in (("id",), _TRACE, _PARENT, _TIME[:2]))
+        and all(any(name in raw for name in names) for names in (("id",), _TRACE, _TIME[:2], _OWN))
     )
 
 
 def _is_trace(raw: Mapping[str, Any]) -> bool:
-    return {"id", "timestamp", "public", "release"} <= raw.keys() and any(name in raw for name in _USER)
+    # A cell of CSV that is empty is not there at all, so neither its user nor its release can be asked for.
+    return (
+        {"id", "timestamp", "public"} <= raw.keys()
+        and bool({"bookmarked", "release"} & raw.keys())
+        and not any(name in raw for name in (*_TRACE, *_TIME[:2]))
+    )
 
 
 def trace_key(raw: Mapping[str, Any]) -> str | None:
@@ -89,7 +95,7 @@ def read_joined(raw: Mapping[str, Any], lookup: Lookup) -> Iterator[Record | Bad
     """The requests of a record, with what the log says of its trace."""
     if _is_trace(raw):
         yield from _trace(raw, lookup)
-    elif _is_score(raw):
+    elif _is_beside(raw):
         yield NOT_A_CALL
     else:
         yield _observation(raw, lookup)
@@ -139,7 +145,8 @@ def _observation(raw: Any, lookup: Lookup) -> Record | Bad | Passed:
 
 
 def _columns(raw: Mapping[str, Any], facts: Facts) -> Record:
-    details = {**raw, **{name: _decoded(raw.get(name)) for name in ("usageDetails", "usage_details", "usage")}}
+    usage = {name: _mapping(raw[name]) for name in ("usageDetails", "usage_details", "usage") if name in raw}
+    details = {**raw, **usage}
     found = {
         "request_id": raw.get("id"),
         "account_id": facts.get(_USER_FACT),
@@ -153,16 +160,18 @@ def _columns(raw: Mapping[str, Any], facts: Facts) -> Record:
     return {name: value for name, value in found.items() if value is not None or name == "account_id"}
 
 
-def _decoded(value: Any) -> Any:
-    try:
-        return decoded(value)
-    except UnparsableError:
-        return None
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """An object, which CSV holds as JSON text and Parquet as pairs."""
+    found = attributes_of(value, "")
+    return {} if isinstance(found, Bad) else found
 
 
 def _observations(raw: Mapping[str, Any]) -> list[Any]:
     """The observations that a downloaded trace holds; the API lists their ids alone."""
-    held = _decoded(find(raw, "observations"))
+    try:
+        held = decoded(raw.get("observations"))
+    except UnparsableError:
+        return []
     return held if isinstance(held, list) and any(isinstance(item, Mapping) for item in held) else []
 
 

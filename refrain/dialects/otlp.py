@@ -9,7 +9,7 @@ the SDK's console exporter, Phoenix and the collector's ClickHouse exporter (`Sp
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refrain.dialects.dialect import Bad, Passed
@@ -94,7 +94,7 @@ def spans_of(raw: Mapping[str, Any]) -> Iterator[Span | Bad | Passed]:
 
 def _batch(raw: Mapping[str, Any], names: tuple[str, str, str], make: Any) -> Iterator[Span | Bad]:
     resources, scopes, items = names
-    told: dict[tuple[str, str], Span] = {}
+    told: dict[tuple[str, str], list[Span]] = {}
     for resource in _objects(raw, resources, resources):
         if isinstance(resource, Bad):
             yield resource
@@ -111,23 +111,14 @@ def _batch(raw: Mapping[str, Any], names: tuple[str, str, str], make: Any) -> It
                     yield span
                     continue
                 # The messages of one call are a log record each: what the same span tells belongs together.
-                key = (str(span.trace_id), str(span.span_id))
-                before = told.get(key)
-                told[key] = span if before is None else _together(before, span)
-    yield from told.values()
+                told.setdefault((str(span.trace_id), str(span.span_id)), []).append(span)
+    yield from map(_together, told.values())
 
 
-def _together(one: Span, other: Span) -> Span:
-    return Span(
-        {**other.attributes, **one.attributes},
-        one.resource,
-        one.time,
-        one.trace_id,
-        one.span_id,
-        one.events + other.events,
-        one.kind,
-        one.where,
-    )
+def _together(spans: list[Span]) -> Span:
+    """One span with the events of all; the first that says something counts."""
+    attributes = {name: value for span in reversed(spans) for name, value in span.attributes.items()}
+    return replace(spans[0], attributes=attributes, events=tuple(event for span in spans for event in span.events))
 
 
 def _objects(holder: Mapping[str, Any], name: str, where: str) -> Iterator[Mapping[str, Any] | Bad]:

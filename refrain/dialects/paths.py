@@ -51,16 +51,17 @@ def indexed(tree: object, path: str) -> list[Any]:
     whole = find(tree, path)
     if isinstance(whole, list | tuple):
         return list(whole)
-    items: dict[int, Any] = {}
+    whole_items: dict[int, Any] = {}
+    parts: dict[int, dict[str, Any]] = {}
     for key, value in below(tree, path).items():
         number, dot, rest = key.partition(".")
         if not (number.isascii() and number.isdigit() and len(number) <= _INDEX_DIGITS):
             continue
-        at = int(number)
-        held = items.get(at)
-        parts = dict(held) if isinstance(held, Mapping) else {}
         if dot:
-            items[at] = {**parts, rest: value}
+            parts.setdefault(int(number), {})[rest] = value
+        elif isinstance(value, Mapping):
+            parts.setdefault(int(number), {}).update(value)
         else:
-            items[at] = {**parts, **value} if isinstance(value, Mapping) else value
+            whole_items[int(number)] = value
+    items = {**whole_items, **parts}
     return [items[at] for at in sorted(items)]
