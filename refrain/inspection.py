@@ -79,16 +79,21 @@ def inspect_log(sources: Sequence[str], config: IngestConfig) -> Inspection:
     files = discover(sources)
     chosen = files[:: max(1, -(-len(files) // MOST_FILES))]
     groups: dict[str, list[LogFile]] = {}
+    unclear: list[str] = []
     reading = head_reading(config, MOST_RECORDS)
     for file in chosen:
         form: str | None = "" if config.format == OWN or config.columns else config.format
         if form == AUTO:
             try:
                 form = find_format(file, reading)
-            except InputError:
+            except InputError as error:
                 form = None
+                unclear.append(error.message)
         groups.setdefault(UNKNOWN if form is None else form or OWN, []).append(file)
     samples = [_sample(form, group, config) for form, group in sorted(groups.items())]
+    for sample in samples:
+        if sample.format == UNKNOWN and unclear:
+            sample.title = unclear[0]
     return Inspection(len(files), len(chosen), samples)
 
 

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from refrain.batches import Batch
+from refrain.code import ROOT
 from refrain.columns import COLUMNS
 from refrain.detection import find_formats, head, reading_of
 from refrain.dialects import BUILT_IN, REASONS, Bad, Passed, dialect, dialects
+from refrain.dialects.table import with_table
 from refrain.errors import ConfigError, InputError
 from refrain.logs import discover
 from refrain.records import read_portions
@@ -65,7 +67,8 @@ def test_a_fixture_gives_its_requests_value_for_value(path: Path) -> None:
     told = [one for raw in raw_records(path) for one in form.read(raw)]
     assert [one for one in told if not isinstance(one, Passed)] == expected(path)
     (batch,) = read(path, form.name)
-    assert list(rows(batch)) == [placed(row, form.naive_times) for row in expected(path)]
+    given = [{name: value for name, value in row.items() if value is not None} for row in expected(path)]
+    assert list(rows(batch)) == [placed(row, form.naive_times) for row in given]
     assert (batch.faults, batch.passed) == ([], sum(isinstance(one, Passed) for one in told))
     if form.name in OURS:
         assert batch.passed == PASSED.get(f"{form.name}/{path.name}", 0)
@@ -204,3 +207,8 @@ def test_texts_that_are_no_utf8_come_as_bytes(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "a.parquet")
     (batch,) = read(tmp_path / "a.parquet", "openai")
     assert [row["account_id"] for row in rows(batch)] == [b"caf\xe9"]
+
+
+def test_the_documentation_has_the_table_of_all_formats() -> None:
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    assert with_table(page) == page, "python -m refrain.dialects.table docs/logs.md"

@@ -171,3 +171,16 @@ def test_a_mask_holds_none_of_what_it_stands_for(value: Any) -> None:
     held = [{"role": mark, "content": mark, mark: value}]
     assert "\u2603" not in masked(held) + masked(mark) + masked({mark: mark}) + masked([mark])
     assert len(masked(value)) < 200
+
+
+def test_ingest_says_as_what_it_reads(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", bodies(3))
+    told = call("ingest", log, "--outputs", tmp_path / "a").stdout
+    assert told.startswith("reading 1 file as OpenAI request bodies\n") and "1 files as openai" in told
+    assert "reading" not in call("ingest", log, "--outputs", tmp_path / "b", "--quiet").stdout
+
+
+def test_what_could_be_two_formats_is_said_to_be(tmp_path: Path) -> None:
+    said = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    log = write(tmp_path / "log.jsonl", [{"custom_id": "1", "params": said}, {"body": said}])
+    assert "log.jsonl could be of the format anthropic or openai" in call("inspect", log, code=1).stdout
