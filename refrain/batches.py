@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from refrain.columns import COLUMNS
 from refrain.dialects.dialect import Lookup
+from refrain.dialects.joining import Table
 from refrain.times import Clock
 
 
@@ -33,7 +33,7 @@ class Reading:
     record_bytes: int
     csv_delimiter: str
     required: tuple[str, ...] = ("account_id",)
-    joined: Mapping[str, Path | Lookup] = field(default_factory=dict)
+    joined: Mapping[str, Table | Lookup] = field(default_factory=dict)
     most_bytes: int = 0  # of a file's text that are read, 0 for all: who looks at a head reads no further
 
     @property

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from refrain.batches import Batch, Fault, Reading
 from refrain.columns import COLUMNS, TIMES
 from refrain.contents import Raw
 from refrain.dialects import Bad, Dialect, Passed, Record
-from refrain.dialects.joining import KnownFacts
+from refrain.dialects.joining import KnownFacts, Table
 from refrain.times import Clock, clock, read_time
 
 
@@ -24,7 +23,7 @@ def dialect_batch(records: Iterable[Raw | Fault], dialect: Dialect, reading: Rea
     joined, zone = reading.joined.get(dialect.name), _clock(dialect, reading)
     if dialect.join is None or joined is None:
         return _batch(records, dialect.read, zone, reading)
-    if not isinstance(joined, Path):
+    if not isinstance(joined, Table):
         return _batch(records, partial(dialect.join.read, lookup=joined), zone, reading)
     with closing(KnownFacts(joined)) as known:
         return _batch(records, partial(dialect.join.read, lookup=known), zone, reading)

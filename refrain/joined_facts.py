@@ -13,7 +13,7 @@ from refrain.batches import Batch, Fault, Reading
 from refrain.detection import Formats
 from refrain.dialects import dialect
 from refrain.dialects.dialect import Facts, Join, Lookup
-from refrain.dialects.joining import added, write_facts
+from refrain.dialects.joining import Table, added, write_facts
 from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile
 from refrain.progress import Progress
@@ -30,15 +30,15 @@ def joined_identities(files: Sequence[LogFile], formats: Formats, digests: Mappi
 
 def write_joined(
     files: Sequence[LogFile], formats: Formats, reading: Reading, work: Path, progress: Progress
-) -> Mapping[str, Path]:
+) -> Mapping[str, Table]:
     """The table of each format that joins its records, in `work`, after a reading of its files."""
     tables = {}
     for form, members in _joining(files, formats):
         join = dialect(form).join
         if join is not None:
-            tables[form] = work / f"joined-{form}.sqlite"
             with progress.task("joining records of the log", sum(file.size for file in members)) as advance:
-                write_facts(tables[form], _told(members, form, join, reading, advance))
+                told = _told(members, form, join, reading, advance)
+                tables[form] = write_facts(work / f"joined-{form}.sqlite", told)
     return tables
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,7 @@ def whole_log() -> list[dict[str, Any]]:
 
 def test_an_observation_has_the_user_of_its_trace(tmp_path: Path) -> None:
     raws = whole_log()
-    assert write_facts(tmp_path / "facts", (told for raw in raws for told in JOIN.tell(raw))) == 5
-    known = KnownFacts(tmp_path / "facts")
+    known = KnownFacts(write_facts(tmp_path / "facts", (told for raw in raws for told in JOIN.tell(raw))))
     got = [found for raw in raws for found in JOIN.read(raw, known)]
     known.close()
     assert [found for found in got if isinstance(found, dict)] == records("expected.jsonl")
@@ -56,8 +56,9 @@ def test_a_user_of_a_wrong_type_stays_one(tmp_path: Path) -> None:
     nested: Any = "deep"
     for _ in range(50_000):
         nested = [nested]
-    write_facts(tmp_path / "facts", JOIN.tell({**trace, "user_id": nested}))
-    (found,) = JOIN.read(observation, KnownFacts(tmp_path / "facts"))
+    known = KnownFacts(write_facts(tmp_path / "facts", JOIN.tell({**trace, "user_id": nested})))
+    (found,) = JOIN.read(observation, known)
+    known.close()
     assert isinstance(found, dict)
     assert found["account_id"] == []  # the intake: wrong type
 
@@ -74,21 +75,32 @@ def test_facts_add_up_and_the_later_comes_first(tmp_path: Path, early: Any, late
     merged: dict[str, Facts] = {}
     for key, facts in [*early, *late]:
         merged.setdefault(key, {}).update({name: value for name, value in facts.items() if value is not None})
-    assert write_facts(path, [*early, *late]) == len(merged)
-    known = KnownFacts(path)
-    assert {key: known(key) for key in merged} == merged
+    known = KnownFacts(write_facts(path, [*early, *late]))
+    assert {key: known(key) for key in [*merged, "another"]} == {**merged, "another": None}
     known.close()
 
 
 def test_more_keys_than_a_transaction_takes_are_all_there(tmp_path: Path) -> None:
     told = [(f"t{at % 12_000}", {"n": at}) for at in range(25_000)]
-    assert write_facts(tmp_path / "facts", iter(told)) == 12_000
-    known = KnownFacts(tmp_path / "facts")
+    known = KnownFacts(write_facts(tmp_path / "facts", iter(told)))
     assert [known("t0"), known("t11999"), known("t12000")] == [{"n": 24_000}, {"n": 23_999}, None]
+    known.close()
+
+
+def test_nothing_of_a_user_can_be_read_from_the_disk(tmp_path: Path) -> None:
+    told: list[tuple[str, Facts]] = [("a trace of some length", {"user": "a user of some length"})]
+    table = write_facts(tmp_path / "facts", told)
+    data = (tmp_path / "facts").read_bytes()
+    assert not any(word in data for word in (b"some length", b"user", table.key))
+    assert "key" not in repr(table)
+    assert table.seal({"user": 1}) != table.seal({"user": 1})  # equal users look different
+    with pytest.raises(ValueError):
+        replace(table, key=bytes(32)).open(table.seal(told[0][1]))
 
 
 def test_the_table_is_ours_alone_and_read_only(tmp_path: Path) -> None:
-    write_facts(tmp_path / "facts", [("a", {"u": 1})])
+    known = KnownFacts(write_facts(tmp_path / "facts", [("a", {"u": 1})]))
     assert (tmp_path / "facts").stat().st_mode & 0o777 == 0o600
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        KnownFacts(tmp_path / "facts")._table.execute("DELETE FROM facts")
+        known._connection.execute("DELETE FROM facts")
+    known.close()
