@@ -1,6 +1,7 @@
 """Langfuse's observations find their user at the trace, wherever in the log it stands."""
 
 import json
+import random
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutated_logs import mutated
 
+from refrain.contents import Lines
 from refrain.dialects.dialect import Bad, Facts, Passed
 from refrain.dialects.joining import KnownFacts, write_facts
 from refrain.dialects.langfuse import DIALECT, trace_facts, trace_key
@@ -61,6 +64,23 @@ def test_a_user_of_a_wrong_type_stays_one(tmp_path: Path) -> None:
     known.close()
     assert isinstance(found, dict)
     assert found["account_id"] == []  # the intake: wrong type
+
+
+def test_damaged_records_are_joined_without_harm(tmp_path: Path) -> None:
+    dice, records = random.Random(3), [record for record in whole_log() for _ in range(40)]
+    lines = [mutated(record, records, dice)[1] for record in records]
+    raws = [record for row, line in enumerate(lines) for record in decoded(row, line)]
+    assert len(raws) > len(lines) // 2
+    known = KnownFacts(write_facts(tmp_path / "facts", (told for raw in raws for told in JOIN.tell(raw))))
+    kinds = {type(found) for raw in raws for found in JOIN.read(raw, known)}
+    assert kinds == {dict, Bad, Passed}
+    known.close()
+
+
+def decoded(row: int, line: str) -> list[dict[str, Any]]:
+    """The record of a line, where it holds one."""
+    (found,) = Lines([line.encode("utf-8", "surrogatepass")]).records(row)
+    return [found[1]] if isinstance(found, tuple) else []
 
 
 KEYS = st.sampled_from(["a", "b", "", "\ud800", "x" * 5000, "' OR 1=1 --"])
