@@ -122,11 +122,13 @@ def _sample(form: str, files: Sequence[LogFile], config: IngestConfig) -> Sample
     else:
         known = dialect(form)
         fields = {ours: known.fields[ours] for ours in COLUMNS if ours in known.fields}
-        columns = {
-            ours: [path for path in paths if any(_there(path, record) for record in seen)] or list(paths)
-            for ours, paths in fields.items()
-        }
-        used = {part for paths in fields.values() for path in paths for part in (path, *path.split("."))}
+        if known.paths is None:
+            there = {path for paths in fields.values() for path in paths if any(_there(path, one) for one in seen)}
+            used = {part for paths in fields.values() for path in paths for part in (path, *path.split("."))}
+        else:
+            names = Counter(path for record in seen for path in set(known.paths(record)))
+            there, used = set(names), {path for paths in fields.values() for path in paths}
+        columns = {ours: [path for path in paths if path in there] or list(paths) for ours, paths in fields.items()}
         title = known.title
     sample = Sample(form, title, [file.name for file in files], form == UNKNOWN, columns)
     sample.unused = sorted(name for name in names if not {name, name.split(".")[0]} & used)[:SHOWN_NAMES]

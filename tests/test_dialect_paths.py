@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from refrain.dialects.paths import below, find, first, indexed
+from refrain.dialects.paths import below, find, first, indexed, names
 
 SLOW = settings(suppress_health_check=[HealthCheck.too_slow])
 PATH = ("a", "b", "c", "d")
@@ -54,3 +54,8 @@ def test_the_first_tree_is_asked_for_every_path_before_the_next() -> None:
     assert first(({"b": 1}, {"a": 2}), "a", "b") == 1
     assert first(({"a": None}, {"a": 0}), "a") == 0
     assert first((None, [], "text"), "a") is None
+
+
+def test_the_names_of_a_tree_are_its_paths() -> None:
+    tree = {"a.b": 1, "c": {"d.e": {"f": []}}, "p.0.role": 1, "p.1.role": 2, "q": {"3": 1}, "n": None, 4: 5}
+    assert sorted(set(names(tree))) == ["a.b", "c.d.e.f", "p.N", "q.N"]

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from refrain.dialects import dialect, dialects
 from refrain.dialects.dialect import REASONS, Bad, Passed
 from refrain.dialects.otlp import Span, spans_of
+from refrain.inspection import inspect_log
+from refrain.settings import load_settings
 
 LOGS = Path(__file__).parent / "logs"
 OURS = ("otel", "openinference", "langfuse", "langsmith")
@@ -287,6 +289,28 @@ def test_what_is_nested_deep_is_read_without_harm() -> None:
         ):
             for name in OURS:
                 assert all(isinstance(found, dict | Bad | Passed) for found in dialect(name).read(raw))
+
+
+def test_inspect_tells_which_attribute_became_which_column() -> None:
+    (sample,) = inspect_log([str(LOGS / "otel" / "batch.json")], load_settings().config.ingest).samples
+    given = {name: sample.columns[name] for name in ("account_id", "timestamp", "messages", "model", "ip")}
+    assert given == {
+        "account_id": ["user.id", "traceloop.association.properties.user_id"],
+        "timestamp": ["startTimeUnixNano"],
+        "messages": [
+            "gen_ai.input.messages",
+            "gen_ai.prompt.N",
+            "event gen_ai.content.prompt",
+            "event gen_ai.user.message",
+        ],
+        "model": ["gen_ai.request.model", "gen_ai.response.model"],
+        "ip": ["client.address"],
+    }
+    assert {"gen_ai.completion.N", "service.name", "event gen_ai.choice"} <= set(sample.unused)
+    assert not {"user.id", "resourceSpans"} & set(sample.unused)
+    (sample,) = inspect_log([str(LOGS / "openinference" / "dataframe.jsonl")], load_settings().config.ingest).samples
+    assert sample.columns["messages"] == ["llm.input_messages", "input.value"]
+    assert sample.columns["timestamp"] == ["start_time"]
 
 
 def test_a_batch_says_where_its_spans_stand() -> None:

@@ -1,6 +1,6 @@
 """What a format of logs is: how its records are recognised and what they say in our columns."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,6 +66,7 @@ class Dialect:
     conversation: one a user turn) and raises on no JSON value. `version` is raised when what it reads changes.
     `fields`: our column -> the log's paths in order of precedence. `naive_times` is the zone of its times where they
     name none, from its documentation ("UTC"); empty means ingest.timezone. With `join`, `read` is for a record alone.
+    `paths` names what a record has as `fields` does, where these are not its nested keys; `inspect` asks for it.
     """
 
     name: str
@@ -76,3 +77,4 @@ class Dialect:
     fields: Mapping[str, tuple[str, ...]]
     naive_times: str = ""
     join: Join | None = None
+    paths: Callable[[Mapping[str, Any]], Iterable[str]] | None = None

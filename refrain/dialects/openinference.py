@@ -5,7 +5,7 @@ from typing import Any
 
 from refrain.dialects.dialect import Dialect
 from refrain.dialects.openinference_spans import ATTRIBUTES
-from refrain.dialects.span_requests import conventions, read
+from refrain.dialects.span_requests import conventions, paths, read
 
 
 def recognises(raw: Mapping[str, Any]) -> bool:
@@ -20,11 +20,12 @@ DIALECT = Dialect(
     recognises=recognises,
     read=read,
     fields={
-        "request_id": ("context.trace_id and context.span_id",),
+        "request_id": ("traceId and spanId",),
         "timestamp": ("start_time", "startTimeUnixNano"),
-        "messages": ("llm.input_messages", "input.value"),
-        "prompt": ("llm.prompts", "input.value"),
+        "messages": ("llm.input_messages", "llm.input_messages.N", "input.value"),
+        "prompt": ("llm.prompts", "llm.prompts.N", "input.value"),
         "system_prompt": ("input.value",),
         **ATTRIBUTES,
     },
+    paths=paths,
 )

@@ -6,7 +6,7 @@ from typing import Any
 from refrain.dialects.dialect import Dialect
 from refrain.dialects.gen_ai_spans import ATTRIBUTES
 from refrain.dialects.otlp import is_batch
-from refrain.dialects.span_requests import conventions, read
+from refrain.dialects.span_requests import conventions, paths, read
 
 
 def recognises(raw: Mapping[str, Any]) -> bool:
@@ -24,9 +24,16 @@ DIALECT = Dialect(
     fields={
         "request_id": ("traceId and spanId",),
         "timestamp": ("startTimeUnixNano", "timeUnixNano", "observedTimeUnixNano", "start_time", "Timestamp"),
-        "messages": ("gen_ai.input.messages", "gen_ai.prompt.N", "gen_ai.prompt", "events gen_ai.*.message"),
+        "messages": (
+            "gen_ai.input.messages",
+            "gen_ai.prompt.N",
+            "gen_ai.prompt",
+            "event gen_ai.content.prompt",
+            "event gen_ai.user.message",
+        ),
         "prompt": ("gen_ai.prompt",),
         "system_prompt": ("gen_ai.system_instructions",),
         **ATTRIBUTES,
     },
+    paths=paths,
 )

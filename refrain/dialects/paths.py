@@ -5,9 +5,12 @@ are written as `a.0.b`, `a.1.b` (OpenInference, "Attribute flattening"; OpenLLMe
 bounded by the path that is asked for, never by the depth of the record.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+_DEEPEST_NAME = 4  # objects in objects whose names are told
+_PLACE = re.compile(r"\.\d+(?:\.|$)")
 _INDEX_DIGITS = 6  # of a position in a list; no request has a million messages
 
 
@@ -65,3 +68,20 @@ def indexed(tree: object, path: str) -> list[Any]:
             whole_items[int(number)] = value
     items = {**whole_items, **parts}
     return [items[at] for at in sorted(items)]
+
+
+def names(tree: object, before: str = "") -> Iterator[str]:
+    """The paths of a tree's values, dotted; a list that is written with its positions is `path.N`."""
+    if not isinstance(tree, Mapping):
+        return
+    for key, value in tree.items():
+        if not isinstance(key, str) or value is None:
+            continue
+        path = f"{before}{key}"
+        place = _PLACE.search(path)
+        if place:
+            yield f"{path[: place.start()]}.N"
+        elif isinstance(value, Mapping) and before.count(".") < _DEEPEST_NAME:
+            yield from names(value, f"{path}.")
+        else:
+            yield path
