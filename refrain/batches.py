@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refrain.columns import COLUMNS
+from refrain.dialects.dialect import Lookup
+from refrain.dialects.joining import Table
 from refrain.times import Clock
 
 
@@ -20,8 +22,9 @@ MISSING = Missing()
 
 @dataclass(frozen=True)
 class Reading:
-    """How files are read: our name -> theirs, the clock, the limits of a batch and of a line, and the columns that a
-    record of any format must have beside its time and text."""
+    """How files are read: our name -> theirs, the clock, the limits of a batch and of a line, the columns that a record
+    of any format must have beside its time and text, and what records say of one another, by format.
+    """
 
     names: Mapping[str, str]
     clock: Clock
@@ -30,6 +33,7 @@ class Reading:
     record_bytes: int
     csv_delimiter: str
     required: tuple[str, ...] = ("account_id",)
+    joined: Mapping[str, Table | Lookup] = field(default_factory=dict)
     most_bytes: int = 0  # of a file's text that are read, 0 for all: who looks at a head reads no further
 
     @property

@@ -1,13 +1,16 @@
 """The requests of a portion whose format is a dialect, as a batch of our columns."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from refrain.batches import Batch, Fault, Reading
 from refrain.columns import COLUMNS, TIMES
 from refrain.contents import Raw
 from refrain.dialects import Bad, Dialect, Passed, Record
+from refrain.dialects.joining import KnownFacts, Table
 from refrain.times import Clock, clock, read_time
 
 
@@ -17,16 +20,30 @@ def dialect_batch(records: Iterable[Raw | Fault], dialect: Dialect, reading: Rea
 
     A raw record that holds nothing is one that was passed over, so that every one of them is counted.
     """
+    joined, zone = reading.joined.get(dialect.name), _clock(dialect, reading)
+    if dialect.join is None or joined is None:
+        return _batch(records, dialect.read, zone, reading)
+    if not isinstance(joined, Table):
+        return _batch(records, partial(dialect.join.read, lookup=joined), zone, reading)
+    with closing(KnownFacts(joined)) as known:
+        return _batch(records, partial(dialect.join.read, lookup=known), zone, reading)
+
+
+def _batch(
+    records: Iterable[Raw | Fault],
+    read: Callable[[Mapping[str, Any]], Iterator[Record | Bad | Passed]],
+    zone: Clock | None,
+    reading: Reading,
+) -> Batch:
     batch = Batch()
     found: list[Record] = []
-    zone = _clock(dialect, reading)
     for raw in records:
         if isinstance(raw, Fault):
             batch.faults.append(raw)
             continue
         row, record = raw
         try:
-            told = list(dialect.read(record))
+            told = list(read(record))
         except Exception:  # noqa: BLE001 (a reader of somebody else's meets a record of anybody's: it costs the record)
             batch.faults.append(Fault(row, "unreadable by its format", record))
             continue

@@ -19,6 +19,7 @@ from refrain.detection import RAW, find_format, head_reading
 from refrain.dialects import AUTO, OWN, dialect
 from refrain.errors import InputError
 from refrain.intake import Intake
+from refrain.joined_facts import looked_up
 from refrain.lines import TornFileError
 from refrain.logs import LogFile, discover
 from refrain.records import Portion, read_portions
@@ -121,11 +122,13 @@ def _sample(form: str, files: Sequence[LogFile], config: IngestConfig) -> Sample
     else:
         known = dialect(form)
         fields = {ours: known.fields[ours] for ours in COLUMNS if ours in known.fields}
-        columns = {
-            ours: [path for path in paths if any(_there(path, record) for record in seen)] or list(paths)
-            for ours, paths in fields.items()
-        }
-        used = {part for paths in fields.values() for path in paths for part in (path, *path.split("."))}
+        if known.paths is None:
+            there = {path for paths in fields.values() for path in paths if any(_there(path, one) for one in seen)}
+            used = {part for paths in fields.values() for path in paths for part in (path, *path.split("."))}
+        else:
+            names = Counter(path for record in seen for path in set(known.paths(record)))
+            there, used = set(names), {path for paths in fields.values() for path in paths}
+        columns = {ours: [path for path in paths if path in there] or list(paths) for ours, paths in fields.items()}
         title = known.title
     sample = Sample(form, title, [file.name for file in files], form == UNKNOWN, columns)
     sample.unused = sorted(name for name in names if not {name, name.split(".")[0]} & used)[:SHOWN_NAMES]
@@ -146,6 +149,10 @@ def _own_columns(form: str, names: Mapping[str, int], config: IngestConfig) -> d
 def _take(sample: Sample, files: Sequence[LogFile], config: IngestConfig, form: str) -> None:
     """Nothing; the sample then says what the intake makes of the heads of the files."""
     reading = head_reading(config, MOST_RECORDS)
+    join = dialect(form).join if form else None
+    if join is not None:
+        heads = (portion for file in files for portion in _first_portion(file, config, form))
+        reading = replace(reading, joined={form: looked_up(join, heads)})
     intake = Intake(config, reading.clock, _KEY)
     lacking: Counter[str] = Counter()
     given = 0

@@ -26,6 +26,7 @@ from refrain.slices import Slice, names_a_day
 from refrain.staging import part_of
 
 _JOINING = ("owners", "max_structural_error_share", "memory_limit_mib")  # settings that staging does not look at
+NOT_JOINED: Mapping[str, str] = {}
 _HEX_DIGITS = 32  # of a file's digest
 
 
@@ -74,9 +75,15 @@ class KeptTables:
     """The units' tables in a folder of the store. Only who holds the writers' lock may have one."""
 
     def __init__(
-        self, folder: Path, config: IngestConfig, key: bytes, part: Slice | None, formats: Formats = OWN_COLUMNS
+        self,
+        folder: Path,
+        config: IngestConfig,
+        key: bytes,
+        part: Slice | None,
+        formats: Formats = OWN_COLUMNS,
+        joined: Mapping[str, str] = NOT_JOINED,
     ) -> None:
-        self._folder, self._key, self._part, self._formats = folder, key, part, formats
+        self._folder, self._key, self._part, self._formats, self._joined = folder, key, part, formats, joined
         left_out = {*speed_fields(config), *_JOINING}
         self._config = {name: value for name, value in plain(config).items() if name not in left_out}
         self._code = code_digest("refrain.kept")
@@ -137,7 +144,12 @@ class KeptTables:
         return removed
 
     def _inputs(self, unit: Unit, digests: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(f"{digests[file.name]} {file.name}{self._formats.identity(file)}" for file in unit.files)
+        return tuple(f"{digests[file.name]} {file.name}{self._read_as(file)}" for file in unit.files)
+
+    def _read_as(self, file: LogFile) -> str:
+        """How a file is read, and with what all files of its format say where that joins its records."""
+        joined = self._joined.get(self._formats.form(file))
+        return self._formats.identity(file) + (f" with {joined}" if joined else "")
 
     def _target(self, unit: Unit, digests: Mapping[str, str]) -> Path:
         part = part_of(self._part, by_day=unit.by_day)

@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from refrain.artifacts import Store, digest_file
@@ -11,6 +11,7 @@ from refrain.config import IngestConfig
 from refrain.detection import Formats, reading_of
 from refrain.errors import InputError
 from refrain.intake import Tally
+from refrain.joined_facts import joined_identities, write_joined
 from refrain.kept import KeptTables, Unit, cut_units
 from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile
@@ -66,15 +67,21 @@ def stage_files(
 
     InputError for a torn file, unless the config keeps what came before.
     """
-    kept = KeptTables(store.staged, config, store.key, part, formats) if config.keep_staged else None
-    if kept is None:
+    kept = None
+    if not config.keep_staged:
         digests = {}
-    elif digests is None:
-        digests = {file.name: digest_file(file.path) for file in files}
+    else:
+        if digests is None:
+            digests = {file.name: digest_file(file.path) for file in files}
+        joined = joined_identities(files, formats, digests)
+        kept = KeptTables(store.staged, config, store.key, part, formats, joined)
     staging = _Staging(work, config, store.key, part, kept, digests, formats, stones)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
+    new = staging.find(units)
+    if new:
+        staging.join(files, progress)
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:
-        return staging.stage(units, advance)
+        return staging.stage(units, new, advance)
 
 
 class _Staging:
@@ -97,8 +104,8 @@ class _Staging:
         self._places: dict[int, Path] = {}  # by unit
         self._waiting: deque[tuple[int, _Reading]] = deque()
 
-    def stage(self, units: Sequence[Unit], advance: Advance) -> Staged:
-        """The tables of all units; `advance` is told the bytes of files that were read or need not be."""
+    def find(self, units: Sequence[Unit]) -> list[int]:
+        """The positions of the units that are not kept and have to be read."""
         new = []
         for at, unit in enumerate(units):
             # A purge removes the units that hold what it purges; until it is finished, any may.
@@ -110,7 +117,17 @@ class _Staging:
             self._found.tally.add(tally)
             self._found.torn += torn
             self._found.reused += len(unit.files)
-            advance(unit.size)
+        return new
+
+    def join(self, files: Sequence[LogFile], progress: Progress) -> None:
+        """Nothing; what the records of these files say of one another can be looked up then."""
+        joined = write_joined(files, self._formats, self._rules.reading, self._work, progress)
+        self._rules = replace(self._rules, reading=replace(self._rules.reading, joined=joined))
+
+    def stage(self, units: Sequence[Unit], new: Sequence[int], advance: Advance) -> Staged:
+        """The tables of all units, of which `new` are read; `advance` is told the bytes of files that were read or need
+        not be."""
+        advance(sum(units[at].size for at in self._places))
         workers = worker_count(self._config, sum(units[at].size for at in new))
         given: deque[_Reading] = deque()  # by task
         for tally in stage_all(self._tasks(units, new, given, advance), self._rules, workers):

@@ -24,6 +24,10 @@ AUTO, OWN = "auto", "refrain"  # values of ingest.format that are no dialect
 GROUP = "refrain.dialects"
 # Name -> module of this package with `DIALECT`. One line a format; the order is the order of asking.
 BUILT_IN: dict[str, str] = {
+    "otel": "otel",
+    "openinference": "openinference",
+    "langfuse": "langfuse",
+    "langsmith": "langsmith",
     "openai": "openai",
     "anthropic": "anthropic",
     "wildchat": "wildchat",
