@@ -9,7 +9,11 @@ from refrain.dialects.dialect import Bad, Dialect, Passed, Record
 __all__ = ["BUILT_IN", "Bad", "Dialect", "Passed", "Record", "dialect", "dialects", "names"]
 
 # Name -> module of this package with `DIALECT`. One line a format; the order is the order of asking.
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "litellm": "litellm",
+    "helicone": "helicone",
+    "bedrock": "bedrock",
+}
 
 
 def names() -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class Passed:
     reason: str
 
 
-REASONS = ("missing field", "wrong type", "unparsable JSON", "unknown version")
+REASONS = ("missing field", "wrong type", "unparsable JSON", "unknown version", "kept elsewhere")
 
 
 @dataclass(frozen=True)
