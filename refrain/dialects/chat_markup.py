@@ -34,10 +34,12 @@ def turns_of(prompt: str) -> list[Said]:
         return _instructed(prompt)
     for header in (_HUMAN, _TITAN):
         speakers = list(header.finditer(prompt))
-        # The documented form ends where the model is to go on; a text that merely quotes the words does not.
-        if speakers and _ROLES[speakers[0][1]] == "user" and _ROLES[speakers[-1][1]] == "assistant":
-            if header is _HUMAN or not prompt[speakers[-1].end() :].strip():
-                return _between(prompt, header)
+        if not speakers or _ROLES[speakers[0][1]] != "user" or _ROLES[speakers[-1][1]] != "assistant":
+            continue
+        # The documented form ends where the model is to go on (Claude's may begin its answer); a text that merely
+        # quotes the words does not.
+        if header is _HUMAN or not prompt[speakers[-1].end() :].strip():
+            return _between(prompt, header)
     return []
 
 
