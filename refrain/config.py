@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from refrain.columns import ACCOUNTS, COLUMNS
+from refrain.columns import ACCOUNTS, COLUMNS, HASHABLE
 
 FAMILIES = ("identity", "time", "use")  # of evidence
 _CONTENT = "content"
@@ -61,6 +61,8 @@ class IngestConfig:
     source: str
     account: tuple[str, ...]
     columns: dict[str, str]
+    hash: tuple[str, ...]
+    hash_key_version: int
     timezone: str
     earliest_year: int
     latest_year: int
@@ -93,6 +95,12 @@ class IngestConfig:
             _one_of("columns", name, COLUMNS)
         for name in self.account:
             _one_of("account", name, ACCOUNTS)
+        for name in self.hash:
+            _one_of("hash", name, HASHABLE)
+        if not set(self.hash).isdisjoint(self.account) and not set(self.account) <= set(self.hash):
+            raise ValueError("hash must name every column of account, or none of them")
+        if self.hash_key_version < 1:
+            raise ValueError("hash_key_version must be at least 1")
         for name in self.owners:
             _one_of("owners", name, ("organisation", "payment_network"))
         _one_of("torn_files", self.torn_files, ("stop", "keep"))

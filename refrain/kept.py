@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from refrain.artifacts import MANIFEST, digest_json, discard, seal, staged, sweep, whole_manifest
 from refrain.code import code_digest
 from refrain.config import IngestConfig, speed_fields
+from refrain.door import Door
 from refrain.intake import Tally
 from refrain.key import key_id
 from refrain.logs import LogFile
@@ -72,8 +73,10 @@ def _by_day(file: LogFile, part: Slice | None) -> bool:
 class KeptTables:
     """The units' tables in a folder of the store. Only who holds the writers' lock may have one."""
 
-    def __init__(self, folder: Path, config: IngestConfig, key: bytes, part: Slice | None) -> None:
-        self._folder, self._key, self._part = folder, key, part
+    def __init__(
+        self, folder: Path, config: IngestConfig, key: bytes, part: Slice | None, door: Door | None = None
+    ) -> None:
+        self._folder, self._key, self._part, self._door = folder, key, part, door
         left_out = {*speed_fields(config), *_JOINING}
         self._config = {name: value for name, value in plain(config).items() if name not in left_out}
         self._code = code_digest("refrain.kept")
@@ -143,6 +146,7 @@ class KeptTables:
             "code": self._code,
             "key": key_id(self._key),
             "slice": part.digest(self._key) if part else None,
+            **({"door": self._door.name} if self._door else {}),
         }
         return self._folder / digest_json(identity)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from refrain.artifacts import Store, digest_file
 from refrain.batches import Reading
 from refrain.config import IngestConfig
+from refrain.door import Door, open_door
 from refrain.errors import InputError
 from refrain.intake import Tally
 from refrain.kept import KeptTables, Unit, cut_units
@@ -64,14 +65,18 @@ def stage_files(
 ) -> Staged:
     """The staged tables of the files without what was purged, in `work` or, where they are kept, in the store.
 
-    InputError for a torn file, unless the config keeps what came before.
+    InputError for a torn file, unless the config keeps what came before, and for a folder that is named by a value
+    which is to be hashed.
     """
-    kept = KeptTables(store.staged, config, store.key, part) if config.keep_staged else None
+    door = open_door(config)
+    kept = KeptTables(store.staged, config, store.key, part, door) if config.keep_staged else None
     if kept is None:
         digests = {}
     elif digests is None:
         digests = {file.name: digest_file(file.path) for file in files}
-    staging = _Staging(work, config, store.key, part, kept, digests, stones)
+    staging = _Staging(work, config, store.key, part, kept, digests, stones, door)
+    if door is not None:
+        door.check_names((file.name for file in files), staging.sources)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:
         return staging.stage(units, advance)
@@ -89,6 +94,7 @@ class _Staging:
         kept: KeptTables | None,
         digests: Mapping[str, str],
         stones: Tombstones,
+        door: Door | None,
     ) -> None:
         self._work, self._config, self._kept, self._digests = work, config, kept, digests
         reading = Reading(
@@ -99,10 +105,15 @@ class _Staging:
             record_bytes=config.max_record_mib << 20,
             csv_delimiter=config.csv_delimiter,
         )
-        self._rules = Rules(config, reading, key, part, stones)
+        self._rules = Rules(config, reading, key, part, stones, door)
         self._found = Staged()
         self._places: dict[int, Path] = {}  # by unit
         self._waiting: deque[tuple[int, _Reading]] = deque()
+
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Our name and the log's for every column."""
+        return self._rules.reading.sources
 
     def stage(self, units: Sequence[Unit], advance: Advance) -> Staged:
         """The tables of all units; `advance` is told the bytes of files that were read or need not be."""

@@ -14,6 +14,7 @@ from typing import Any
 from refrain.artifacts import Manifest, Store, digest_file, digest_json, seal, staged, sweep, trusted_manifest
 from refrain.code import code_digest
 from refrain.config import Config, content_fields, content_folders, speed_fields
+from refrain.door import open_door
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
@@ -93,7 +94,8 @@ def ingest(
     stones = load_tombstones(store.root, store.key)
     moments = None if part is None else moments_of(part)
     purged = stones.digest(moments[0] if moments else None)
-    # The key shapes every digest in the tables, so another key is another result.
+    door = open_door(config.ingest)
+    # The keys shape digests and hashes in the tables, so another key is another result.
     return complete_stage(
         "ingest",
         inputs,
@@ -104,6 +106,7 @@ def ingest(
         passing=("reused_files",),
         key=key_id(store.key),
         purged=purged,
+        **({"door": door.name} if door else {}),
     )
 
 
