@@ -1,6 +1,6 @@
 """The bytes of a log file as lines that no file can make too long."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -29,9 +29,14 @@ def read_lines(file: LogFile, limit: int, advance: Advance) -> Iterator[bytes | 
 
     `advance` is told the bytes read from disk. TornFileError where the file cannot be read to its end.
     """
+    return split_lines(read_chunks(file, advance), limit)
+
+
+def split_lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | Overlong]:
+    """The lines that the chunks are together, as `read_lines` has them."""
     held: list[bytes] = []
     size = 0
-    for chunk in _chunks(file, advance):
+    for chunk in chunks:
         start = 0
         while start < len(chunk):
             end = chunk.find(b"\n", start)
@@ -49,12 +54,18 @@ def read_lines(file: LogFile, limit: int, advance: Advance) -> Iterator[bytes | 
 
 
 def _line(held: list[bytes], size: int, limit: int) -> bytes | Overlong:
-    line = b"".join(held)
-    return Overlong(line[:READ_BYTES]) if size > limit else line.removesuffix(b"\r")
+    line = bounded(held, size, limit)
+    return line.removesuffix(b"\r") if isinstance(line, bytes) else line
 
 
-def _chunks(file: LogFile, advance: Advance) -> Iterator[bytes]:
-    """The file's bytes, decompressed, without a byte order mark."""
+def bounded(held: list[bytes], size: int, limit: int) -> bytes | Overlong:
+    """The pieces in one, or only their head where the whole, of `size` bytes, is beyond `limit`."""
+    whole = b"".join(held)
+    return Overlong(whole[:READ_BYTES]) if size > limit else whole
+
+
+def read_chunks(file: LogFile, advance: Advance) -> Iterator[bytes]:
+    """The file's bytes, decompressed, without a byte order mark. TornFileError where they end too early."""
     done, first = 0, True
     try:
         with pa.OSFile(str(file.path), "rb") as raw:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from refrain.artifacts import Store, digest_file
-from refrain.batches import Reading
 from refrain.config import IngestConfig
+from refrain.detection import Formats, reading_of
 from refrain.door import Door, open_door
 from refrain.errors import InputError
 from refrain.intake import Tally
@@ -20,7 +20,6 @@ from refrain.quarantine import TORN, Quarantine
 from refrain.records import Portion, read_portions
 from refrain.slices import Slice
 from refrain.staging import Rules, Task, cut_tasks, stage_all, worker_count, write_staged
-from refrain.times import clock
 from refrain.tombstones import NO_TOMBSTONES, Tombstones
 
 logger = logging.getLogger(__name__)
@@ -61,6 +60,7 @@ def stage_files(
     progress: Progress,
     part: Slice | None,
     digests: Mapping[str, str] | None,
+    formats: Formats,
     stones: Tombstones = NO_TOMBSTONES,
 ) -> Staged:
     """The staged tables of the files without what was purged, in `work` or, where they are kept, in the store.
@@ -69,14 +69,14 @@ def stage_files(
     which is to be hashed.
     """
     door = open_door(config)
-    kept = KeptTables(store.staged, config, store.key, part, door) if config.keep_staged else None
+    if door is not None:
+        door.check_names((file.name for file in files), reading_of(config).sources)
+    kept = KeptTables(store.staged, config, store.key, part, formats, door) if config.keep_staged else None
     if kept is None:
         digests = {}
     elif digests is None:
         digests = {file.name: digest_file(file.path) for file in files}
-    staging = _Staging(work, config, store.key, part, kept, digests, stones, door)
-    if door is not None:
-        door.check_names((file.name for file in files), staging.sources)
+    staging = _Staging(work, config, store.key, part, kept, digests, formats, stones, door)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:
         return staging.stage(units, advance)
@@ -93,27 +93,15 @@ class _Staging:
         part: Slice | None,
         kept: KeptTables | None,
         digests: Mapping[str, str],
+        formats: Formats,
         stones: Tombstones,
         door: Door | None,
     ) -> None:
-        self._work, self._config, self._kept, self._digests = work, config, kept, digests
-        reading = Reading(
-            names=config.columns,
-            clock=clock(config.timezone, config.earliest_year, config.latest_year),
-            batch_rows=config.batch_rows,
-            batch_bytes=config.batch_mib << 20,
-            record_bytes=config.max_record_mib << 20,
-            csv_delimiter=config.csv_delimiter,
-        )
-        self._rules = Rules(config, reading, key, part, stones, door)
+        self._work, self._config, self._kept, self._digests, self._formats = work, config, kept, digests, formats
+        self._rules = Rules(config, reading_of(config), key, part, stones, door)
         self._found = Staged()
         self._places: dict[int, Path] = {}  # by unit
         self._waiting: deque[tuple[int, _Reading]] = deque()
-
-    @property
-    def sources(self) -> tuple[tuple[str, str], ...]:
-        """Our name and the log's for every column."""
-        return self._rules.reading.sources
 
     def stage(self, units: Sequence[Unit], advance: Advance) -> Staged:
         """The tables of all units; `advance` is told the bytes of files that were read or need not be."""
@@ -165,7 +153,7 @@ class _Staging:
         for file in reading.unit.files:
             rows = 0
             try:
-                for portion in read_portions(file, self._rules.reading, advance):
+                for portion in read_portions(file, self._rules.reading, advance, self._formats.form(file)):
                     yield portion
                     rows = portion.before + portion.records
             except TornFileError:

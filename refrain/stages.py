@@ -9,12 +9,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refrain.artifacts import Manifest, Store, digest_file, digest_json, seal, staged, sweep, trusted_manifest
 from refrain.code import code_digest
-from refrain.config import Config, content_fields, content_folders, speed_fields
-from refrain.door import open_door
+from refrain.config import Config, IngestConfig, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
@@ -23,6 +22,9 @@ from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
 from refrain.slices import Slice, choose_files, moments_of
 from refrain.tombstones import load_tombstones
+
+if TYPE_CHECKING:
+    from refrain.detection import Formats
 
 logger = logging.getLogger(__name__)
 
@@ -74,21 +76,30 @@ class Result:
 
 
 def ingest(
-    sources: Sequence[str], config: Config, *, store: Store, progress: Progress, part: Slice | None = None
+    sources: Sequence[str],
+    config: Config,
+    *,
+    store: Store,
+    progress: Progress,
+    part: Slice | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """The folder of requests, segments, accounts and owners of the log files that `sources` stand for.
 
-    With `part`, of its requests only.
+    With `part`, of its requests only. `tell` hears a line for each format of files before they are read.
     """
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
         return ingest_logs(
-            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests, stones=stones
-        )
+            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests, formats=formats,
+            stones=stones,
+        )  # fmt: skip
 
-    digests, inputs = _source_identities(sources, progress, part)
+    digests, formats, inputs = _source_identities(sources, config.ingest, progress, part)
+    for line in formats.told(len(digests)):
+        tell(line)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
     stones = load_tombstones(store.root, store.key)
@@ -363,19 +374,21 @@ def _contents(*folders: Path) -> tuple[str, ...]:
 
 
 def _source_identities(
-    sources: Sequence[str], progress: Progress, part: Slice | None
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The digests of the log's files by name, and the files by content, size and name, wherever they lie; with `part`,
-    those that may hold some of it."""
+    sources: Sequence[str], config: IngestConfig, progress: Progress, part: Slice | None
+) -> tuple[dict[str, str], "Formats", tuple[str, ...]]:
+    """The digests of the log's files by name, their formats, and the files by content, size, name and format, wherever
+    they lie; with `part`, those that may hold some of it."""
+    from refrain.detection import find_formats
     from refrain.logs import discover
 
     logs = discover(sources)
     if part is not None:
         logs = choose_files(logs, part)
+    formats = find_formats(logs, config)
     digests, identities = {}, []
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
         for log in logs:
             digests[log.name] = digest_file(log.path)
-            identities.append(f"{digests[log.name]} {log.size} {log.name}")
+            identities.append(f"{digests[log.name]} {log.size} {log.name}{formats.identity(log)}")
             advance(log.size)
-    return digests, tuple(identities)
+    return digests, formats, tuple(identities)
