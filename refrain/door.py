@@ -78,7 +78,7 @@ class Door:
                 if equals and key in closed:
                     raise InputError(
                         f"folders of the log are named by {closed[key]}, which is to be hashed at the door",
-                        hint="names of files stay as they are: put the column into the files and take it out of the folders' names",
+                        hint="names of files are kept as they are: write that column into the files instead",
                     )
 
     def _value(self, value: object) -> Any:

@@ -88,6 +88,7 @@ def ingest(
 
     With `part`, of its requests only. `tell` hears a line for each format of files before they are read.
     """
+    from refrain.door import open_door
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
