@@ -172,13 +172,14 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
 
 def _networks(addresses: Coded, given: Coded, ipv4_prefix: int, ipv6_prefix: int) -> Coded:
     """The network of each request: the one that the log gives, else that of the address; -1 where there is neither."""
-    names = [exit_network(value, ipv4_prefix, ipv6_prefix) or "" for value in addresses.values]
-    values = sorted({n for n in (*names, *given.values) if n})
-    code = {n: i for i, n in enumerate(values)}
-    of_address, of_given = (
-        np.array([code.get(n, -1) for n in held] + [-1], np.int64) for held in (names, given.values)
-    )
-    return Coded(np.where(given.codes >= 0, of_given[given.codes], of_address[addresses.codes]), values)
+    found = [exit_network(value, ipv4_prefix, ipv6_prefix) or "" for value in addresses.values]
+    names = sorted({name for name in (*found, *given.values) if name})
+    code = {name: at for at, name in enumerate(names)}
+    of_address, of_given = (np.array([code.get(name, -1) for name in held] + [-1]) for held in (found, given.values))
+    codes = np.where(given.codes >= 0, of_given[given.codes], of_address[addresses.codes])
+    # An address that always comes with its network names none itself.
+    used = np.unique(codes[codes >= 0])
+    return Coded(np.where(codes >= 0, np.searchsorted(used, codes), -1), [names[at] for at in used.tolist()])
 
 
 def _trait(owner: Ints, codes: Ints, owners: int, names: list[str]) -> Trait:
