@@ -15,9 +15,11 @@ import pytest
 from conftest import SmallRun
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from refrain.artifacts import Store
 from refrain.batches import MISSING, Batch, Fault
+from refrain.cli import app
 from refrain.config import IngestConfig
 from refrain.door import HASH_KEY_VARIABLE, Door, open_door
 from refrain.errors import ConfigError, InputError
@@ -313,3 +315,16 @@ def test_what_a_record_lacks_it_lacks_still() -> None:
     assert closed.columns == {
         "account_id": [MISSING, oracle("a")], "ip": [MISSING, None], "network": [None, None], "model": ["m", "m"],
     }  # fmt: skip
+
+
+def test_the_command_prints_what_the_door_makes_of_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HASH_KEY_VARIABLE, KEY.hex())
+    (tmp_path / "ids").write_text("person-1\n\n 7 \n")
+    told = CliRunner().invoke(app, ["hash", str(tmp_path / "ids")])
+    assert told.stdout.splitlines() == [oracle("person-1"), oracle("7")]
+    told = CliRunner().invoke(
+        app, ["hash", "-", "--networks", "--json", "--set", "ingest.hash_key_version=2"], input="198.51.100.9\n"
+    )
+    assert json.loads(told.stdout) == [oracle("198.51.100.0/24", 2)]
+    monkeypatch.delenv(HASH_KEY_VARIABLE)
+    assert CliRunner().invoke(app, ["hash", "-"], input="person-1\n").exit_code == 2
