@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from refrain.artifacts import Store
 from refrain.columns import COLUMNS
 from refrain.dialects import Bad, Dialect, Passed, bedrock, helicone, litellm
 from refrain.dialects.chat_markup import turns_of
 from refrain.dialects.dialect import REASONS
 from refrain.dialects.request_bodies import has_text, read_body
+from refrain.progress import NoProgress
+from refrain.requests import ingest_logs
+from refrain.settings import load_settings
 
 LOGS = Path(__file__).parent / "logs"
 DIALECTS = {found.name: found for found in (litellm.DIALECT, helicone.DIALECT, bedrock.DIALECT)}
@@ -238,3 +243,56 @@ def test_deep_nesting_is_no_end() -> None:
         raw = {**(SPEND if dialect is litellm.DIALECT else ASKED), field: text}
         assert read(dialect, raw) == [Bad(field, "unparsable JSON")]
         read(dialect, {**raw, field: {"messages": [{"role": "user", "content": deep}]}})
+
+
+def ingested(folder: Path, name: str, text: str) -> tuple[dict[str, int], Path]:
+    """The counts of a log of one file, read as it is, and the tables of it."""
+    (folder / "log").mkdir(parents=True)
+    (folder / "log" / name).write_text(text, "utf-8")
+    out = folder / "out"
+    out.mkdir()
+    settings = replace(load_settings().config.ingest, max_structural_error_share=1.0)
+    counts = ingest_logs([str(folder / "log")], out, settings, store=Store(folder / "store"), progress=NoProgress())
+    passed = counts.get("passed", 0)
+    assert counts["read"] == counts["kept"] + counts["merged"] + counts["quarantined"] + passed
+    return counts, out
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_log_is_read_without_being_told_its_format(path: Path, tmp_path: Path) -> None:
+    counts, out = ingested(tmp_path, path.name, path.read_text("utf-8"))
+    wanted = expected(path)
+    assert (counts["kept"], counts["quarantined"]) == (len(wanted), 0)
+    assert counts[f"files_as_{path.parent.name}"] == 1
+    parts = sorted((out / "requests").glob("day=*/*.parquet"))
+    found = [row for part in parts for row in pq.ParquetFile(part).read().to_pylist()]
+    accounts = pq.ParquetFile(out / "accounts.parquet").read()["account_id"].to_pylist()
+    by_id = {row["request_id"]: {**row, "account_id": accounts[row["account_row"]]} for row in found}
+    texts = ("messages", "prompt", "system_prompt", "timestamp")
+    for record in wanted:
+        for name in record.keys() - set(texts):
+            value = record[name]
+            shown = int(value) if name.startswith("tokens") else value
+            assert by_id[record["request_id"]][name] == shown
+
+
+def test_what_cannot_be_used_is_counted_and_told_by_row_and_field(tmp_path: Path) -> None:
+    rows = [
+        SPEND,
+        {**SPEND, "request_id": "2", "proxy_server_request": '{"messages": [{"ro'},
+        {**SPEND, "request_id": "3", "call_type": "aembedding"},
+        {**SPEND, "request_id": "4", "startTime": "yesterday"},
+        {**SPEND, "request_id": "5", "user": None, "api_key": ""},
+        {**SPEND, "request_id": "6", "proxy_server_request": {"messages": 7}},
+        SPEND,
+    ]
+    counts, out = ingested(tmp_path, "a.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    kept = {name: counts.get(name) for name in ("read", "kept", "merged", "quarantined", "passed")}
+    assert kept == {"read": 7, "kept": 1, "merged": 1, "quarantined": 4, "passed": 1}
+    refused = pq.ParquetFile(out / "quarantine.parquet").read().to_pylist()
+    assert [(row["row"], row["field"], row["reason"]) for row in refused] == [
+        (2, "proxy_server_request", "unparsable JSON"),
+        (4, "timestamp", "unreadable time"),
+        (5, "account_id", "no account"),
+        (6, "messages", "wrong type"),
+    ]

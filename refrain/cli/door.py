@@ -16,7 +16,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         "hash",
         epilog="Examples:\n\nrefrain hash accounts.txt\n\n"
-        "refrain hash - < accounts.txt | refrain slice save known --accounts -\n\nrefrain hash addresses.txt --networks",
+        "refrain hash - < ids.txt | refrain slice save known --accounts -\n\nrefrain hash addresses.txt --networks",
     )(hash_ids)
 
 
