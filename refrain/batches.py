@@ -30,6 +30,7 @@ class Reading:
     record_bytes: int
     csv_delimiter: str
     required: tuple[str, ...] = ("account_id",)
+    most_bytes: int = 0  # of a file's text that are read, 0 for all: who looks at a head reads no further
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:

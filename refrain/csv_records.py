@@ -16,8 +16,8 @@ class _TextLines:
     A class, because a generator that has raised is at its end.
     """
 
-    def __init__(self, file: LogFile, limit: int, advance: Advance) -> None:
-        self._lines = read_lines(file, limit, advance)
+    def __init__(self, file: LogFile, reading: Reading, advance: Advance) -> None:
+        self._lines = read_lines(file, reading.record_bytes, advance, reading.most_bytes)
         self.read = 0
         self.head = b""
 
@@ -35,7 +35,7 @@ class _TextLines:
 
 def read_cells(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Cells]:
     """The rows of a file; TornFileError where it cannot be read to its end."""
-    lines = _TextLines(file, reading.record_bytes, advance)
+    lines = _TextLines(file, reading, advance)
     rows = csv.reader(lines, delimiter=reading.csv_delimiter)
     default = csv.field_size_limit(reading.record_bytes)
     try:

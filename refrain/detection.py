@@ -12,15 +12,16 @@ from typing import Any
 
 from refrain.batches import Batch, Fault, Reading
 from refrain.config import IngestConfig
-from refrain.dialects import AUTO, OWN, dialect, dialects, identity
+from refrain.dialects import AUTO, OWN, Dialect, dialect, dialects, identity
 from refrain.errors import InputError
-from refrain.lines import TornFileError
+from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile
 from refrain.records import read_portions
 from refrain.times import clock
 
 HEAD_RECORDS = 20  # that are looked at in a file
-_RAW = "?"  # a portion of any format, whose records are asked for as they are
+HEAD_BYTES = 1 << 20
+RAW = "?"  # the format of a portion whose records are asked for as they are
 _HINT = "refrain inspect LOG shows what is in it; [ingest] format or [ingest.columns] say how to read it"
 
 
@@ -72,13 +73,22 @@ def reading_of(config: IngestConfig) -> Reading:
     )
 
 
-def find_formats(files: Sequence[LogFile], config: IngestConfig) -> Formats:
-    """The formats of the files. InputError for one that cannot be told, by its name."""
+def head_reading(config: IngestConfig, records: int) -> Reading:
+    """How the head of a file is read: so many records or a MiB at a time, and nothing beyond one record as large as
+    records may be."""
+    reading = reading_of(config)
+    return replace(
+        reading, batch_rows=records, batch_bytes=HEAD_BYTES, most_bytes=max(reading.record_bytes, 2 * HEAD_BYTES)
+    )
+
+
+def find_formats(files: Sequence[LogFile], config: IngestConfig, advance: Advance = lambda files: None) -> Formats:
+    """The formats of the files; `advance` is told each. InputError names a file whose format is not clear."""
     if config.format == OWN or config.columns:
         return OWN_COLUMNS
     if config.format != AUTO:
         return Formats({file.name: config.format for file in files})
-    reading = replace(reading_of(config), batch_rows=HEAD_RECORDS)
+    reading = head_reading(config, HEAD_RECORDS)
     found = {}
     for file in files:
         form = find_format(file, reading)
@@ -86,6 +96,7 @@ def find_formats(files: Sequence[LogFile], config: IngestConfig) -> Formats:
             raise InputError(f"the format of {file.name} is not known", hint=_HINT)
         if form:
             found[file.name] = form
+        advance(1)
     return Formats(found)
 
 
@@ -98,7 +109,7 @@ def find_format(file: LogFile, reading: Reading) -> str | None:
     folders = {part.partition("=")[0] for part in file.name.split("/")[:-1] if "=" in part}
     if not records or any(_is_own({*record, *folders}, reading, enough=3) for record in records):
         return ""
-    votes = Counter(known.name for known in dialects() for record in records if known.recognises(record))
+    votes = Counter(known.name for known in dialects() for record in records if _recognised(known, record))
     ranked = votes.most_common(2)
     if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]):
         return ranked[0][0]
@@ -106,6 +117,13 @@ def find_format(file: LogFile, reading: Reading) -> str | None:
         pair = " or ".join(sorted(name for name, _ in ranked))
         raise InputError(f"{file.name} could be of the format {pair}", hint=f'--set ingest.format="{ranked[0][0]}"')
     return "" if any(_is_own({*record, *folders}, reading, enough=2) for record in records) else None
+
+
+def _recognised(form: Dialect, record: dict[str, Any]) -> bool:
+    try:
+        return bool(form.recognises(record))
+    except Exception:  # noqa: BLE001 (somebody else's format meets anybody's record: it is not its own)
+        return False
 
 
 def head(file: LogFile, reading: Reading, records: int = HEAD_RECORDS) -> Iterator[dict[str, Any]]:
@@ -116,7 +134,7 @@ def head(file: LogFile, reading: Reading, records: int = HEAD_RECORDS) -> Iterat
 def _raw(file: LogFile, reading: Reading) -> Iterator[dict[str, Any] | None]:
     """The records of a file, None for one that cannot be read; they end where the file is torn."""
     try:
-        for portion in read_portions(file, reading, lambda _: None, _RAW):
+        for portion in read_portions(file, reading, lambda _: None, RAW):
             if isinstance(portion.content, Batch):
                 raise TypeError("a portion of a foreign format is raw")
             for one in portion.content.records(portion.before):

@@ -25,12 +25,13 @@ _LONGEST_KEY = 64
 _ENVELOPE_DEPTH = 2
 
 
-def read_json(file: LogFile, limit: int, advance: Advance) -> Iterator[bytes | Overlong]:
+def read_json(file: LogFile, limit: int, advance: Advance, most: int = 0) -> Iterator[bytes | Overlong]:
     """The records of a file that is a JSON document or holds one a line, each of at most `limit` bytes.
 
-    TornFileError where the file cannot be read to its end. A document that is cut short ends in one broken record.
+    TornFileError where the file cannot be read to its end, or has more than `most` bytes of text. A document
+    that is cut short ends in one broken record.
     """
-    chunks = read_chunks(file, advance)
+    chunks = read_chunks(file, advance, most)
     head = next(chunks, b"")
     whole = _before(head, chunks)
     return split_document(whole, limit) if is_document(head) else split_lines(whole, limit)

@@ -24,12 +24,13 @@ class TornFileError(Exception):
     """A file that ends too early, or whose compressed or columnar form is damaged."""
 
 
-def read_lines(file: LogFile, limit: int, advance: Advance) -> Iterator[bytes | Overlong]:
+def read_lines(file: LogFile, limit: int, advance: Advance, most: int = 0) -> Iterator[bytes | Overlong]:
     """The lines of a file without their ends; memory stays at one read plus one line of at most `limit` bytes.
 
-    `advance` is told the bytes read from disk. TornFileError where the file cannot be read to its end.
+    `advance` is told the bytes read from disk. TornFileError where the file cannot be read to its end, or has more than
+    `most` bytes of text.
     """
-    return split_lines(read_chunks(file, advance), limit)
+    return split_lines(read_chunks(file, advance, most), limit)
 
 
 def split_lines(chunks: Iterable[bytes], limit: int) -> Iterator[bytes | Overlong]:
@@ -64,9 +65,10 @@ def bounded(held: list[bytes], size: int, limit: int) -> bytes | Overlong:
     return Overlong(whole[:READ_BYTES]) if size > limit else whole
 
 
-def read_chunks(file: LogFile, advance: Advance) -> Iterator[bytes]:
-    """The file's bytes, decompressed, without a byte order mark. TornFileError where they end too early."""
-    done, first = 0, True
+def read_chunks(file: LogFile, advance: Advance, most: int = 0) -> Iterator[bytes]:
+    """The file's bytes, decompressed, without a byte order mark. TornFileError where they end too early, or after
+    `most` of them."""
+    done, given, first = 0, 0, True
     try:
         with pa.OSFile(str(file.path), "rb") as raw:
             codec = _CODECS.get(file.compression)
@@ -74,6 +76,9 @@ def read_chunks(file: LogFile, advance: Advance) -> Iterator[bytes]:
             while chunk := stream.read(READ_BYTES):
                 yield chunk.removeprefix(_BYTE_ORDER_MARK) if first else chunk
                 first = False
+                given += len(chunk)
+                if most and given >= most:
+                    raise TornFileError(file.name)
                 position = raw.tell()
                 advance(position - done)
                 done = position

@@ -98,16 +98,21 @@ def _lines(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Lines]
     lines: list[bytes | Overlong] = []
     size = 0
     read = read_json if file.format == ".json" else read_lines
-    for line in read(file, reading.record_bytes, advance):
-        if isinstance(line, Overlong):
-            lines.append(line)
-            size += len(line.head)
-        elif line and not line.isspace():
-            lines.append(line)
-            size += len(line)
-        if len(lines) >= reading.batch_rows or size >= reading.batch_bytes:
+    try:
+        for line in read(file, reading.record_bytes, advance, reading.most_bytes):
+            if isinstance(line, Overlong):
+                lines.append(line)
+                size += len(line.head)
+            elif line and not line.isspace():
+                lines.append(line)
+                size += len(line)
+            if len(lines) >= reading.batch_rows or size >= reading.batch_bytes:
+                yield Lines(lines)
+                lines, size = [], 0
+    except TornFileError:
+        if lines:
             yield Lines(lines)
-            lines, size = [], 0
+        raise
     if lines:
         yield Lines(lines)
 

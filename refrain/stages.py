@@ -385,7 +385,8 @@ def _source_identities(
     logs = discover(sources)
     if part is not None:
         logs = choose_files(logs, part)
-    formats = find_formats(logs, config)
+    with progress.task("recognising formats", len(logs)) as advance:
+        formats = find_formats(logs, config, advance)
     digests, identities = {}, []
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
         for log in logs:

@@ -103,7 +103,8 @@ def _message(item: Any) -> Any:
     """An item of a response's input as a message; calls and references hold no text of the user's."""
     if not isinstance(item, Mapping) or "role" in item:
         return item
-    if item.get("type") in _OUTPUTS:
+    kind = item.get("type")
+    if isinstance(kind, str) and kind in _OUTPUTS:
         return {"role": "tool", "content": item.get("output")}
     return {"role": "assistant", "content": []}
 
