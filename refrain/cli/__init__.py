@@ -9,8 +9,19 @@ import typer
 
 from refrain import __version__
 from refrain.cli import (
-    demand, door, inspecting, jobs, ledger, looks, machines, nights, parts, stories, upkeep, verdicts,
-)  # fmt: skip
+    demand,
+    door,
+    inspecting,
+    jobs,
+    ledger,
+    looks,
+    machines,
+    nights,
+    parts,
+    stories,
+    upkeep,
+    verdicts,
+)
 from refrain.cli.frame import CommandGroup
 
 app = typer.Typer(
