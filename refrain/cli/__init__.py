@@ -10,6 +10,7 @@ import typer
 from refrain import __version__
 from refrain.cli import (
     demand,
+    door,
     inspecting,
     jobs,
     ledger,
@@ -60,6 +61,7 @@ verdicts.add_to(app)
 notes.add_to(app)
 ledger.add_to(app)
 parts.add_to(app)
+door.add_to(app)
 demand.add_to(app)
 machines.add_to(app)
 upkeep.add_to(app)

@@ -27,7 +27,7 @@ class Passed:
     reason: str
 
 
-REASONS = ("missing field", "wrong type", "unparsable JSON", "unknown version", "no trace")
+REASONS = ("missing field", "wrong type", "unparsable JSON", "unknown version", "no trace", "kept elsewhere")
 
 
 Facts = dict[str, Any]
