@@ -154,8 +154,8 @@ def _decoded(portion: Portion, lines: list[bytes | Overlong], reading: Reading) 
 def _parquet(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Columns | Batch]:
     try:
         # Pages one by one instead of whole column chunks: a row group may be as large as the file.
-        with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=READ_BYTES) as parquet:
-            yield from _parquet_rows(parquet, file.path.stat().st_size, reading, advance)
+        with file.open() as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=READ_BYTES) as parquet:
+            yield from _parquet_rows(parquet, file.size, reading, advance)
     except (pa.ArrowException, OSError) as error:
         raise TornFileError(file.name) from error
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from refrain.artifacts import Store, digest_file
+from refrain.artifacts import Store
 from refrain.batches import Reading
 from refrain.config import IngestConfig
 from refrain.errors import InputError
 from refrain.intake import Tally
 from refrain.kept import KeptTables, Unit, cut_units
 from refrain.lines import Advance, TornFileError
-from refrain.logs import LogFile
+from refrain.logs import LogFile, digests_of
 from refrain.progress import Progress
 from refrain.quarantine import TORN, Quarantine
 from refrain.records import Portion, read_portions
@@ -70,7 +70,7 @@ def stage_files(
     if kept is None:
         digests = {}
     elif digests is None:
-        digests = {file.name: digest_file(file.path) for file in files}
+        digests = {file.name: digest for file, digest in digests_of(files)}
     staging = _Staging(work, config, store.key, part, kept, digests, stones)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from refrain.artifacts import Manifest, Store, digest_file, digest_json, seal, staged, sweep, trusted_manifest
 from refrain.code import code_digest
@@ -20,8 +20,11 @@ from refrain.locks import writer_lock
 from refrain.memory import PeakMeter
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
-from refrain.slices import Slice, choose_files, moments_of
+from refrain.slices import Slice, choose_files, moments_of, wanted_folders
 from refrain.tombstones import load_tombstones
+
+if TYPE_CHECKING:
+    from refrain.logs import LogFile
 
 logger = logging.getLogger(__name__)
 
@@ -84,10 +87,18 @@ def ingest(
         from refrain.requests import ingest_logs
 
         return ingest_logs(
-            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests, stones=stones
+            sources,
+            out,
+            config.ingest,
+            store=store,
+            progress=progress,
+            part=part,
+            files=files,
+            digests=digests,
+            stones=stones,
         )
 
-    digests, inputs = _source_identities(sources, progress, part)
+    files, digests, inputs = _source_identities(sources, config, progress, part)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
     stones = load_tombstones(store.root, store.key)
@@ -360,19 +371,18 @@ def _contents(*folders: Path) -> tuple[str, ...]:
 
 
 def _source_identities(
-    sources: Sequence[str], progress: Progress, part: Slice | None
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The digests of the log's files by name, and the files by content, size and name, wherever they lie; with `part`,
+    sources: Sequence[str], config: Config, progress: Progress, part: Slice | None
+) -> tuple[list["LogFile"], dict[str, str], tuple[str, ...]]:
+    """The log's files, their digests by name, and the files by content, size and name, wherever they lie; with `part`,
     those that may hold some of it."""
-    from refrain.logs import discover
+    from refrain.logs import digests_of, discover
 
-    logs = discover(sources)
+    logs = discover(sources, config.places, wanted_folders(part) if part is not None else None)
     if part is not None:
         logs = choose_files(logs, part)
-    digests, identities = {}, []
+    digests = {}
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
-        for log in logs:
-            digests[log.name] = digest_file(log.path)
-            identities.append(f"{digests[log.name]} {log.size} {log.name}")
+        for log, digest in digests_of(logs):
+            digests[log.name] = digest
             advance(log.size)
-    return digests, tuple(identities)
+    return logs, digests, tuple(f"{digests[log.name]} {log.size} {log.name}" for log in logs)

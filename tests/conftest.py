@@ -15,6 +15,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from postgres import Server
+    from s3 import Service
 
     from refrain.config import LedgerConfig
 
@@ -97,3 +98,19 @@ def nursery() -> Iterator[Nursery]:
     """The process whose forks are killed and starved of disk; it takes seconds to start, and a fork none."""
     with Nursery(Path(os.environ["REFRAIN_ENCODERS"])) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator["Service"]:
+    """A service that speaks like S3, and the keys to it in the environment."""
+    from s3 import KEYS, serving, why_not
+
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with pytest.MonkeyPatch.context() as patch, serving() as found:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield found
