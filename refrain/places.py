@@ -1,4 +1,4 @@
-"""Places by URL: buckets at Amazon S3 and what speaks like it, Google Cloud Storage, Azure, through Arrow's file systems.
+"""Places by URL: buckets at Amazon S3 and what speaks like it, Google Cloud Storage and Azure, through Arrow.
 
 Credentials come from where the clouds' own tools look (environment, profile, the instance), never from a setting, and
 a URL that carries some is refused unread. What a service says when it fails is replaced by words of ours.
@@ -243,7 +243,7 @@ def put(file: IO[bytes], place: Place, config: PlacesConfig) -> None:
 
     def upload() -> None:
         file.seek(0)
-        with system.open_output_stream(place.path) as out:
+        with system.open_output_stream(place.path, compression=None) as out:  # else a name in .gz compresses
             shutil.copyfileobj(file, out, _COPY_BYTES)
 
     tried(upload, place.url, config)

@@ -110,10 +110,9 @@ class _Stream(io.RawIOBase):
 
 
 def _mark(file: Any) -> str:
-    metadata = {
-        key.decode().lower(): value.decode("utf-8", "replace") for key, value in (file.metadata() or {}).items()
-    }
-    return " ".join(metadata[name] for name in _MARKS if name in metadata)
+    said = file.metadata() or {}
+    known = {key.decode("utf-8", "replace").lower(): value.decode("utf-8", "replace") for key, value in said.items()}
+    return " ".join(known[name] for name in _MARKS if name in known)
 
 
 def find_remote(source: str, config: PlacesConfig, wanted: Wanted | None) -> tuple[list[tuple[str, RemoteFile]], bool]:
@@ -165,11 +164,14 @@ class _Walk:
         with ThreadPoolExecutor(_REQUESTS) as pool:
             while level:
                 folders = []
-                for infos in pool.map(lambda folder: self._list(folder, whole=whole), level):
+                for folder, infos in zip(level, pool.map(lambda at: self._list(at, whole=whole), level), strict=True):
                     for info in infos:
-                        name = info.path[len(self._base.path) :].lstrip("/")
+                        # A key with "//" in it makes a folder that lists itself.
+                        if not info.path.startswith(f"{folder}/"):
+                            continue
+                        name = info.path[len(self._base.path) + 1 :]
                         parts = name.split("/")
-                        if not name or any(part in ("", "..") or part.startswith(_HIDDEN) for part in parts):
+                        if any(not part or part.startswith(_HIDDEN) for part in parts):
                             continue
                         if info.is_file and (not self._pattern or _fits(parts, self._pattern)):
                             yield name, info
