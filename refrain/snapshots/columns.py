@@ -1,7 +1,7 @@
 """Rows of Python values as Arrow columns whose types only climb.
 
-A database may give a column any type, and SQLite another in every row. A batch is written with the types seen so far; one
-that needs wider types begins a new file, of which there are few, as a type has few above it.
+A database may give a column any type, and SQLite another in every row. A batch is written with the types seen so far;
+one that needs wider types begins a new file, of which there are few, as a type has few above it.
 """
 
 import json
@@ -76,7 +76,7 @@ def _number(value: Decimal) -> tuple[str, Any]:
 
 def joined(one: str, other: str) -> str:
     """The narrowest kind that holds two."""
-    if one == other or other == "null":
+    if other in (one, "null"):
         return one
     if one == "null":
         return other
@@ -100,7 +100,7 @@ def columns_of(
 
 def widened(value: Any, own: str, kind: str) -> Any:
     """A value of the kind `own` as one of a kind above it."""
-    if own == kind or own == "null":
+    if own in (kind, "null"):
         return value
     if kind == "float":
         return float(value)

@@ -1,7 +1,7 @@
 """Days of a query in folders `day=...` of Parquet, each whole or absent.
 
-A folder's `_fetch.json`, which readers of logs leave out, says which query it holds and whether its day was over by then.
-A day that is there, over and of the same query is not fetched again.
+A folder's `_fetch.json`, which readers of logs leave out, says which query it holds and whether its day was over by
+then. A day that is there, over and of the same query is not fetched again.
 """
 
 import json

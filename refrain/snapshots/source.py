@@ -1,7 +1,7 @@
 """The rows of a query at any database that SQLAlchemy reaches, streamed; nothing is written there.
 
-What a driver says when it fails is replaced by words of ours, as drivers quote statements, values and URLs; only what is
-about the query's own words is handed on.
+What a driver says when it fails is replaced by words of ours, as drivers quote statements, values and URLs; only what
+is about the query's own words is handed on.
 
 Source: https://docs.sqlalchemy.org/en/20/core/connections.html (stream_results, yield_per)
 """
