@@ -111,8 +111,12 @@ class _Stream(io.RawIOBase):
 
 def _mark(file: Any) -> str:
     said = file.metadata() or {}
-    known = {key.decode("utf-8", "replace").lower(): value.decode("utf-8", "replace") for key, value in said.items()}
+    known = {_text(key).lower(): _text(value) for key, value in said.items()}
     return " ".join(known[name] for name in _MARKS if name in known)
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
 def find_remote(source: str, config: PlacesConfig, wanted: Wanted | None) -> tuple[list[tuple[str, RemoteFile]], bool]:

@@ -30,8 +30,9 @@ from refrain.snapshots.columns import TYPES, columns_of, joined
 from refrain.snapshots.days import NOTE
 
 NOW = datetime(2026, 9, 4, 12, tzinfo=UTC)
-BY_DAY = "SELECT id AS request_id, account AS account_id, sent AS timestamp, said AS prompt FROM calls WHERE sent >= :start AND sent < :end ORDER BY id"  # noqa: E501
-WHOLE = "SELECT id AS request_id, account AS account_id, sent AS timestamp, said AS prompt FROM calls ORDER BY id"
+CHOSEN = "SELECT id AS request_id, account AS account_id, sent AS timestamp, said AS prompt FROM calls"
+BY_DAY = f"{CHOSEN} WHERE sent >= :start AND sent < :end ORDER BY id"
+WHOLE = f"{CHOSEN} ORDER BY id"
 CALLS = [
     ("r1", "a", "2026-09-01 00:00:00", "first of the day"),
     ("r2", "b", "2026-09-01T23:59:59.999", "last of the day, said =1+1 :start 100% ::text"),
@@ -43,7 +44,7 @@ CALLS = [
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    path = tmp_path / "a gateway?.db"
+    path = tmp_path / "a gateway#é.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE calls (id TEXT, account TEXT, sent TEXT, said TEXT)")
         connection.executemany("INSERT INTO calls VALUES (?, ?, ?, ?)", CALLS)
@@ -297,7 +298,8 @@ def test_postgresql_gives_its_days_value_for_value(filled: Callable[[str], str],
     url = filled(POSTGRES)
     for column in ("sent", "local"):
         to = tmp_path / column
-        query = f"SELECT * FROM calls WHERE {column} >= :start AND {column} < :end AND said IS DISTINCT FROM '5%' ORDER BY id"
+        within = f"{column} >= :start AND {column} < :end"
+        query = f"SELECT * FROM calls WHERE {within} AND said IS DISTINCT FROM '5%' ORDER BY id"
         done = fetched(url, query, to, "2026-09-01", "2026-09-02")
         assert [day.rows for day in done] == [2, 1]
         first, second, third = rows_of(to)
