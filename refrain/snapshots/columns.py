@@ -27,6 +27,7 @@ TYPES = {
     "text": pa.large_string(),
 }
 _INT_BITS = 63
+_DIGITS = 40  # of a whole number that an id may have
 
 
 def plain(value: Any) -> tuple[str, Any]:
@@ -68,7 +69,7 @@ def _number(value: Decimal) -> tuple[str, Any]:
     if not value.is_finite():
         return "float", float(value)
     # Not int(value) first: a Decimal may have a billion digits.
-    if value.adjusted() < _INT_BITS and value == value.to_integral_value():
+    if value.adjusted() < _DIGITS and value == value.to_integral_value():
         return plain(int(value))
     found = float(value)
     return ("float", found) if math.isfinite(found) else ("text", str(value))

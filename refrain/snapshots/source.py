@@ -65,8 +65,6 @@ class Source:
             if self._engine.dialect.name == _POSTGRESQL:
                 options["postgresql_readonly"] = True
             with self._engine.connect().execution_options(**options) as connection:
-                if self._engine.dialect.name == _POSTGRESQL:
-                    connection.exec_driver_sql("SET TIME ZONE 'UTC'")  # what a time without a zone is compared in
                 result = connection.execute(self._text, bounds)
                 if not result.returns_rows:
                     raise InputError("the query gives no rows", hint="a SELECT is needed")
@@ -135,7 +133,8 @@ def open_source(url: str, query: str, config: PlacesConfig) -> Iterator[Source]:
         raise InputError(
             "that is no database URL", hint="such as postgresql+psycopg://reader@host/gateway or sqlite:///log.db"
         ) from None
-    if not query.strip():
+    query = query.strip().rstrip("; \n")
+    if not query:
         raise InputError("the query is blank")
     name = parsed.set(query={})._replace(password=None).render_as_string()
     password = os.environ.get(PASSWORD_VARIABLE)
@@ -149,7 +148,7 @@ def open_source(url: str, query: str, config: PlacesConfig) -> Iterator[Source]:
     except (exc.SQLAlchemyError, TypeError, ValueError) as error:
         raise InputError(f"{name} is no database that can be opened ({type(error).__name__})") from None
     try:
-        yield Source(engine, name, query.strip().rstrip(";"), config)
+        yield Source(engine, name, query, config)
     finally:
         engine.dispose()
 
@@ -161,7 +160,15 @@ def _server(url: sa.URL, backend: str, config: PlacesConfig) -> sa.Engine:
             url = url.set(drivername="postgresql+psycopg")
         # JSON stays text: the reader of the log parses it, within its limits.
         given = {"connect_args": {"connect_timeout": int(config.connect_seconds) or 1}, "json_deserializer": _as_text}
-    return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **given)
+    engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **given)
+    if backend == _POSTGRESQL:
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _: object) -> None:
+            connection.execute("SET TIME ZONE 'UTC'")  # what a time without a zone is compared in
+            connection.commit()
+
+    return engine
 
 
 def _as_text(value: str | bytes) -> str:
