@@ -61,11 +61,11 @@ class Source:
         """
         bounds = {} if day is None else {"start": self._moment(day), "end": self._moment(day + _DAY)}
         with self._told():
-            options: dict[str, Any] = {"stream_results": True, "yield_per": self._config.fetch_rows}
-            if self._engine.dialect.name == _POSTGRESQL:
-                options["postgresql_readonly"] = True
+            options = {"postgresql_readonly": True} if self._engine.dialect.name == _POSTGRESQL else {}
             with self._engine.connect().execution_options(**options) as connection:
-                result = connection.execute(self._text, bounds)
+                size = self._config.fetch_rows
+                streamed = {"stream_results": True, "yield_per": size}
+                result = connection.execute(self._text, bounds, execution_options=streamed)
                 if not result.returns_rows:
                     raise InputError("the query gives no rows", hint="a SELECT is needed")
                 names = list(result.keys())
@@ -73,7 +73,7 @@ class Source:
                 if twice:
                     raise InputError(f"the query gives two columns of the name {twice[0]}", hint="name one with AS")
                 yield names, []
-                for rows in result.partitions():
+                for rows in result.partitions(size):
                     yield names, rows
 
     def _moment(self, day: date) -> Any:
