@@ -17,7 +17,9 @@ def complete_run(incomplete: str) -> list[str]:
 
 Logs = Annotated[
     list[str],
-    typer.Argument(metavar="LOG", help="Files, folders or quoted patterns: JSONL, CSV or Parquet, also .gz, .zst."),
+    typer.Argument(
+        metavar="LOG", help="Files, folders, quoted patterns, s3:// URLs: JSONL, CSV, Parquet, also .gz, .zst."
+    ),
 ]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run id, or 'latest'.", autocompletion=complete_run, show_default=False)
