@@ -11,6 +11,7 @@ from typing import Annotated, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from refrain.columns import ACCOUNTS, COLUMNS
+from refrain.dialects import AUTO, BUILT_IN, OWN, names
 
 FAMILIES = ("identity", "time", "use")  # of evidence
 _CONTENT = "content"
@@ -59,6 +60,8 @@ class IngestConfig:
     """How logs are read, cut into segments, and grouped into owners."""
 
     source: str
+    format: str
+    turns: str
     account: tuple[str, ...]
     columns: dict[str, str]
     timezone: str
@@ -96,6 +99,10 @@ class IngestConfig:
         for name in self.owners:
             _one_of("owners", name, ("organisation", "payment_network"))
         _one_of("torn_files", self.torn_files, ("stop", "keep"))
+        _one_of("turns", self.turns, ("last", "all"))
+        _known_format(self.format)
+        if self.columns and self.format not in (AUTO, OWN):
+            raise ValueError(f"columns name those of a log with our own columns: format must be {AUTO!r} or {OWN!r}")
         if not self.account:
             raise ValueError("account must name at least one column")
         if not 1971 <= self.earliest_year <= self.latest_year <= 2200:  # noqa: PLR2004
@@ -108,6 +115,12 @@ class IngestConfig:
         if not 0 < self.segment_window_words < self.segment_max_words:
             raise ValueError("segment_window_words must be at least 1 and below segment_max_words")
         _known_zone(self.timezone)
+
+
+def _known_format(name: str) -> None:
+    """Nothing; ValueError where no format of logs has this name."""
+    if name not in (AUTO, OWN, *BUILT_IN):
+        _one_of("format", name, (AUTO, OWN, *names()))
 
 
 def _known_zone(name: str) -> None:

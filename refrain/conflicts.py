@@ -18,7 +18,7 @@ SELECT file, "row", field, reason, request_id, content, NULL AS seq FROM refused
 UNION ALL
 SELECT file, "row", 'request_id', $reason, request_id, '', rows.seq FROM rows JOIN firsts USING (request_id)
 WHERE rows.seq <> firsts.seq AND rows.content <> firsts.content
-ORDER BY file, "row"
+ORDER BY file, "row", field, reason, request_id, content, seq
 """
 
 

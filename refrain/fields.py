@@ -94,7 +94,10 @@ def read_label(value: object, limit: int, key: bytes) -> Field:
     found = read_id(value, limit, key)
     if not found.wrong:
         return found
-    text = read_id(json.dumps(value, sort_keys=True, default=str), limit, key)
+    try:
+        text = read_id(json.dumps(value, sort_keys=True, default=str), limit, key)
+    except (RecursionError, TypeError):  # nested too deeply, or keys of several types
+        return Field(None, mended=True)
     return Field(text.text, mended=True, cut=text.cut)
 
 

@@ -34,12 +34,13 @@ _NONE = -1
 @dataclass
 class Tally:
     """What became of records: staged, usable but outside the slice, refused (by reason and field), purged by account or
-    request, expired (older than what is kept)."""
+    request, expired (older than what is kept), passed over (no requests: spans of another kind)."""
 
     staged: int = 0
     outside: int = 0
     purged: int = 0
     expired: int = 0
+    passed: int = 0
     naive_times: int = 0
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -49,6 +50,7 @@ class Tally:
         self.outside += other.outside
         self.purged += other.purged
         self.expired += other.expired
+        self.passed += other.passed
         self.naive_times += other.naive_times
         self.refused.update(other.refused)
 
@@ -93,7 +95,8 @@ class Intake:
     def take(self, file: str, batch: Batch) -> None:
         """Takes one batch of a file."""
         for fault in batch.faults:
-            self._refuse(file, fault.row, "", fault.reason, None, fault.content)
+            self._refuse(file, fault.row, fault.field, fault.reason, None, fault.content)
+        self._tally.passed += batch.passed
         refused = Refusals()
         people = read_people(batch, self._config, self._clock, self._key, refused)
         self._tally.naive_times += people.naive_times

@@ -1,7 +1,7 @@
 """Staged tables of a log's files, kept so that no file is cut twice: a night reads what is new in its window.
 
 A unit is a file, or several small ones that follow one another. Its tables lie in the store under the digests of all
-that shapes them: the files' bytes and names, the settings that staging follows, the key, the slice and the code.
+that shapes them: the files' bytes, names and formats, the settings that staging follows, the key, the slice, the code.
 """
 
 import os
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from refrain.artifacts import MANIFEST, digest_json, discard, seal, staged, sweep, whole_manifest
 from refrain.code import code_digest
 from refrain.config import IngestConfig, speed_fields
+from refrain.detection import OWN_COLUMNS, Formats
 from refrain.intake import Tally
 from refrain.key import key_id
 from refrain.logs import LogFile
@@ -72,8 +73,10 @@ def _by_day(file: LogFile, part: Slice | None) -> bool:
 class KeptTables:
     """The units' tables in a folder of the store. Only who holds the writers' lock may have one."""
 
-    def __init__(self, folder: Path, config: IngestConfig, key: bytes, part: Slice | None) -> None:
-        self._folder, self._key, self._part = folder, key, part
+    def __init__(
+        self, folder: Path, config: IngestConfig, key: bytes, part: Slice | None, formats: Formats = OWN_COLUMNS
+    ) -> None:
+        self._folder, self._key, self._part, self._formats = folder, key, part, formats
         left_out = {*speed_fields(config), *_JOINING}
         self._config = {name: value for name, value in plain(config).items() if name not in left_out}
         self._code = code_digest("refrain.kept")
@@ -112,6 +115,7 @@ class KeptTables:
                     "outside": tally.outside,
                     "purged": tally.purged,
                     "expired": tally.expired,
+                    "passed": tally.passed,
                     "naive_times": tally.naive_times,
                     "torn_files": torn,
                 },
@@ -133,7 +137,7 @@ class KeptTables:
         return removed
 
     def _inputs(self, unit: Unit, digests: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(f"{digests[file.name]} {file.name}" for file in unit.files)
+        return tuple(f"{digests[file.name]} {file.name}{self._formats.identity(file)}" for file in unit.files)
 
     def _target(self, unit: Unit, digests: Mapping[str, str]) -> Path:
         part = part_of(self._part, by_day=unit.by_day)

@@ -1,23 +1,27 @@
 """The files of a log: what a file name, a folder or a pattern stands for, in one order everywhere."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from refrain.artifacts import digest_file
 from refrain.config import PlacesConfig
 from refrain.errors import InputError
 from refrain.places import Place, is_url, shown_url
-from refrain.remote import RemoteFile, Wanted, find_remote, marks
+from refrain.remote import REQUESTS, RemoteFile, Wanted, find_remote, marks
 from refrain.settings import load_settings
 from refrain.text import repair
 
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 _ENDINGS = f"known: {', '.join(FORMATS)}, also with .gz or .zst (Parquet compresses inside)"
+
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,18 @@ def digests_of(logs: Sequence[LogFile]) -> Iterator[tuple[LogFile, str]]:
     for log in logs:
         if log.remote is None:
             yield log, log.digest()
+
+
+def each(logs: Sequence[LogFile], work: Callable[[LogFile], Value]) -> Iterator[Value]:
+    """What `work` makes of each file, in order; of many at a time where that waits for a network.
+
+    Not where some are CSV, as the csv module has one limit for all threads.
+    """
+    if not any(log.remote for log in logs) or any(log.format == ".csv" for log in logs):
+        yield from map(work, logs)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        yield from pool.map(work, logs)
 
 
 def _far(source: str, places: PlacesConfig, wanted: Wanted | None) -> tuple[list[LogFile], bool]:

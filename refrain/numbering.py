@@ -127,7 +127,7 @@ def write_tables(
     cut, repaired = connection.execute(flags).fetchall()[0]
     return {
         "kept": kept,
-        "merged": read["read"] - kept - quarantined - read.get("purged", 0),
+        "merged": read["read"] - kept - quarantined - read.get("purged", 0) - read.get("passed", 0),
         "quarantined": quarantined,
         "conflicts": conflicts,
         "cut": cut,

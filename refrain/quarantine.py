@@ -20,6 +20,10 @@ STRUCTURAL = frozenset(
         "no object",
         "wrong number of fields",
         "missing column",
+        "missing field",
+        "unknown version",
+        "unparsable JSON",
+        "unreadable by its format",
         "wrong type",
         "unreadable time",
         TORN,
@@ -91,7 +95,10 @@ def record_json(record: Any, limit: int) -> str:
     if isinstance(record, dict):
         given = ((key, value) for key, value in record.items() if value is not MISSING and value is not None)
         record = {key: _shortened(value, limit) for key, value in given}
-    text = json.dumps(_shortened(record, limit), ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(_shortened(record, limit), ensure_ascii=False, default=str)
+    except RecursionError:  # decoded with a few frames less than there are here
+        text = '"nested too deeply to be shown"'
     return repair(text)[0][:limit]
 
 

@@ -3,11 +3,10 @@
 A batch never grows with the file: it ends at a number of records or of bytes. What cannot be read as a record is a
 fault of that record; a file that cannot be read to its end raises TornFileError after what could be read.
 
-A file is read in portions, raw as far as that is cheap, so that another process can turn them into batches.
+A file is read in portions (refrain.contents), so that another process can turn them into batches.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,48 +15,30 @@ import pyarrow.parquet as pq
 
 from refrain.batches import MISSING, Batch, Fault, Reading
 from refrain.columns import TIMES
-from refrain.csv_records import read_csv
+from refrain.contents import Cells, Columns, Decoded, Lines, Raw
+from refrain.csv_records import read_cells, read_csv
+from refrain.dialect_batches import dialect_batch
+from refrain.dialects import dialect
+from refrain.documents import read_json
 from refrain.lines import READ_BYTES, Advance, Overlong, TornFileError, read_lines
 from refrain.logs import LogFile
 from refrain.times import column_times
 
-
-@dataclass(frozen=True)
-class Lines:
-    """Lines of JSON, none of them blank."""
-
-    lines: list[bytes | Overlong]
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Rows of Arrow columns under the log's names."""
-
-    part: pa.RecordBatch
-
-    def __len__(self) -> int:
-        return int(self.part.num_rows)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # As a message between processes: without what a slice leaves out.
-        return _columns, (self.part.schema, self.part.serialize().to_pybytes())
-
-
-def _columns(schema: pa.Schema, message: bytes) -> Columns:
-    return Columns(pa.ipc.read_record_batch(pa.py_buffer(message), schema))
+Content = Lines | Columns | Cells | Decoded | Batch
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Consecutive records of the file `file`, after the first `before`; what its folders' names say, by our names."""
+    """Consecutive records of the file `file`, after the first `before`; what its folders' names say, by our names.
+
+    `dialect` names their format; "" stands for our own columns.
+    """
 
     file: str
     before: int
-    content: Lines | Columns | Batch
+    content: Content
     partitions: Mapping[str, str]
+    dialect: str = ""
 
     @property
     def records(self) -> int:
@@ -67,40 +48,43 @@ class Portion:
     @property
     def size(self) -> int:
         """Bytes of the content, roughly."""
-        if isinstance(self.content, Lines):
-            return sum(len(line) if isinstance(line, bytes) else len(line.head) for line in self.content.lines)
-        if isinstance(self.content, Columns):
-            return int(self.content.part.nbytes)
+        if not isinstance(self.content, Batch):
+            return self.content.size
         columns = self.content.columns.values()
         return sum(len(value) for column in columns for value in column if isinstance(value, str | bytes))
 
     def batch(self, reading: Reading) -> Batch:
         """The records; a folder's `key=value` stands in for a column that the file lacks."""
-        if isinstance(self.content, Lines):
-            batch = _decoded(self, self.content.lines, reading)
+        if isinstance(self.content, Batch):
+            batch = self.content
+        elif self.dialect:
+            batch = dialect_batch(self.content.records(self.before), dialect(self.dialect), reading)
         elif isinstance(self.content, Columns):
             batch = _converted(self.content.part, self.before, reading)
         else:
-            batch = self.content
+            batch = _mapped(self, self.content.records(self.before), reading)
         for name, value in self.partitions.items():
             column = batch.columns.get(name, [MISSING] * len(batch.rows))
-            batch.columns[name] = [value if given is MISSING else given for given in column]
+            absent = (MISSING, None) if self.dialect else (MISSING,)
+            batch.columns[name] = [value if given in absent else given for given in column]
         return batch
 
 
-def read_portions(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Portion]:
-    """The records of a file. TornFileError where it cannot be read to its end; what came before has been given out by
-    then."""
+def read_portions(file: LogFile, reading: Reading, advance: Advance, form: str = "") -> Iterator[Portion]:
+    """The records of a file whose format is called `form`, or which has our own columns. TornFileError where it cannot
+    be read to its end; what came before has been given out by then."""
     if file.format == ".parquet":
-        contents: Iterator[Lines | Columns | Batch] = _parquet(file, reading, advance)
+        contents: Iterator[Content] = _parquet(file, reading, advance, whole=bool(form))
+    elif file.format == ".csv":
+        contents = (read_cells if form else read_csv)(file, reading, advance)
     else:
-        contents = (read_csv if file.format == ".csv" else _jsonl)(file, reading, advance)
+        contents = _lines(file, reading, advance)
     folders = (part.partition("=") for part in file.name.split("/")[:-1])
     values = {key: value for key, equals, value in folders if equals}
     partitions = {name: values[theirs] for name, theirs in reading.sources if theirs in values}
     before = 0
     for content in contents:
-        yield Portion(file.name, before, content, partitions)
+        yield Portion(file.name, before, content, partitions, form)
         before += len(content)
 
 
@@ -110,66 +94,70 @@ def read_batches(file: LogFile, reading: Reading, advance: Advance) -> Iterator[
         yield portion.batch(reading)
 
 
-def _jsonl(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Lines]:
+def _lines(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Lines]:
     lines: list[bytes | Overlong] = []
     size = 0
-    for line in read_lines(file, reading.record_bytes, advance):
-        if isinstance(line, Overlong):
-            lines.append(line)
-            size += len(line.head)
-        elif line and not line.isspace():
-            lines.append(line)
-            size += len(line)
-        if len(lines) >= reading.batch_rows or size >= reading.batch_bytes:
+    read = read_json if file.format == ".json" else read_lines
+    try:
+        for line in read(file, reading.record_bytes, advance, reading.most_bytes):
+            if isinstance(line, Overlong):
+                lines.append(line)
+                size += len(line.head)
+            elif line and not line.isspace():
+                lines.append(line)
+                size += len(line)
+            if len(lines) >= reading.batch_rows or size >= reading.batch_bytes:
+                yield Lines(lines)
+                lines, size = [], 0
+    except TornFileError:
+        if lines:
             yield Lines(lines)
-            lines, size = [], 0
+        raise
     if lines:
         yield Lines(lines)
 
 
-def _decoded(portion: Portion, lines: list[bytes | Overlong], reading: Reading) -> Batch:
-    decode = json.JSONDecoder(parse_constant=lambda _: None).decode  # NaN and Infinity are no values
+def _mapped(portion: Portion, raw: Iterable[Raw | Fault], reading: Reading) -> Batch:
+    """Records with our own columns."""
     records: list[dict[str, Any]] = []
     batch = Batch()
-    for row, line in enumerate(lines, start=portion.before + 1):
-        if isinstance(line, Overlong):
-            batch.faults.append(Fault(row, "over-long record", line.head))
-            continue
-        try:
-            record = decode(line.decode("utf-8", "surrogateescape"))
-        except (ValueError, RecursionError):
-            batch.faults.append(Fault(row, "unparsable record", line))
+    for one in raw:
+        if isinstance(one, Fault):
+            batch.faults.append(one)
         else:
-            if isinstance(record, dict):
-                records.append(record)
-                batch.rows.append(row)
-            else:
-                batch.faults.append(Fault(row, "no object", line))
+            batch.rows.append(one[0])
+            records.append(one[1])
     present = set().union(*records)
     sources = [(name, theirs) for name, theirs in reading.sources if theirs in present or name in portion.partitions]
     batch.columns = {name: [record.get(theirs, MISSING) for record in records] for name, theirs in sources}
     return batch
 
 
-def _parquet(file: LogFile, reading: Reading, advance: Advance) -> Iterator[Columns | Batch]:
+def _parquet(file: LogFile, reading: Reading, advance: Advance, *, whole: bool) -> Iterator[Content]:
     try:
         # Pages one by one instead of whole column chunks: a row group may be as large as the file.
         with file.open() as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=READ_BYTES) as parquet:
-            yield from _parquet_rows(parquet, file.size, reading, advance)
+            yield from _parquet_rows(parquet, file.size, reading, advance, whole=whole)
     except (pa.ArrowException, OSError) as error:
         raise TornFileError(file.name) from error
 
 
-def _parquet_rows(file: pq.ParquetFile, size: int, reading: Reading, advance: Advance) -> Iterator[Columns | Batch]:
+def _parquet_rows(
+    file: pq.ParquetFile, size: int, reading: Reading, advance: Advance, *, whole: bool
+) -> Iterator[Content]:
     metadata = file.metadata
-    names = list(dict.fromkeys(theirs for _, theirs in reading.sources if theirs in file.schema_arrow.names))
+    there = file.schema_arrow.names
+    names = None if whole else list(dict.fromkeys(theirs for _, theirs in reading.sources if theirs in there))
     uncompressed = sum(metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     average = max(1, uncompressed // max(1, metadata.num_rows))
     rows = max(1, min(reading.batch_rows, reading.batch_bytes // average))
     row = done = 0
     for part in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
         # What Arrow cannot convert shows here, where it can still be told from a fault of ours.
-        yield Columns(part) if _valid(part) else _converted(part, row, reading)
+        content: Content = Columns(part)
+        if not _valid(part):
+            content = Decoded(list(content.records(row))) if whole else _converted(part, row, reading)
+        yield content
         row += part.num_rows
         position = size * row // max(1, metadata.num_rows)
         advance(position - done)

@@ -17,7 +17,7 @@ from refrain.places import Place, parse_place, system_of, tried
 Wanted = Callable[[str], bool]
 """Whether a folder of this name, relative to the source and ending in "/", may hold anything of interest."""
 
-_REQUESTS = 16  # at a time, for lists and marks: each waits for the network alone
+REQUESTS = 16  # at a time, for lists and marks: each waits for the network alone
 _HIDDEN = (".", "_")
 _MAGIC = "*?["
 _MARKS = ("etag", "generation", "versionid")  # in any case: S3 and Azure have the first, Google the first two
@@ -52,6 +52,7 @@ class RemoteFile:
         import pyarrow as pa
 
         file = tried(self._open, self.place.url, self.config)
+        self.__dict__.setdefault("mark", _mark(file))  # what cached_property would ask for
         self._check(_mark(file))
         raw = _Stream(file, self)
         try:
@@ -138,7 +139,7 @@ def find_remote(source: str, config: PlacesConfig, wanted: Wanted | None) -> tup
 
 def marks(files: Sequence[RemoteFile]) -> Iterator[str]:
     """The digests of some files, in their order; asks for many at a time."""
-    with ThreadPoolExecutor(_REQUESTS) as pool:
+    with ThreadPoolExecutor(REQUESTS) as pool:
         yield from pool.map(RemoteFile.digest, files)
 
 
@@ -165,7 +166,7 @@ class _Walk:
         """Every file that counts, with its name relative to the base."""
         whole = self._wanted is None and not self._pattern
         level = [self._base.path]
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        with ThreadPoolExecutor(REQUESTS) as pool:
             while level:
                 folders = []
                 for folder, infos in zip(level, pool.map(lambda at: self._list(at, whole=whole), level), strict=True):

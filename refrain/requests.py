@@ -16,6 +16,7 @@ from pathlib import Path
 
 from refrain.artifacts import Store
 from refrain.config import IngestConfig
+from refrain.detection import Formats, find_formats
 from refrain.errors import InputError, NoRequestsError
 from refrain.logs import LogFile, discover
 from refrain.numbering import write_tables
@@ -40,13 +41,15 @@ def ingest_logs(
     part: Slice | None = None,
     files: Sequence[LogFile] | None = None,
     digests: Mapping[str, str] | None = None,
+    formats: Formats | None = None,
     stones: Tombstones | None = None,
 ) -> dict[str, int]:
-    """Counts of what was read, kept, merged, quarantined and purged (read is their sum) and of what `out` then holds.
+    """Counts of what was read, kept, merged, quarantined, purged and passed over (read is their sum), and of what `out`
+    then holds.
 
     `out` gets requests/, request_segments/, segments, accounts, owners, texts and quarantine.parquet and counts.json.
     With `part` only its requests are read; the others are counted as `outside`, and what cannot be used is quarantined
-    whether or not it would have belonged. `files` are those of the log that may hold some and `digests` theirs by name,
+    whether or not it would have belonged. `files` are those of the log that may hold some, `digests` and `formats` theirs,
     where they are known.
     `stones` are the store's tombstones, where they were read already. `reused_files`, where there are any, counts files
     whose staged tables the store had; it tells of this computation alone and stands in no file.
@@ -60,14 +63,16 @@ def ingest_logs(
     try:
         if files is None:
             files = discover(sources) if part is None else choose_files(discover(sources), part)
+        formats = find_formats(files, config) if formats is None else formats
         found = stage_files(
-            files, work, config, store=store, progress=progress, part=part, digests=digests, stones=stones
-        )
+            files, work, config, store=store, progress=progress, part=part, digests=digests, formats=formats,
+            stones=stones,
+        )  # fmt: skip
         with database(config.memory_limit_mib, work) as connection:
             days = None if part is None else moments_of(part)
             within = view_staged(connection, found.rows, found.refused, days) if found.tally.staged else 0
             whole = days is None or not stones.excludes(days[0])
-            counts = _counts(found, within, len(files), config, whole=whole)
+            counts = _counts(found, within, len(files), config, whole=whole) | formats.counts()
             counts |= write_tables(connection, out, config, counts, progress)
     finally:
         shutil.rmtree(work)
@@ -81,7 +86,8 @@ def _counts(found: Staged, within: int, files: int, config: IngestConfig, *, who
     refused = Quarantine(config.quarantine_content_characters)
     refused.reasons.update(found.tally.refused)
     purged = found.tally.purged + (found.tally.expired if whole else 0)
-    read = within + refused.total + purged
+    passed = found.tally.passed
+    read = within + refused.total + purged + passed
     outside = found.tally.outside + found.tally.staged - within + (0 if whole else found.tally.expired)
     seen = read + outside
     if not seen:
@@ -89,6 +95,8 @@ def _counts(found: Staged, within: int, files: int, config: IngestConfig, *, who
     refused.check(seen, config.max_structural_error_share)
     if not within and outside:
         raise NoRequestsError(f"none of the {seen:,} records belongs to the slice")
+    if not within and passed == read:
+        raise InputError(f"none of the {read:,} records is a request to a model", hint="refrain inspect LOG says more")
     if not within and purged:
         raise InputError(f"nothing is left of the log: {purged:,} of its {read:,} records were purged")
     if not within:
@@ -103,4 +111,5 @@ def _counts(found: Staged, within: int, files: int, config: IngestConfig, *, who
         # Not at zero: a slice that leaves nothing out leaves the very files of the whole log.
         **({"outside": outside} if outside else {}),
         **({"purged": purged} if purged else {}),
+        **({"passed": passed} if passed else {}),
     }

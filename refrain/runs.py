@@ -136,15 +136,19 @@ def run_all(
     kind: str = KIND,
     progress: Progress,
     report: Callable[[stages.Result], None] = lambda result: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """The finished run of all stages over the log (with `part`, its part); `report` hears of each stage as it ends.
+    """The finished run of all stages over the log (with `part`, its part); `report` hears of each stage as it ends,
+    `tell` of the formats that the log has.
 
     `kind` leads a name that is not given.
     """
     if run_id is not None:
         check_run_id(run_id)
     with _writing(outputs):
-        run, result = run_ingest(sources, config, outputs, run_id=run_id, part=part, kind=kind, progress=progress)
+        run, result = run_ingest(
+            sources, config, outputs, run_id=run_id, part=part, kind=kind, progress=progress, tell=tell
+        )
         report(result)
         for verb in list(stages.NOUNS)[1:]:
             run, result = run_stage(verb, run, config, progress=progress)
@@ -161,12 +165,13 @@ def run_ingest(
     part: Slice | None = None,
     kind: str = KIND,
     progress: Progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[Run, stages.Result]:
     """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
     name = None if run_id is None else check_run_id(run_id)
     store = store_of(outputs)
     with _writing(outputs):
-        result = stages.ingest(sources, config, store=store, progress=progress, part=part)
+        result = stages.ingest(sources, config, store=store, progress=progress, part=part, tell=tell)
         name = name or default_run_id(result.manifest.inputs, config, kind)
         try:
             run = open_run(outputs, name)

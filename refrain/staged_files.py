@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from refrain.artifacts import Store
-from refrain.batches import Reading
 from refrain.config import IngestConfig
+from refrain.detection import Formats, reading_of
 from refrain.errors import InputError
 from refrain.intake import Tally
 from refrain.kept import KeptTables, Unit, cut_units
@@ -19,7 +19,6 @@ from refrain.quarantine import TORN, Quarantine
 from refrain.records import Portion, read_portions
 from refrain.slices import Slice
 from refrain.staging import Rules, Task, cut_tasks, stage_all, worker_count, write_staged
-from refrain.times import clock
 from refrain.tombstones import NO_TOMBSTONES, Tombstones
 
 logger = logging.getLogger(__name__)
@@ -60,18 +59,19 @@ def stage_files(
     progress: Progress,
     part: Slice | None,
     digests: Mapping[str, str] | None,
+    formats: Formats,
     stones: Tombstones = NO_TOMBSTONES,
 ) -> Staged:
     """The staged tables of the files without what was purged, in `work` or, where they are kept, in the store.
 
     InputError for a torn file, unless the config keeps what came before.
     """
-    kept = KeptTables(store.staged, config, store.key, part) if config.keep_staged else None
+    kept = KeptTables(store.staged, config, store.key, part, formats) if config.keep_staged else None
     if kept is None:
         digests = {}
     elif digests is None:
         digests = {file.name: digest for file, digest in digests_of(files)}
-    staging = _Staging(work, config, store.key, part, kept, digests, stones)
+    staging = _Staging(work, config, store.key, part, kept, digests, formats, stones)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     with progress.task("reading bytes of the log", sum(unit.size for unit in units)) as advance:
         return staging.stage(units, advance)
@@ -88,18 +88,11 @@ class _Staging:
         part: Slice | None,
         kept: KeptTables | None,
         digests: Mapping[str, str],
+        formats: Formats,
         stones: Tombstones,
     ) -> None:
-        self._work, self._config, self._kept, self._digests = work, config, kept, digests
-        reading = Reading(
-            names=config.columns,
-            clock=clock(config.timezone, config.earliest_year, config.latest_year),
-            batch_rows=config.batch_rows,
-            batch_bytes=config.batch_mib << 20,
-            record_bytes=config.max_record_mib << 20,
-            csv_delimiter=config.csv_delimiter,
-        )
-        self._rules = Rules(config, reading, key, part, stones)
+        self._work, self._config, self._kept, self._digests, self._formats = work, config, kept, digests, formats
+        self._rules = Rules(config, reading_of(config), key, part, stones)
         self._found = Staged()
         self._places: dict[int, Path] = {}  # by unit
         self._waiting: deque[tuple[int, _Reading]] = deque()
@@ -154,7 +147,7 @@ class _Staging:
         for file in reading.unit.files:
             rows = 0
             try:
-                for portion in read_portions(file, self._rules.reading, advance):
+                for portion in read_portions(file, self._rules.reading, advance, self._formats.form(file)):
                     yield portion
                     rows = portion.before + portion.records
             except TornFileError:

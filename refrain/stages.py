@@ -24,6 +24,7 @@ from refrain.slices import Slice, choose_files, moments_of, wanted_folders
 from refrain.tombstones import load_tombstones
 
 if TYPE_CHECKING:
+    from refrain.detection import Formats
     from refrain.logs import LogFile
 
 logger = logging.getLogger(__name__)
@@ -76,29 +77,30 @@ class Result:
 
 
 def ingest(
-    sources: Sequence[str], config: Config, *, store: Store, progress: Progress, part: Slice | None = None
+    sources: Sequence[str],
+    config: Config,
+    *,
+    store: Store,
+    progress: Progress,
+    part: Slice | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """The folder of requests, segments, accounts and owners of the log files that `sources` stand for.
 
-    With `part`, of its requests only.
+    With `part`, of its requests only. `tell` hears a line for each format of files before they are read.
     """
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
         return ingest_logs(
-            sources,
-            out,
-            config.ingest,
-            store=store,
-            progress=progress,
-            part=part,
-            files=files,
-            digests=digests,
-            stones=stones,
-        )
+            sources, out, config.ingest, store=store, progress=progress, part=part, files=files, digests=digests,
+            formats=formats, stones=stones,
+        )  # fmt: skip
 
-    files, digests, inputs = _source_identities(sources, config, progress, part)
+    files, digests, formats, inputs = _source_identities(sources, config, progress, part)
+    for line in formats.told(len(files)):
+        tell(line)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
     stones = load_tombstones(store.root, store.key)
@@ -372,17 +374,21 @@ def _contents(*folders: Path) -> tuple[str, ...]:
 
 def _source_identities(
     sources: Sequence[str], config: Config, progress: Progress, part: Slice | None
-) -> tuple[list["LogFile"], dict[str, str], tuple[str, ...]]:
-    """The log's files, their digests by name, and the files by content, size and name, wherever they lie; with `part`,
-    those that may hold some of it."""
+) -> tuple[list["LogFile"], dict[str, str], "Formats", tuple[str, ...]]:
+    """The log's files, their digests by name, their formats, and the files by content, size, name and format, wherever
+    they lie; with `part`, those that may hold some of it."""
+    from refrain.detection import find_formats
     from refrain.logs import digests_of, discover
 
     logs = discover(sources, config.places, wanted_folders(part) if part is not None else None)
     if part is not None:
         logs = choose_files(logs, part)
+    with progress.task("recognising formats", len(logs)) as advance:
+        formats = find_formats(logs, config.ingest, advance)
     digests = {}
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
         for log, digest in digests_of(logs):
             digests[log.name] = digest
             advance(log.size)
-    return logs, digests, tuple(f"{digests[log.name]} {log.size} {log.name}" for log in logs)
+    identities = (f"{digests[log.name]} {log.size} {log.name}{formats.identity(log)}" for log in logs)
+    return logs, digests, formats, tuple(identities)

@@ -7,7 +7,7 @@ from refrain.batches import MISSING, Batch
 from refrain.config import IngestConfig
 from refrain.fields import NOTHING, read_text
 from refrain.people import Refusals
-from refrain.turns import ROLES, Conversation, WrongTypeError, read_conversation
+from refrain.turns import ROLES, Turn, WrongTypeError, last_turns, read_conversation
 
 _ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
 _SYSTEM, _USER = _ROLE_CODES["system"], _ROLE_CODES["user"]
@@ -62,21 +62,22 @@ class Talks:
         if all(turn.role == "system" for turn in conversation.turns):
             refused.add(at, "prompt", "no prompt")
             return None
-        spoken, cut = self._spoken(conversation)
+        turns = conversation.turns if self._config.turns == "all" else last_turns(conversation.turns)
+        spoken, cut = self._spoken(turns)
         return Talk(
             spoken,
-            [turn.text for turn in conversation.turns],
+            [turn.text for turn in turns],
             conversation.prompt,
             conversation.system,
             mended or conversation.mended,
             cut or conversation.cut,
         )
 
-    def _spoken(self, conversation: Conversation) -> tuple[list[tuple[int, int, str]], bool]:
+    def _spoken(self, turns: Sequence[Turn]) -> tuple[list[tuple[int, int, str]], bool]:
         """The turns' texts, and whether some had to go: the newest stay within the request's size."""
         room, cut = self._config.max_request_characters, False
         spoken: list[tuple[int, int, str]] = []
-        for turn in reversed(conversation.turns):
+        for turn in reversed(turns):
             text = turn.text[:room] if turn.turn else turn.text  # the system prompt has its own limit
             if len(text) < len(turn.text):
                 cut = True

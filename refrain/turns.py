@@ -1,7 +1,7 @@
 """Who said what in a request: the system prompt, then every message, each text with its role and turn."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -79,6 +79,12 @@ def read_conversation(prompt: str | None, system: str | None, messages: object, 
         turns.append(Turn("user", following, prompt))
     spoken_system = system if system is not None else leading.text if leading else None
     return Conversation(tuple(turns), prompt, spoken_system, mended, cut)
+
+
+def last_turns(turns: Sequence[Turn]) -> list[Turn]:
+    """The system prompt's turns and the last one of the user, in order."""
+    last = max((at for at, turn in enumerate(turns) if turn.role == "user"), default=-1)
+    return [turn for at, turn in enumerate(turns) if turn.role == "system" or at == last]
 
 
 def _messages(value: object) -> tuple[list[_Message], bool]:

@@ -119,6 +119,14 @@ def test_a_small_log_by_hand(tmp_path: Path) -> None:
     assert json.loads((got.out / "counts.json").read_text()) == got.counts
 
 
+def test_of_a_conversation_the_last_turn_of_the_user_counts_and_the_system_prompt(tmp_path: Path) -> None:
+    said = [("system", "Be kind."), ("user", "Start."), ("assistant", "Done."), ("user", "Go on."), ("tool", "42")]
+    messages = [{"role": role, "content": text} for role, text in said]
+    got = Ingested(tmp_path, write(tmp_path / "log.jsonl", [request(0, None, messages=messages)]))
+    assert got.spoken() == [("r0", "system", 1, "be kind.", True), ("r0", "user", 4, "go on.", True)]
+    assert sorted(row["text"] for row in got.table("texts")) == ["Be kind.", "Go on."]
+
+
 def test_resent_history_counts_a_segment_once_a_conversation_and_role(tmp_path: Path) -> None:
     first = [{"role": "user", "content": "Start the job."}]
     second = [*first, {"role": "assistant", "content": "Start the job."}, {"role": "user", "content": "Go on."}]
@@ -129,7 +137,7 @@ def test_resent_history_counts_a_segment_once_a_conversation_and_role(tmp_path: 
         request(4, None, messages=first, conversation_id="c1", account_id="other"),
         request(5, None, messages=first, account_id="a0"),
     ]
-    got = Ingested(tmp_path, write(tmp_path / "log.jsonl", rows))
+    got = Ingested(tmp_path, write(tmp_path / "log.jsonl", rows), config=replace(CONFIG, turns="all"))
     assert got.spoken() == [
         ("r0", "user", 1, "start the job.", True),
         ("r3", "user", 1, "start the job.", False),

@@ -92,6 +92,7 @@ def run(
         part=load_slice(folder, slice_name) if slice_name else None,
         progress=progress_for(quiet=quiet or as_json),
         report=report,
+        tell=_silence if as_json or quiet else typer.echo,
     )
     page = done.folder / REPORT
     if results[-1].computed or not page.exists():
@@ -121,7 +122,8 @@ def ingest(
     settings, folder = settings_of(config, overrides, outputs)
     progress = progress_for(quiet=quiet or as_json)
     part = load_slice(folder, slice_name) if slice_name else None
-    done, result = run_ingest(logs, settings.config, folder, run_id=run_id, part=part, progress=progress)
+    tell = _silence if as_json or quiet else typer.echo
+    done, result = run_ingest(logs, settings.config, folder, run_id=run_id, part=part, progress=progress, tell=tell)
     _finish(done, result, as_json=as_json, quiet=quiet)
 
 
@@ -183,6 +185,10 @@ def _finish(run: Run, result: stages.Result, *, as_json: bool, quiet: bool) -> N
         return
     say(result, silent=quiet)
     typer.echo(run.result(result.noun))
+
+
+def _silence(line: str) -> None:
+    """Nothing; the line is not printed."""
 
 
 def say(result: stages.Result, *, silent: bool) -> None:
