@@ -83,7 +83,7 @@ def head_reading(config: IngestConfig, records: int) -> Reading:
 
 
 def find_formats(files: Sequence[LogFile], config: IngestConfig, advance: Advance = lambda files: None) -> Formats:
-    """The formats of the files, which `advance` is told one by one. InputError names a file whose format is not clear."""
+    """The formats of the files, of which `advance` is told. InputError names a file whose format is not clear."""
     if config.format == OWN or config.columns:
         return OWN_COLUMNS
     if config.format != AUTO:

@@ -49,8 +49,8 @@ def ingest_logs(
 
     `out` gets requests/, request_segments/, segments, accounts, owners, texts and quarantine.parquet and counts.json.
     With `part` only its requests are read; the others are counted as `outside`, and what cannot be used is quarantined
-    whether or not it would have belonged. `files` are those of the log that may hold some, `digests` and `formats` theirs,
-    where they are known.
+    whether or not it would have belonged. `files` are those of the log that may hold some, `digests` and `formats`
+    theirs, where they are known.
     `stones` are the store's tombstones, where they were read already. `reused_files`, where there are any, counts files
     whose staged tables the store had; it tells of this computation alone and stands in no file.
 
