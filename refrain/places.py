@@ -97,6 +97,14 @@ def parse_place(url: str) -> Place:
     return Place(scheme, account, host, key.strip("/"))
 
 
+def settled(source: str) -> str:
+    """A source that means the same in every folder; InputError for a URL that carries a secret."""
+    if is_url(source):
+        parse_place(source)
+        return source
+    return str(Path(source).resolve())
+
+
 def shown_url(url: str) -> str:
     """A URL as it may be printed: without what stands before an @ with a colon, and without a query."""
     found = _URL.match(url)

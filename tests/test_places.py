@@ -11,7 +11,7 @@ from s3 import Service
 
 from refrain.errors import ConfigError, InputError, PlaceError
 from refrain.logs import discover
-from refrain.places import Place, is_url, open_output, parse_place, put_folder, shown_url
+from refrain.places import Place, is_url, open_output, parse_place, put_folder, settled, shown_url
 from refrain.settings import load_settings
 
 
@@ -72,6 +72,14 @@ def test_what_stands_before_an_at_sign_or_behind_a_question_mark_is_never_shown(
     assert is_url(f"s3://{user}:{planted}@{host}/x")
     assert planted not in shown_url(f"s3://{user}:{planted}@{host}/x")
     assert planted not in shown_url(f"s3://{host}/x?sig={planted}")
+
+
+def test_a_source_is_settled_without_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settled("logs/*.jsonl") == str(tmp_path / "logs" / "*.jsonl")
+    assert settled("s3://bucket//logs/") == "s3://bucket//logs/"
+    with pytest.raises(InputError):
+        settled("s3://id:PLANTED@bucket/logs")
 
 
 def test_a_path_is_no_url() -> None:

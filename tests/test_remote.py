@@ -1,5 +1,6 @@
 """Logs in a bucket: the same files, the same rows, the same bytes as on disk, and a network that fails."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -8,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from s3 import Breaking, Service
+from typer.testing import CliRunner
 
+from refrain.cli import app
+from refrain.detection import find_formats
 from refrain.errors import InputError, NoRequestsError, PlaceError
 from refrain.logs import digests_of, discover
 from refrain.progress import NoProgress
@@ -193,3 +197,17 @@ def test_a_log_gives_the_same_tables_from_a_bucket_as_from_a_folder(
     assert found[0] == found[1]
     assert found[0][0]["read"] == 50 * 4 + 4 + 4
     assert found[0][0]["quarantined"] == 2
+
+
+def test_a_format_is_recognised_in_a_bucket_from_the_heads_of_its_files(s3: Service) -> None:
+    folder = Path(__file__).parent / "logs"
+    url = s3.copy(folder / "wildchat", "formats")
+    logs = [log for log in discover([url], s3.config) if "expected" not in log.name]
+    found = find_formats(logs, load_settings().config.ingest)
+    assert dict(found.of) == {log.name: "wildchat" for log in logs}
+    given = ["inspect", f"{url}/conversations.jsonl", "--set", s3.override, "--json"]
+    done = CliRunner().invoke(app, given)
+    (sample,) = json.loads(done.stdout)["samples"]
+    near = CliRunner().invoke(app, ["inspect", str(folder / "wildchat" / "conversations.jsonl"), "--json"])
+    assert sample == json.loads(near.stdout)["samples"][0]
+    assert sample["format"] == "wildchat"
