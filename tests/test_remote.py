@@ -142,9 +142,9 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(s3: Service) -> Non
 
 
 def test_a_connection_that_stays_broken_is_no_torn_file(s3: Service, tmp_path: Path) -> None:
-    s3.fill("broken", {"x.jsonl": b'{"account_id": "a", "timestamp": 1760000000, "prompt": "p"}\n' * 40_000})
+    s3.fill("broken", {"x.jsonl": b'{"account_id": "a", "timestamp": 1760000000, "prompt": "p"}\n' * 8_000})
     config = load_settings(overrides=['ingest.torn_files="keep"']).config
-    breaking = Breaking(s3, cuts=1 << 20, after=1 << 18)
+    breaking = Breaking(s3, cuts=1 << 20, after=1 << 16)
     with breaking.running() as relay:
         config = replace(config, places=replace(relay.config, attempts=2))
         with pytest.raises(PlaceError) as caught:
