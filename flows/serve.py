@@ -22,6 +22,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from refrain.errors import ConfigError, InputError, RefrainError
+from refrain.places import settled
 from refrain.settings import load_settings
 
 LOOPBACK = "127.0.0.1"
@@ -43,7 +44,7 @@ def serve_flows(
     given = os.environ.get("PREFECT_API_URL")
     os.environ.update(settings(home, given or f"http://{LOOPBACK}:{port}/api"))
     parameters: dict[str, object] = {
-        "logs": [str(Path(log).resolve()) for log in logs],
+        "logs": [settled(log) for log in logs],
         "config": str(config.resolve()) if config else None,
         "outputs": str(outputs.resolve()),
     }

@@ -146,6 +146,33 @@ def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True)
+class PlacesConfig:
+    """How buckets and databases are reached; no part of any identity, and no secret."""
+
+    s3_endpoint: str
+    s3_region: str
+    gs_endpoint: str
+    azure_endpoint: str
+    anonymous: bool
+    attempts: int
+    connect_seconds: float
+    request_seconds: float
+    fetch_rows: int
+    fetch_mib: int
+
+    def __post_init__(self) -> None:
+        for name in ("s3_endpoint", "gs_endpoint", "azure_endpoint"):
+            value = getattr(self, name)
+            if value and (not value.startswith(("http://", "https://")) or "@" in value or "?" in value):
+                # Without the value: it may hold a secret.
+                raise ValueError(f"{name} must be http(s)://HOST[:PORT], without user and query")
+        if self.attempts < 1 or min(self.connect_seconds, self.request_seconds) <= 0:
+            raise ValueError("attempts must be at least 1, connect_seconds and request_seconds above 0")
+        if min(self.fetch_rows, self.fetch_mib) < 1:
+            raise ValueError("fetch_rows and fetch_mib must be at least 1")
+
+
+@dataclass(frozen=True)
 class EmbedConfig:
     """Which encoder turns segments into vectors, and in what portions."""
 
@@ -477,6 +504,7 @@ class Config:
     """Every setting of a run."""
 
     outputs: OutputsConfig
+    places: PlacesConfig
     ingest: IngestConfig
     embed: EmbedConfig
     index: IndexConfig

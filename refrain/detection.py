@@ -15,7 +15,7 @@ from refrain.config import IngestConfig
 from refrain.dialects import AUTO, OWN, Dialect, dialect, dialects, identity
 from refrain.errors import InputError
 from refrain.lines import Advance, TornFileError
-from refrain.logs import LogFile
+from refrain.logs import LogFile, each
 from refrain.records import read_portions
 from refrain.times import clock
 
@@ -83,15 +83,14 @@ def head_reading(config: IngestConfig, records: int) -> Reading:
 
 
 def find_formats(files: Sequence[LogFile], config: IngestConfig, advance: Advance = lambda files: None) -> Formats:
-    """The formats of the files; `advance` is told each. InputError names a file whose format is not clear."""
+    """The formats of the files, of which `advance` is told. InputError names a file whose format is not clear."""
     if config.format == OWN or config.columns:
         return OWN_COLUMNS
     if config.format != AUTO:
         return Formats({file.name: config.format for file in files})
     reading = head_reading(config, HEAD_RECORDS)
     found = {}
-    for file in files:
-        form = find_format(file, reading)
+    for file, form in zip(files, each(files, lambda file: find_format(file, reading)), strict=True):
         if form is None:
             raise InputError(f"the format of {file.name} is not known", hint=_HINT)
         if form:

@@ -36,6 +36,10 @@ class ConfigError(RefrainError):
     exit_code = 2
 
 
+class PlaceError(RefrainError):
+    """A bucket or a database that cannot be reached, refuses, or has nothing there: trying again can help."""
+
+
 class StoreError(RefrainError):
     """The outputs folder is locked, damaged, or lacks what was asked for."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from refrain.batches import MISSING, Batch, Fault
 from refrain.column_hints import propose
 from refrain.columns import COLUMNS
-from refrain.config import IngestConfig
+from refrain.config import IngestConfig, PlacesConfig
 from refrain.detection import RAW, find_format, head_reading
 from refrain.dialects import AUTO, OWN, dialect
 from refrain.errors import InputError
@@ -73,10 +73,10 @@ class Inspection:
         return asdict(self)
 
 
-def inspect_log(sources: Sequence[str], config: IngestConfig) -> Inspection:
+def inspect_log(sources: Sequence[str], config: IngestConfig, places: PlacesConfig | None = None) -> Inspection:
     """What the log that `sources` stand for would be understood as; at most `MOST_FILES` of its files are opened, and
     about a MiB of each is read."""
-    files = discover(sources)
+    files = discover(sources, places)
     chosen = files[:: max(1, -(-len(files) // MOST_FILES))]
     groups: dict[str, list[LogFile]] = {}
     unclear: list[str] = []

@@ -9,6 +9,7 @@ from refrain.logs import LogFile
 
 Advance = Callable[[int], None]
 READ_BYTES = 1 << 20  # of one buffer; the result does not depend on it
+_AHEAD_BYTES = 8 << 20  # of a file in a bucket: an answer takes as long as a mebibyte
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -70,7 +71,7 @@ def read_chunks(file: LogFile, advance: Advance, most: int = 0) -> Iterator[byte
     `most` of them."""
     done, given, first = 0, 0, True
     try:
-        with pa.OSFile(str(file.path), "rb") as raw:
+        with file.open(READ_BYTES if most else _AHEAD_BYTES) as raw:
             codec = _CODECS.get(file.compression)
             stream = pa.CompressedInputStream(raw, codec) if codec else raw
             while chunk := stream.read(READ_BYTES):

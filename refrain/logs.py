@@ -1,11 +1,19 @@
 """The files of a log: what a file name, a folder or a pattern stands for, in one order everywhere."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
+from refrain.artifacts import digest_file
+from refrain.config import PlacesConfig
 from refrain.errors import InputError
+from refrain.places import Place, is_url, shown_url
+from refrain.remote import REQUESTS, RemoteFile, Wanted, find_remote, marks
+from refrain.settings import load_settings
 from refrain.text import repair
 
 FORMATS = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
@@ -13,12 +21,19 @@ COMPRESSIONS = (".gz", ".zst")
 _ENDINGS = f"known: {', '.join(FORMATS)}, also with .gz or .zst (Parquet compresses inside)"
 
 
+Value = TypeVar("Value")
+
+
 @dataclass(frozen=True)
 class LogFile:
-    """One file of a log; `name` is relative to what was asked for, so it is the same on every machine."""
+    """One file of a log; `name` is relative to what was asked for, so it is the same on every machine.
+
+    One in a bucket is `remote`, and its `path` is bucket and key: no file of this machine. Open it with `open`.
+    """
 
     name: str
     path: Path
+    remote: RemoteFile | None = None
 
     @property
     def format(self) -> str:
@@ -32,22 +47,40 @@ class LogFile:
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
-        return self.path.stat().st_size
+        """Bytes on disk, or in the bucket."""
+        return self.path.stat().st_size if self.remote is None else self.remote.size
+
+    def open(self, ahead: int = 0) -> AbstractContextManager[Any]:
+        """The bytes as a file of Arrow's; from a bucket at least `ahead` at a time, for who reads from start to end."""
+        if self.remote is not None:
+            return self.remote.open(ahead)
+        import pyarrow as pa
+
+        file: AbstractContextManager[Any] = pa.OSFile(str(self.path), "rb")
+        return file
+
+    def digest(self) -> str:
+        """128 bits in hex that stand for the content: of the bytes, or in a bucket of what the service says of them."""
+        return digest_file(self.path) if self.remote is None else self.remote.digest()
 
 
-def discover(sources: Sequence[str]) -> list[LogFile]:
-    """The files that `sources` (files, folders, patterns) stand for, each once, sorted by name; names are unique.
+def discover(sources: Sequence[str], places: PlacesConfig | None = None, wanted: Wanted | None = None) -> list[LogFile]:
+    """The files that `sources` (files, folders, patterns, URLs) stand for, each once, sorted by name; names are unique.
 
     A folder is searched at any depth; parts of the path below it (`day=2026-01-01/`) stay in the name. Files and
     folders that begin with "." or "_" are the marks of other programs and are left out there. InputError where a
-    source gives no file or names one of an unknown kind.
+    source gives no file or names one of an unknown kind. In a bucket only folders that are `wanted` are looked into; a
+    source may have none of them. `places` are the defaults where they are not given.
     """
-    found: dict[Path, LogFile] = {}
+    found: dict[Path | Place, LogFile] = {}
     taken: set[str] = set()
     for at, source in enumerate(sources):
         given = Path(source)
-        if given.is_dir():
+        if is_url(source):
+            logs, left_out = _far(source, places or load_settings().config.places, wanted)
+            if left_out and not logs:
+                continue
+        elif given.is_dir():
             logs = _below(given, given)
         elif given.is_file():
             if not _endings(given)[0]:
@@ -56,14 +89,46 @@ def discover(sources: Sequence[str]) -> list[LogFile]:
         else:
             logs = _matches(source)
         if not logs:
-            raise InputError(f"no log file at {source}", hint=f"a file, a folder or a quoted pattern; {_ENDINGS}")
+            raise InputError(
+                f"no log file at {shown_url(source)}", hint=f"a file, a folder or a quoted pattern; {_ENDINGS}"
+            )
         for log in logs:
-            if log.path.resolve() not in found:
+            place = log.path.resolve() if log.remote is None else log.remote.place
+            if place not in found:
                 # Two sources may hold files of one name; the place of the source keeps them apart.
                 unique = replace(log, name=f"{at + 1}/{log.name}") if log.name in taken else log
-                found[log.path.resolve()] = unique
+                found[place] = unique
                 taken.add(unique.name)
     return sorted(found.values(), key=lambda log: log.name)
+
+
+def digests_of(logs: Sequence[LogFile]) -> Iterator[tuple[LogFile, str]]:
+    """Each file and its digest; those in buckets, which are asked for many at a time, first."""
+    far = [(log, log.remote) for log in logs if log.remote is not None]
+    for (log, _), digest in zip(far, marks([remote for _, remote in far]), strict=True):
+        yield log, digest
+    for log in logs:
+        if log.remote is None:
+            yield log, log.digest()
+
+
+def each(logs: Sequence[LogFile], work: Callable[[LogFile], Value]) -> Iterator[Value]:
+    """What `work` makes of each file, in order; of many at a time where that waits for a network.
+
+    Not where some are CSV, as the csv module has one limit for all threads.
+    """
+    if not any(log.remote for log in logs) or any(log.format == ".csv" for log in logs):
+        yield from map(work, logs)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        yield from pool.map(work, logs)
+
+
+def _far(source: str, places: PlacesConfig, wanted: Wanted | None) -> tuple[list[LogFile], bool]:
+    """The readable files of a URL, and whether some of its folders are not `wanted`."""
+    found, left_out = find_remote(source, places, wanted)
+    logs = [LogFile(repair(name)[0], Path(file.place.path), file) for name, file in found]
+    return [log for log in logs if _endings(log.path)[0]], left_out
 
 
 def _matches(pattern: str) -> list[LogFile]:

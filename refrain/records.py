@@ -136,7 +136,7 @@ def _mapped(portion: Portion, raw: Iterable[Raw | Fault], reading: Reading) -> B
 def _parquet(file: LogFile, reading: Reading, advance: Advance, *, whole: bool) -> Iterator[Content]:
     try:
         # Pages one by one instead of whole column chunks: a row group may be as large as the file.
-        with pq.ParquetFile(file.path, pre_buffer=False, buffer_size=READ_BYTES) as parquet:
+        with file.open() as raw, pq.ParquetFile(raw, pre_buffer=False, buffer_size=READ_BYTES) as parquet:
             yield from _parquet_rows(parquet, file.size, reading, advance, whole=whole)
     except (pa.ArrowException, OSError) as error:
         raise TornFileError(file.name) from error

@@ -18,7 +18,7 @@ from refrain.artifacts import Store
 from refrain.config import IngestConfig
 from refrain.detection import Formats, find_formats
 from refrain.errors import InputError, NoRequestsError
-from refrain.logs import discover
+from refrain.logs import LogFile, discover
 from refrain.numbering import write_tables
 from refrain.progress import Progress
 from refrain.quarantine import Quarantine
@@ -39,6 +39,7 @@ def ingest_logs(
     store: Store,
     progress: Progress,
     part: Slice | None = None,
+    files: Sequence[LogFile] | None = None,
     digests: Mapping[str, str] | None = None,
     formats: Formats | None = None,
     stones: Tombstones | None = None,
@@ -48,7 +49,8 @@ def ingest_logs(
 
     `out` gets requests/, request_segments/, segments, accounts, owners, texts and quarantine.parquet and counts.json.
     With `part` only its requests are read; the others are counted as `outside`, and what cannot be used is quarantined
-    whether or not it would have belonged. `digests` and `formats` are those of the files, where they are known.
+    whether or not it would have belonged. `files` are those of the log that may hold some, `digests` and `formats`
+    theirs, where they are known.
     `stones` are the store's tombstones, where they were read already. `reused_files`, where there are any, counts files
     whose staged tables the store had; it tells of this computation alone and stands in no file.
 
@@ -59,7 +61,8 @@ def ingest_logs(
     work = out / ".work"
     work.mkdir()
     try:
-        files = discover(sources) if part is None else choose_files(discover(sources), part)
+        if files is None:
+            files = discover(sources) if part is None else choose_files(discover(sources), part)
         formats = find_formats(files, config) if formats is None else formats
         found = stage_files(
             files, work, config, store=store, progress=progress, part=part, digests=digests, formats=formats,

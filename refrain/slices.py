@@ -157,6 +157,11 @@ def choose_files(logs: Sequence[LogFile], part: Slice) -> list[LogFile]:
     return chosen
 
 
+def wanted_folders(part: Slice) -> Callable[[str], bool]:
+    """Whether a folder of this name, which ends in "/", may hold requests of `part`."""
+    return lambda name: _overlaps(name, part)
+
+
 def names_a_day(name: str) -> bool:
     """Whether a file of this name lies in a `day=` folder."""
     return _DAY_FOLDER.search(name) is not None

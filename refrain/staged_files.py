@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from refrain.artifacts import Store, digest_file
+from refrain.artifacts import Store
 from refrain.config import IngestConfig
 from refrain.detection import Formats, reading_of
 from refrain.door import Door, open_door
@@ -15,7 +15,7 @@ from refrain.intake import Tally
 from refrain.joined_facts import joined_identities, write_joined
 from refrain.kept import KeptTables, Unit, cut_units
 from refrain.lines import Advance, TornFileError
-from refrain.logs import LogFile
+from refrain.logs import LogFile, digests_of
 from refrain.progress import Progress
 from refrain.quarantine import TORN, Quarantine
 from refrain.records import Portion, read_portions
@@ -77,7 +77,7 @@ def stage_files(
         digests = {}
     else:
         if digests is None:
-            digests = {file.name: digest_file(file.path) for file in files}
+            digests = {file.name: digest for file, digest in digests_of(files)}
         joined = joined_identities(files, formats, digests)
         kept = KeptTables(store.staged, config, store.key, part, formats, joined, door)
     staging = _Staging(work, config, store.key, part, kept, digests, formats, stones, door)

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from refrain.artifacts import Manifest, Store, digest_file, digest_json, seal, staged, sweep, trusted_manifest
 from refrain.code import code_digest
-from refrain.config import Config, IngestConfig, content_fields, content_folders, speed_fields
+from refrain.config import Config, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
 from refrain.memory import PeakMeter
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
-from refrain.slices import Slice, choose_files, moments_of
+from refrain.slices import Slice, choose_files, moments_of, wanted_folders
 from refrain.tombstones import load_tombstones
 
 if TYPE_CHECKING:
     from refrain.detection import Formats
+    from refrain.logs import LogFile
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +95,12 @@ def ingest(
         from refrain.requests import ingest_logs
 
         return ingest_logs(
-            sources, out, config.ingest, store=store, progress=progress, part=part, digests=digests, formats=formats,
-            stones=stones,
+            sources, out, config.ingest, store=store, progress=progress, part=part, files=files, digests=digests,
+            formats=formats, stones=stones,
         )  # fmt: skip
 
-    digests, formats, inputs = _source_identities(sources, config.ingest, progress, part)
-    for line in formats.told(len(digests)):
+    files, digests, formats, inputs = _source_identities(sources, config, progress, part)
+    for line in formats.told(len(files)):
         tell(line)
     if part is not None:
         inputs = (*inputs, f"slice {part.digest(store.key)}")
@@ -377,22 +378,22 @@ def _contents(*folders: Path) -> tuple[str, ...]:
 
 
 def _source_identities(
-    sources: Sequence[str], config: IngestConfig, progress: Progress, part: Slice | None
-) -> tuple[dict[str, str], "Formats", tuple[str, ...]]:
-    """The digests of the log's files by name, their formats, and the files by content, size, name and format, wherever
+    sources: Sequence[str], config: Config, progress: Progress, part: Slice | None
+) -> tuple[list["LogFile"], dict[str, str], "Formats", tuple[str, ...]]:
+    """The log's files, their digests by name, their formats, and the files by content, size, name and format, wherever
     they lie; with `part`, those that may hold some of it."""
     from refrain.detection import find_formats
-    from refrain.logs import discover
+    from refrain.logs import digests_of, discover
 
-    logs = discover(sources)
+    logs = discover(sources, config.places, wanted_folders(part) if part is not None else None)
     if part is not None:
         logs = choose_files(logs, part)
     with progress.task("recognising formats", len(logs)) as advance:
-        formats = find_formats(logs, config, advance)
-    digests, identities = {}, []
+        formats = find_formats(logs, config.ingest, advance)
+    digests = {}
     with progress.task("comparing the log", sum(log.size for log in logs)) as advance:
-        for log in logs:
-            digests[log.name] = digest_file(log.path)
-            identities.append(f"{digests[log.name]} {log.size} {log.name}{formats.identity(log)}")
+        for log, digest in digests_of(logs):
+            digests[log.name] = digest
             advance(log.size)
-    return digests, formats, tuple(identities)
+    identities = (f"{digests[log.name]} {log.size} {log.name}{formats.identity(log)}" for log in logs)
+    return logs, digests, formats, tuple(identities)

@@ -16,6 +16,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from night_arena import NightArena
     from postgres import Server
+    from s3 import Service
 
     from refrain.config import LedgerConfig
 
@@ -106,3 +107,19 @@ def night_arena(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> "
     from night_arena import NightArena
 
     return NightArena(tmp_path_factory.mktemp("night_arena"), nursery)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator["Service"]:
+    """A service that speaks like S3, and the keys to it in the environment."""
+    from s3 import KEYS, serving, why_not
+
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    with pytest.MonkeyPatch.context() as patch, serving() as found:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name, value in KEYS.items():
+            patch.setenv(name, value)
+        yield found

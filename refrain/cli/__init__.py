@@ -11,6 +11,7 @@ from refrain import __version__
 from refrain.cli import (
     demand,
     door,
+    fetch,
     inspecting,
     jobs,
     ledger,
@@ -62,6 +63,7 @@ notes.add_to(app)
 ledger.add_to(app)
 parts.add_to(app)
 door.add_to(app)
+fetch.add_to(app)
 demand.add_to(app)
 machines.add_to(app)
 upkeep.add_to(app)

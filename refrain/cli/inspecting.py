@@ -39,7 +39,7 @@ def inspect(
     from refrain.inspection_view import lines_of
 
     settings, _ = settings_of(config, overrides, None)
-    found = inspect_log(logs, settings.config.ingest)
+    found = inspect_log(logs, settings.config.ingest, settings.config.places)
     if write is not None:
         import tomli_w
 

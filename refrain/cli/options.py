@@ -18,7 +18,7 @@ def complete_run(incomplete: str) -> list[str]:
 Logs = Annotated[
     list[str],
     typer.Argument(
-        metavar="LOG", help="Files, folders or quoted patterns: JSONL, JSON, CSV or Parquet, also .gz, .zst."
+        metavar="LOG", help="Files, folders, quoted patterns, s3:// URLs; JSONL, JSON, CSV, Parquet, .gz, .zst."
     ),
 ]
 RunName = Annotated[
