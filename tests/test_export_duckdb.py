@@ -52,7 +52,8 @@ def test_runs_stand_side_by_side_and_open_campaigns_are_those_of_the_later(run: 
     export_run(run, path, "duckdb", options_for(run, standings=dismissed))
     assert asked(path, "SELECT * FROM open_campaigns") == []
     members = len(tables(run)["accounts"])
-    assert asked(path, "SELECT count(*) AS n, sum(campaigns) AS c FROM accounts") == [{"n": 2 * (members), "c": 2 * members}]
+    counted = asked(path, "SELECT count(*) AS n, sum(campaigns) AS c FROM accounts")
+    assert [(int(row["n"]), int(row["c"])) for row in counted] == [(2 * members, 2 * members)]
 
 
 def test_a_strangers_file_and_a_file_of_another_kind_are_left_alone(run: Path, tmp_path: Path) -> None:
@@ -76,11 +77,11 @@ def test_what_fails_halfway_leaves_no_new_file_and_changes_no_old_one(run: Path,
     content = accounts.read_bytes()
     accounts.write_bytes(content[:4] + b"\xff" * 64 + content[68:])
     path = tmp_path / "labels.duckdb"
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(StoreError, match="nothing was changed"):
         export_run(torn, path, "duckdb", options_for(run))
     assert not path.exists()
     export_run(run, path, "duckdb", options_for(run))
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(StoreError, match="nothing was changed"):
         export_run(torn, path, "duckdb", options_for(run))
     assert asked(path, "SELECT * FROM members") == [stored("accounts", row, run) for row in tables(run)["accounts"]]
     assert list(KEYS) == ["labels", "request_segments", "clusters", "templates", "campaigns", "accounts"]

@@ -23,7 +23,7 @@ from refrain.contract import TABLES
 from refrain.errors import InputError, RefrainError, StoreError
 from refrain.exporters.escapes import unescaped
 from refrain.exporters.exporter import Options, Standing
-from refrain.exporters.layout import KEYS, stored_name
+from refrain.exporters.layout import KEYS, MARKER, stored_name
 from refrain.exporters.registry import export_run
 from refrain.exporters.sql_database import PASSWORD_VARIABLE
 
@@ -102,15 +102,7 @@ def test_exporting_twice_touches_no_row_of_postgresql(run: Path, database: str) 
     def versions() -> list[list[dict[str, Any]]]:
         return [
             asked(database, f"SELECT ctid::text, xmin::text, t::text FROM refrain.{name} t ORDER BY ctid")
-            for name in (
-                "labels",
-                "request_segments",
-                "clusters",
-                "templates",
-                "campaigns",
-                "members",
-                "refrain_exports",
-            )
+            for name in [*(stored_name(table) for table in KEYS), MARKER]
         ]
 
     export_run(run, database, "sql", options_for(run))
@@ -127,9 +119,8 @@ def test_exporting_twice_leaves_the_bytes_of_sqlite(run: Path, tmp_path: Path) -
     def dump() -> list[str]:
         connection = sqlite3.connect(path)
         try:
-            return [
-                str(row) for name in KEYS for row in connection.execute(f"SELECT rowid, * FROM {stored_name(name)}")
-            ]
+            asked = [f"SELECT rowid, * FROM {stored_name(name)}" for name in KEYS]
+            return [str(row) for sql in asked for row in connection.execute(sql)]
         finally:
             connection.close()
 
@@ -303,7 +294,7 @@ def test_a_file_that_is_no_database_is_told(run: Path, tmp_path: Path) -> None:
 
 def test_the_password_comes_from_the_environment(run: Path, server: "Server", monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.url(server.make_database(), password=False).replace("+psycopg", "")
-    with pytest.raises(StoreError, match="user or the password|cannot be reached"):
+    with pytest.raises(StoreError, match=r"user or the password|cannot be reached"):
         export_run(run, url, "sql", options_for(run))
     monkeypatch.setenv(PASSWORD_VARIABLE, server.password)
     assert export_run(run, url, "sql", options_for(run))["labels"] == len(tables(run)["labels"])

@@ -30,6 +30,7 @@ from refrain.exporters.layout import (
     test_columns,
     views,
 )
+from refrain.full_disk import is_full
 
 _MEMORY = "512MiB"
 _MARKER = f"CREATE TABLE {MARKER} ({RUN} VARCHAR PRIMARY KEY, contract VARCHAR, layout INTEGER, content VARCHAR)"
@@ -52,16 +53,15 @@ def write_duckdb(exports: Path, to: str, options: Options) -> dict[str, int]:
             advance(1)
         _restate(connection, options)
         connection.execute(f"DELETE FROM {MARKER} WHERE {RUN} = ?", [options.run])
-        connection.execute(
-            f"INSERT INTO {MARKER} VALUES (?, ?, ?, ?)", [options.run, VERSION, LAYOUT, content_of(exports)]
-        )
+        row = [options.run, VERSION, LAYOUT, content_of(exports)]
+        connection.execute(f"INSERT INTO {MARKER} VALUES (?, ?, ?, ?)", row)
         connection.execute("COMMIT")
     return counts
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The file's database, made with mode 0600 where it is not there; a transaction that does not end leaves nothing."""
+    """The file's database, private where it is made now; a transaction that does not end leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     mask = os.umask(0o077)  # accounts and prompts stand in it
@@ -83,10 +83,12 @@ def _opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         os.umask(mask)
     try:
         yield connection
-    except BaseException:
+    except BaseException as error:
         connection.close()
         if new:
             path.unlink(missing_ok=True)
+        if isinstance(error, duckdb.Error) and not is_full(error):  # its text may quote a row
+            raise StoreError(f"{path} could not be written ({type(error).__name__}): nothing was changed") from None
         raise
     connection.close()
 

@@ -86,9 +86,7 @@ class Database:
         code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
         name = str(code or type(origin).__name__)
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")):
-            return StoreError(
-                f"another process has been writing to {self.name} for {_WAIT_SECONDS} s", hint="try again"
-            )
+            return StoreError(f"another process is writing to {self.name}", hint="try again")
         if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "53100")):
             return StoreError(f"{self.name} could not be written, its disk may be full: nothing was changed")
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
@@ -121,9 +119,8 @@ def connect(to: str) -> Iterator[Database]:
         timeout = {SQLITE: {"timeout": _WAIT_SECONDS}, POSTGRESQL: {"connect_timeout": _CONNECT_SECONDS}}
         engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=timeout.get(dialect, {}))
     except ImportError:
-        raise InputError(
-            "the driver that this URL needs is not installed", hint="pip install it beside refrain"
-        ) from None
+        hint = "pip install it beside refrain"
+        raise InputError("the driver that this URL needs is not installed", hint=hint) from None
     except (exc.ArgumentError, ValueError):  # without the cause, and without the URL: it may hold a password
         raise InputError(
             "--to is no database URL and no file", hint="such as postgresql://refrain@host/trust or labels.sqlite"
