@@ -33,6 +33,8 @@ class Options:
     """Of every campaign that the ledger knows, by stable id: those that this run has nothing of, too."""
     key: bytes = field(default=b"", repr=False)
     """The secret under which ids are hashed where a format has them hashed."""
+    hashed: bool = False
+    """Whether the ids of accounts in the tables are keyed hashes already."""
     with_text: bool = False
     """Whether prompts may be written by a format that leaves them out otherwise."""
     more: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -17,6 +17,11 @@ BUILT_IN = {
     "jsonl": "folders:JSONL",
     "sql": "sql:EXPORTER",
     "duckdb": "duckdb_file:EXPORTER",
+    "graphml": "graph_files:GRAPHML",
+    "gexf": "graph_files:GEXF",
+    "stix": "stix_bundle:EXPORTER",
+    "siem": "siem_lines:EXPORTER",
+    "webhook": "webhook:EXPORTER",
 }
 """Name to module and attribute below this package, in the order of the documentation."""
 
