@@ -272,7 +272,7 @@ def test_a_shared_copy_without_some_columns_is_written_with_nulls(run: Path, tmp
     ("to", "said"),
     [
         ("postgresql://refrain:hunter2@127.0.0.1:1/x?password=hunter2", "cannot be reached"),
-        ("postgresql://refrain:hunter2@[", "no database URL"),
+        ("postgresql://refrain:hunter2@[", "cannot be reached"),
         ("nonsense://u:hunter2@h/x", "no database URL"),
         ("sqlite://", "no database URL and no file"),
         ("mysql://u:hunter2@h/x", "driver that this URL needs"),

@@ -19,6 +19,7 @@ BUILT_IN = {
     "duckdb": "duckdb_file:EXPORTER",
     "graphml": "graph_files:GRAPHML",
     "gexf": "graph_files:GEXF",
+    "atlas": "atlas:EXPORTER",
     "stix": "stix_bundle:EXPORTER",
     "siem": "siem_lines:EXPORTER",
     "webhook": "webhook:EXPORTER",
