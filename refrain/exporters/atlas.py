@@ -60,10 +60,12 @@ def write_atlas(exports: Path, to: str, options: Options) -> dict[str, int]:
 
 def _segments(path: Path, rows: Rows) -> pa.Table:
     """The segments at some rows, ascending; the file is read a row group at a time."""
-    wanted, found = pa.array(rows, pa.int64()), []
+    wanted = pa.array(rows, pa.int64())
     file = pq.ParquetFile(path)
-    for batch in file.iter_batches(columns=list(_COLUMNS)):
-        found.append(pa.Table.from_batches([batch]).filter(pc.is_in(batch.column("segment_row"), wanted)))
+    found = [
+        pa.Table.from_batches([batch]).filter(pc.is_in(batch.column("segment_row"), wanted))
+        for batch in file.iter_batches(columns=list(_COLUMNS))
+    ]
     schema = pa.schema([file.schema_arrow.field(name) for name in _COLUMNS])
     return pa.concat_tables([schema.empty_table(), *found]).combine_chunks()
 

@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all, and that nobody but its owner can read: it names accounts, quotes prompts."""
+"""A file that appears whole or not at all, for its owner's eyes alone: it names accounts and quotes prompts."""
 
 import os
 import secrets
