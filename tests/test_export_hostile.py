@@ -1,8 +1,6 @@
 """Accounts and prompts full of HTML, escapes, NUL, direction marks and formulas come back whole from every format."""
 
 import csv
-import hashlib
-import hmac
 import json
 import sqlite3
 import xml.etree.ElementTree as ET
@@ -24,6 +22,7 @@ from tables import HOSTILE
 
 from refrain.exporters.escapes import MARK, for_xml, unescaped, without_nul
 from refrain.exporters.registry import export_run
+from refrain.share_key import shared_id
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -124,7 +123,7 @@ def test_postgresql_gives_every_account_and_skeleton_back(run: Path, server: "Se
 def test_stix_has_each_account_hashed_and_each_skeleton_whole(run: Path, tmp_path: Path) -> None:
     export_run(run, tmp_path / "to", "stix", options_for(run, with_text=True, more={"findings": "all"}))
     parsed = stix2.parse((tmp_path / "to").read_text(encoding="ascii"), allow_custom=False)
-    wanted = {hmac.new(KEY, f"account\0{one}".encode(), hashlib.sha256).hexdigest() for one in accounts_of(run)}
+    wanted = {shared_id(KEY, "account", one) for one in accounts_of(run)}
     assert {one.user_id for one in parsed.objects if one.type == "user-account"} == wanted
     notes = [json.loads(one.content) for one in parsed.objects if one.type == "note"]
     assert {note["skeleton"] for note in notes if "skeleton" in note} == {TEXTS[1], TEXTS[2]}

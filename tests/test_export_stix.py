@@ -1,7 +1,5 @@
-"""The STIX bundle as the stix2 library reads it: campaigns, hashed members, notes; no prompt unless it was asked for."""
+"""The STIX bundle as the stix2 library reads it: campaigns, hashed members, notes; no prompt unless one asks."""
 
-import hashlib
-import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from tables import HOSTILE, NOTES, RUBRIC
 from refrain.errors import InputError
 from refrain.exporters.exporter import Options, Standing
 from refrain.exporters.registry import export_run
+from refrain.share_key import shared_id
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,6 @@ def bundle(run: Path, to: Path, **more: Any) -> dict[str, list[Any]]:
     return found
 
 
-def hashed(account: str) -> str:
-    """A member's name, by the definition."""
-    return hmac.new(KEY, f"account\0{account}".encode(), hashlib.sha256).hexdigest()
-
-
 def test_a_campaign_its_members_and_what_it_rests_on(run: Path, tmp_path: Path) -> None:
     found = bundle(run, tmp_path / "run.json")
     told = tables(run)
@@ -46,7 +40,7 @@ def test_a_campaign_its_members_and_what_it_rests_on(run: Path, tmp_path: Path) 
     )  # fmt: skip
     assert campaign.labels == [*row["families"], *row["signal_tags"]]
     members = [one["account_id"] for one in told["accounts"] if one["campaign_id"] == 0]
-    assert {one.user_id for one in found["user-account"]} == {hashed(account) for account in members}
+    assert {one.user_id for one in found["user-account"]} == {shared_id(KEY, "account", account) for account in members}
     [grouping] = found["grouping"]
     assert grouping.context == "suspicious-activity"
     held = {one.id for kind in ("campaign", "user-account", "note") for one in found[kind]}
@@ -57,9 +51,7 @@ def test_a_campaign_its_members_and_what_it_rests_on(run: Path, tmp_path: Path) 
     assert (evidence["score"], evidence["p_value"], evidence["benign"]) == (row["score"], row["p_value"], row["benign"])
     assert (evidence["verdict"], evidence["state"]) == ("confirmed", "active")
     skeleton = told["templates"][1]["skeleton"]
-    assert (
-        template["skeleton_hmac_sha256"] == hmac.new(KEY, f"skeleton\0{skeleton}".encode(), hashlib.sha256).hexdigest()
-    )
+    assert template["skeleton_hash"] == shared_id(KEY, "skeleton", skeleton)
     assert [one.created_by_ref for one in found["campaign"]] == [found["identity"][0].id]
 
 
@@ -81,10 +73,8 @@ def test_twice_is_the_same_bytes_and_another_key_shares_no_id(run: Path, tmp_pat
     one, two = bundle(run, tmp_path / "1"), bundle(run, tmp_path / "2")
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
     other = bundle(run, tmp_path / "3", key=b"another key of the tests, of 32 bytes")
-    ids = {
-        name: {obj.id for objs in found.values() for obj in objs} for name, found in (("one", one), ("other", other))
-    }
-    assert not ids["one"] & ids["other"]
+    ids, others = ({made.id for objects in found.values() for made in objects} for found in (one, other))
+    assert not ids & others
     assert two.keys() == other.keys()
 
 

@@ -28,7 +28,7 @@ def test_every_format_loads_under_its_name_and_is_documented(name: str) -> None:
     assert exporter.name == name
     text = DOCUMENT.read_text(encoding="utf-8")
     assert re.search(rf"^\|.*`{name}`.*\|", text, re.MULTILINE)
-    assert f"--format {name}" in text or name == "csv" or name == "jsonl" or name == "graphml"
+    assert f"--format {name}" in text or name in {"csv", "jsonl", "graphml"}
     for key in exporter.settings:
         assert f"{key}=" in text, key
 

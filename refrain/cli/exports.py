@@ -1,6 +1,7 @@
 """`export`: the tables of a run, and what other tools load."""
 
 import json
+import os
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from refrain.cli.jobs import finish, run_as_json, say
 from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, Quiet, RunName, settings_for_run
 from refrain.errors import InputError
 from refrain.progress import progress_for
-from refrain.runs import run_stage, store_of
+from refrain.runs import Run, run_stage, store_of
 
 _DEFAULT = "parquet"
 
@@ -83,17 +84,18 @@ def export(
     if to is None:
         finish(done, result, as_json=as_json, quiet=quiet)
         return
+    from refrain.exporters.elsewhere import shown_destination
     from refrain.exporters.exporter import Options
     from refrain.exporters.standings import standings
     from refrain.full_disk import told_of_full_disk
     from refrain.stable_ids import stable_ids
 
     options = Options(run=done.name, folder=done.folder, more=_pairs(more or []), with_text=with_text)
-    options = replace(options, key=store_of(done.outputs).key, progress=progress)
+    options = replace(options, key=_key(done), progress=progress)
     identities = stable_ids(done)
     known = standings(done.outputs, settings.config.ledger) if identities else {}
     options = replace(options, identities=identities, standings=known)
-    shown = exporter.shown(to)
+    shown = shown_destination(exporter, to)
     with told_of_full_disk(done.outputs):
         rows = export_tables(done.result("exports"), to, exporter, options)
     if as_json:
@@ -116,6 +118,13 @@ def _print_formats(*, as_json: bool) -> None:
         typer.echo(f"{one.name:<8}  {one.kind:<6}  {one.title}")
         for name, meaning in one.settings.items():
             typer.echo(f"{'':<18}--option {name}=...: {meaning}")
+
+
+def _key(run: Run) -> bytes:
+    """The key that providers share, where it is set, else the store's."""
+    from refrain import share_key
+
+    return share_key.share_key() if os.environ.get(share_key.VARIABLE) else store_of(run.outputs).key
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from refrain.progress import NoProgress, Progress
 
 # Rows held at a time, everywhere here: enough for speed, little beside the texts of a table of templates.
 BATCH_ROWS = 8192
+FILE, FOLDER, URL = "file", "folder", "url"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Exporter:
     name: str
     title: str
     write: Callable[[Path, str, Options], dict[str, int]]
-    kind: str = "file"
+    kind: str = FILE
     """What the destination is: "file", "folder" or "url"."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """The keys of --option that `write` knows, and what each means."""

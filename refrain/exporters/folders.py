@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from refrain.exporters.exporter import Exporter, Options
+from refrain.exporters.exporter import FOLDER, Exporter, Options
 from refrain.formats import CSV as _CSV
 from refrain.formats import JSONL as _JSONL
 from refrain.formats import PARQUET as _PARQUET
@@ -30,11 +30,11 @@ def _write(format: str, exports: Path, to: str, options: Options) -> dict[str, i
 
 
 def _place(format: str) -> Callable[[str, str], str]:  # noqa: A002
-    return lambda to, table: str(Path(to) / (FILE if table == _PACKETS else f"{table}.{format}"))
+    return lambda to, table: f"{to.rstrip('/')}/{FILE if table == _PACKETS else f'{table}.{format}'}"
 
 
 def _exporter(name: str, title: str) -> Exporter:
-    return Exporter(name, title, partial(_write, name), kind="folder", place=_place(name))
+    return Exporter(name, title, partial(_write, name), kind=FOLDER, place=_place(name))
 
 
 PARQUET = _exporter(_PARQUET, "Parquet, as the run has it")

@@ -8,7 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from refrain.errors import InputError, fault_place
-from refrain.exporters.exporter import Exporter, Options
+from refrain.exporters.elsewhere import is_elsewhere, write_elsewhere
+from refrain.exporters.exporter import URL, Exporter, Options
 
 GROUP = "refrain.exporters"
 BUILT_IN = {
@@ -60,8 +61,10 @@ def export_tables(exports: Path, to: str | Path, exporter: Exporter, options: Op
     exporter.check(options)
     if not any(exports.glob("*.parquet")):
         raise InputError(f"the run {options.run or exports.parent.name} has no exports", hint="run `refrain export`")
-    if exporter.kind != "url" and "://" not in str(to) and Path(to).resolve() == exports.resolve():
+    if exporter.kind != URL and not is_elsewhere(exporter, str(to)) and Path(to).resolve() == exports.resolve():
         raise InputError("a run's own exports are not written over", hint="choose another place with --to")
+    if is_elsewhere(exporter, str(to)):
+        return write_elsewhere(exporter, exports, str(to), options)
     return exporter.write(exports, str(to), options)
 
 

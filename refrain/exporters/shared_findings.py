@@ -4,8 +4,6 @@ A finding's own text, the skeletons of its templates, is there under --with-text
 for each, which two who share a key can compare.
 """
 
-import hashlib
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 from refrain.contract import TEST_PREFIX
 from refrain.errors import InputError
 from refrain.exporters.exporter import Options
+from refrain.share_key import shared_id
 
 ALERTS, ALL = CHOICES = ("alerts", "all")
 SETTING = {"findings": "those that alert and are not dismissed (alerts, the default) or all"}
@@ -74,16 +73,16 @@ def findings(exports: Path, options: Options, default: str = ALERTS) -> Iterator
 
 
 def hashed_account(account_id: str, options: Options) -> str:
-    """HMAC-SHA256 of an account's id under the options' key, in hex; the id itself where it is a keyed hash already."""
-    return account_id if options.hashed else _digest(options.key, "account", account_id)
+    """An account's id hashed under the options' key as providers share it; the id itself where it is one already."""
+    return account_id if options.hashed else _hashed(options.key, "account", account_id)
 
 
 def hashed_skeleton(skeleton: str, options: Options) -> str:
-    """HMAC-SHA256 of a skeleton under the options' key, in hex."""
-    return _digest(options.key, "skeleton", skeleton)
+    """A skeleton hashed under the options' key: two who share the key see that they have the same."""
+    return _hashed(options.key, "skeleton", skeleton)
 
 
-def _digest(key: bytes, kind: str, text: str) -> str:
+def _hashed(key: bytes, kind: str, text: str) -> str:
     if not key:
         raise InputError("ids are hashed in this format, and there is no key")
-    return hmac.new(key, f"{kind}\0{text}".encode(), hashlib.sha256).hexdigest()
+    return shared_id(key, kind, text)

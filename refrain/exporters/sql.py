@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from refrain.contract import VERSION
 from refrain.errors import InputError
-from refrain.exporters.exporter import BATCH_ROWS, Exporter, Options
+from refrain.exporters.exporter import BATCH_ROWS, URL, Exporter, Options
 from refrain.exporters.layout import (
     KEYS,
     LAYOUT,
@@ -173,7 +173,7 @@ EXPORTER = Exporter(
     "sql",
     "SQL database: SQLite, PostgreSQL, any SQLAlchemy URL",
     write_sql,
-    kind="url",
+    kind=URL,
     settings={
         "tables": "some of the tables, by comma; default: all",
         "schema": f"PostgreSQL's schema; default: {_SCHEMA}",

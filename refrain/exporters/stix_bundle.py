@@ -1,9 +1,9 @@
 """The findings as a STIX 2.1 bundle, for sharing between providers (OASIS, "STIX Version 2.1", 10 June 2021).
 
 A finding is a Campaign; a Grouping ("suspicious-activity") holds it with its members and notes. A member is a
-user-account whose user_id is a keyed hash. A Note an evidence and a Note a template tell what an indicator would; there
-is no Indicator, as its pattern would need an observable that another provider has. Ids are UUIDv5 in a namespace of our
-own (section 2.9), times are the findings' own: equal runs give equal bytes.
+user-account whose user_id is a keyed hash (refrain.share_key). A Note for the evidence and one a template tell what an
+indicator would; there is no Indicator, as its pattern would need an observable that another provider has. Ids are
+UUIDv5 in a namespace of our own (section 2.9), times are the findings' own: equal runs give equal bytes.
 
 https://docs.oasis-open.org/cti/stix/v2.1/os/stix-v2.1-os.html
 """
@@ -84,7 +84,7 @@ def _objects(finding: Finding, owner: str, producer: str, options: Options) -> l
         }
         skeleton = template.get("skeleton")
         if skeleton is not None:
-            told["skeleton_hmac_sha256"] = hashed_skeleton(skeleton, options)
+            told["skeleton_hash"] = hashed_skeleton(skeleton, options)
             if options.with_text:
                 told["skeleton"] = skeleton
         notes.append(_note(f"template {template['template_id']}", told, campaign.id, owner, name, said))

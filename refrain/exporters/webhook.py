@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from refrain.errors import ConfigError, InputError, StoreError
-from refrain.exporters.exporter import Exporter, Options
+from refrain.exporters.exporter import URL, Exporter, Options
 from refrain.exporters.shared_findings import SETTING, Finding, findings
 from refrain.exporters.siem_lines import finding_event
 from refrain.formats import plain
@@ -116,7 +116,7 @@ EXPORTER = Exporter(
     "webhook",
     "CloudEvents to a webhook, signed",
     write_webhook,
-    kind="url",
+    kind=URL,
     settings={**SETTING, "accounts": "yes: the members' ids, too; default: only how many"},
     place=lambda to, table: f"{table} to {to}",
     shown=_shown,
