@@ -124,6 +124,7 @@ def _upsert(
 
     database.load(connection, loaded, portions())
     keys = [RUN, *KEYS[name]]
+    database.prepare_joins(connection, loaded, keys)
     same = sa.and_(*(loaded.c[key] == table.c[key] for key in keys))
     gone = sa.delete(table).where(table.c[RUN] == options.run)
     rows = sa.select(*(loaded.c[column] for column in columns)).where(sa.true())
