@@ -170,6 +170,19 @@ def test_runs_stand_side_by_side(run: Path, anywhere: tuple[str, Any, str]) -> N
     assert (campaign["run_id"], campaign["campaign_id"]) == ("nightly-2026-03-03", 0)
 
 
+def test_two_parts_of_one_campaign_in_one_run_are_both_open(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "part" / run.name
+    shutil.copytree(run / "exports", other / "exports")
+    path = other / "exports" / "campaigns.parquet"
+    table = pq.read_table(path)
+    alerts = pa.array([True] * table.num_rows)
+    pq.write_table(table.set_column(table.column_names.index("alert"), table.schema.field("alert"), alerts), path)
+    same = dict.fromkeys(IDENTITIES, IDENTITIES[0])
+    export_run(other, tmp_path / "x.sqlite", "sql", options_for(run, identities=same))
+    found = in_sqlite(tmp_path / "x.sqlite", "SELECT campaign_id FROM open_campaigns ORDER BY campaign_id")
+    assert [row["campaign_id"] for row in found] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("standing", "still_open"),
     [
