@@ -11,6 +11,7 @@ from refrain import __version__
 from refrain.cli import (
     demand,
     door,
+    exports,
     fetch,
     inspecting,
     jobs,
@@ -55,6 +56,7 @@ def common(
 
 jobs.add_to(app)
 inspecting.add_to(app)
+exports.add_to(app)
 nights.add_to(app)
 stories.add_to(app)
 looks.add_to(app)
