@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from refrain import __version__
-from refrain.cli import demand, jobs, ledger, looks, machines, nights, parts, stories, upkeep, verdicts
+from refrain.cli import decisions, demand, jobs, ledger, looks, machines, nights, parts, stories, upkeep, verdicts
 from refrain.cli.frame import CommandGroup
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ stories.add_to(app)
 looks.add_to(app)
 verdicts.add_to(app)
 ledger.add_to(app)
+decisions.add_to(app)
 parts.add_to(app)
 demand.add_to(app)
 machines.add_to(app)

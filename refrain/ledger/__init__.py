@@ -4,6 +4,6 @@ A night is published when its row stands here; everything it adds is written in 
 """
 
 from refrain.ledger.ledger import Ledger, open_ledger
-from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, SightingRow
+from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NewDecision, NightRow, SightingRow
 
-__all__ = ["DecisionRow", "EventRow", "IdentityRow", "Ledger", "NightRow", "SightingRow", "open_ledger"]
+__all__ = ["DecisionRow", "EventRow", "IdentityRow", "Ledger", "NewDecision", "NightRow", "SightingRow", "open_ledger"]
