@@ -203,16 +203,10 @@ def test_what_is_written_is_read_as_the_same_decisions(rows: list[DecisionRow], 
     assert found == [NewDecision(row.identity, row.verdict, row.by, row.when, row.why) for row in rows]
 
 
-_JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=9)
-    | st.sampled_from(list(GOOD.values())),
-    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "by"]), inside, max_size=5),
-    max_leaves=8,
+_LEAF = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from(list(GOOD.values()))
 )
+_JSON = _LEAF | st.lists(_LEAF, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "by"]), _LEAF, max_size=5)
 
 
 @given(st.lists(_JSON | st.fixed_dictionaries(dict.fromkeys(FIELDS, _JSON)), max_size=4), st.binary(max_size=40))
