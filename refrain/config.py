@@ -332,6 +332,7 @@ class ExportConfig:
     packet_sample_characters: int
     packet_read_characters: int
     memory_limit_mib: int
+    share_min_accounts: Speed  # shapes copies that leave the house, no byte of a run
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
