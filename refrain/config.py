@@ -22,7 +22,7 @@ ContentFolder = Annotated[str, _FOLDER]
 
 _SPEED = "speed alone"
 Speed = Annotated[int, _SPEED]
-"""A number on which no byte of a result depends; no part of its identity."""
+"""A number on which no byte of a stage's result depends; no part of its identity."""
 SpeedSwitch = Annotated[bool, _SPEED]
 """The same, on or off."""
 

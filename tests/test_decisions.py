@@ -81,6 +81,14 @@ def test_an_earlier_decision_that_comes_late_does_not_override(ledger: Ledger) -
     assert [row.verdict for row in ledger.decisions(ONE)] == ["confirmed", "watching"]
 
 
+def test_a_decision_on_an_identity_that_a_night_took_back_is_known(ledger: Ledger) -> None:
+    import_decisions(ledger, lines(GOOD), "jsonl", RULE)
+    ledger.record_night(night(0), [campaign(2, 0, 0)], [], [])
+    stranger = {**GOOD, "who": "noor"}
+    done = import_decisions(ledger, lines(GOOD, stranger, stranger), "jsonl", RULE)
+    assert done.counts == {"read": 3, "written": 0, "known": 1, "quarantined": 2}
+
+
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [

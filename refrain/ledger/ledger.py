@@ -174,8 +174,13 @@ class Ledger:
             columns = [decisions.c[name] for name in ("identity", "verdict", "by", "when", "why")]
             known = {NewDecision(**row._mapping) for row in connection.execute(sa.select(*columns))}
             for row in rows:
-                entered.append("stranger" if row.identity not in there else "known" if row in known else "written")
-                known.add(row)
+                if row in known:  # on an identity that a night took back, too
+                    entered.append("known")
+                elif row.identity in there:
+                    entered.append("written")
+                    known.add(row)
+                else:
+                    entered.append("stranger")
             new = [vars(row) for row, state in zip(rows, entered, strict=True) if state == "written"]
             if new and not dry_run:
                 connection.execute(decisions.insert(), new)
