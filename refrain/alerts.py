@@ -7,28 +7,21 @@ name that chat programs show. A night that is published stays so, whether the we
 import json
 import logging
 import os
-import time
 from collections.abc import Mapping, Sequence
 from datetime import date
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from refrain.config import AlertsConfig
 from refrain.errors import RefrainError, fault_place
 from refrain.figures import counted
 from refrain.night_counts import Oddity
+from refrain.posting import PAUSES, SCHEMES, post
 
 logger = logging.getLogger(__name__)
 
 WEBHOOK_VARIABLE = "REFRAIN_WEBHOOK"
 VERSION = 1
-_TIMEOUT_SECONDS = 10.0
-_PAUSES = (0.0, 2.0, 10.0)  # seconds before each try: a webhook restarts, a night can wait a little
-_SERVER_ERROR = 500
-_PASSING = (408, 425, 429)  # of the client's faults, those that pass
-_SCHEMES = ("http://", "https://")
+_PAUSES = PAUSES
 
 
 def tell_night(
@@ -84,31 +77,11 @@ def _post(config: AlertsConfig, data: Mapping[str, Any]) -> bool:
     url = os.environ.get(WEBHOOK_VARIABLE) or config.webhook
     if not url:
         return True
-    if not url.startswith(_SCHEMES):
+    if not url.startswith(SCHEMES):
         logger.warning("the webhook must begin with http:// or https://; nothing was sent")
         return False
     body = json.dumps(data, sort_keys=True).encode("ascii")
-    headers = {"Content-Type": "application/json", "User-Agent": "refrain"}
-    opener = build_opener(_NoRedirect)
-    for pause in _PAUSES:
-        time.sleep(pause)
-        try:
-            with opener.open(Request(url, body, headers, method="POST"), timeout=_TIMEOUT_SECONDS):
-                return True
-        except HTTPError as error:
-            error.close()
-            reason = f"status {error.code}"
-            if error.code < _SERVER_ERROR and error.code not in _PASSING:
-                break
-        except (URLError, OSError, HTTPException, ValueError) as error:
-            reason = type(error).__name__
-    logger.warning("the webhook did not take the message: %s", reason)
-    return False
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """Follows nothing: what is posted goes where it was told to, and nowhere else."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """None: the redirect is the answer."""
-        return
+    reason = post(url, body, {"Content-Type": "application/json"}, _PAUSES)
+    if reason:
+        logger.warning("the webhook did not take the message: %s", reason)
+    return not reason

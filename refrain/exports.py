@@ -16,16 +16,14 @@ import pyarrow.parquet as pq
 from refrain.artifacts import Store
 from refrain.config import ExportConfig
 from refrain.contract import ACCOUNTS, CAMPAIGNS, CLUSTERS, LABELS, REQUEST_SEGMENTS, TEMPLATES, campaigns_schema
-from refrain.errors import InputError, StoreError
-from refrain.formats import FORMATS, write_format
+from refrain.errors import StoreError
 from refrain.labelled import Folders
-from refrain.packet_lines import FILE, copy_packets, write_packets
+from refrain.packet_lines import write_packets
 from refrain.packets import packets
 from refrain.progress import Progress
 from refrain.queries import batches, conform, database, write_table
 
 logger = logging.getLogger(__name__)
-_PACKETS = "packets"
 
 # The best of a request's clustered segments, as the smallest (outside its template, rank by owners, -strength).
 _LABELS = """
@@ -139,31 +137,6 @@ def write_exports(
         "exported %d labels, %d campaigns, %d members", counts["labels"], counts["campaigns"], counts["accounts"]
     )
     return counts
-
-
-def export_run(run: Path, to: Path, format: str) -> dict[str, int]:  # noqa: A002 (the option's name)
-    """Rows written for each table, as `exported_name` in the folder `to`; each file appears whole or not at all.
-
-    `format` is parquet, csv or jsonl. Raises InputError for another one and for a run without exports.
-    """
-    if format not in FORMATS:
-        raise InputError(f"there is no export format {format!r}", hint=f"choose one of {', '.join(FORMATS)}")
-    folder = run / "exports"
-    tables = sorted(folder.glob("*.parquet"))
-    if not tables:
-        raise InputError(f"the run {run.name} has no exports", hint="run `refrain export` for it first")
-    to.mkdir(parents=True, exist_ok=True)
-    if to.resolve() == folder.resolve():
-        raise InputError("a run's own exports are not written over", hint="choose another folder with --to")
-    counts = {table.stem: write_format(table, to / exported_name(table.stem, format), format) for table in tables}
-    if (folder / FILE).exists():
-        counts[_PACKETS] = copy_packets(folder, to)
-    return counts
-
-
-def exported_name(table: str, format: str) -> str:  # noqa: A002 (the option's name)
-    """The name of a table's file in a format; packets have one form only."""
-    return FILE if table == _PACKETS else f"{table}.{format}"
 
 
 def _part(folder: Path) -> list[str]:

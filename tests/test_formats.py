@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tables import FORMULA_ACCOUNT, export, write_small_run
 
 from refrain.errors import InputError
-from refrain.exports import export_run
+from refrain.exporters.registry import export_run
 from refrain.formats import guarded, plain
 
 

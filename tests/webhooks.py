@@ -15,12 +15,14 @@ class Hook:
 
     statuses: list[int]
     heard: list[dict[str, Any]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     tries: int = 0
     url: str = ""
 
 
 @contextmanager
-def hook(*statuses: int) -> Iterator[Hook]:
+def hook(*statuses: int, content: str = "application/json") -> Iterator[Hook]:
     """A webhook on the loopback."""
     found = Hook(list(statuses))
 
@@ -29,7 +31,9 @@ def hook(*statuses: int) -> Iterator[Hook]:
             status = found.statuses[min(found.tries, len(found.statuses) - 1)]
             found.tries += 1
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            assert self.headers["Content-Type"] == "application/json"
+            assert self.headers["Content-Type"] == content
+            found.bodies.append(body)
+            found.headers.append({name.lower(): value for name, value in self.headers.items()})
             if status < 300:
                 found.heard.append(json.loads(body))
             self.send_response(status)

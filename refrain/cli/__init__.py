@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from refrain import __version__
-from refrain.cli import decisions, demand, jobs, ledger, looks, machines, nights, parts, stories, upkeep, verdicts
+from refrain.cli import (
+    decisions,
+    demand,
+    exports,
+    jobs,
+    ledger,
+    looks,
+    machines,
+    nights,
+    parts,
+    stories,
+    upkeep,
+    verdicts,
+)
 from refrain.cli.frame import CommandGroup
 
 app = typer.Typer(
@@ -39,6 +52,7 @@ def common(
 
 
 jobs.add_to(app)
+exports.add_to(app)
 nights.add_to(app)
 stories.add_to(app)
 looks.add_to(app)

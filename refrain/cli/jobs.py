@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -21,7 +20,6 @@ from refrain.cli.options import (
     settings_for_run,
     settings_of,
 )
-from refrain.errors import InputError
 from refrain.progress import progress_for
 from refrain.runs import REPORT, Run, run_all, run_ingest, run_stage
 from refrain.slices import load_slice
@@ -41,7 +39,6 @@ _EXAMPLES = {
     "score": "refrain score latest --set score.false_discovery_rate=0.01",
 }
 _ALWAYS = ("merged", "quarantined")  # printed at zero too: with the kept rows they add up to the rows read
-_FORMATS = ("parquet", "csv", "jsonl")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,9 +50,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("ingest", epilog="Example:\n\nrefrain ingest logs/ --run-id september")(ingest)
     for verb, words in _HELP.items():
         app.command(verb, help=words, epilog=f"Example:\n\n{_EXAMPLES[verb]}")(_stage_command(verb))
-    app.command(
-        "export", epilog="Examples:\n\nrefrain export latest\n\nrefrain export latest --to labels/ --format csv"
-    )(export)
 
 
 def run(
@@ -122,39 +116,7 @@ def ingest(
     progress = progress_for(quiet=quiet or as_json)
     part = load_slice(folder, slice_name) if slice_name else None
     done, result = run_ingest(logs, settings.config, folder, run_id=run_id, part=part, progress=progress)
-    _finish(done, result, as_json=as_json, quiet=quiet)
-
-
-def export(
-    run: RunName,
-    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Also write the tables there.")] = None,
-    format: Annotated[  # noqa: A002 (the option's name)
-        str, typer.Option("--format", metavar="|".join(_FORMATS), help="Form of the tables in --to.")
-    ] = _FORMATS[0],
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    outputs: Outputs = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write labels, clusters, templates, campaigns, members and evidence packets for other tools."""
-    if format not in _FORMATS:
-        raise InputError(f"there is no export format {format!r}", hint=f"choose one of {', '.join(_FORMATS)}")
-    settings, found = settings_for_run(run, config, overrides, outputs)
-    progress = progress_for(quiet=quiet or as_json)
-    done, result = run_stage("export", found, settings.config, progress=progress)
-    if to is None:
-        _finish(done, result, as_json=as_json, quiet=quiet)
-        return
-    from refrain.exports import export_run, exported_name
-
-    rows = export_run(done.folder, to, format)
-    if as_json:
-        typer.echo(json.dumps({**run_as_json(done, [result]), "to": str(to), "format": format, "rows": rows}))
-        return
-    say(result, silent=quiet)
-    for table, count in rows.items():
-        typer.echo(f"{count:>12,}  {to / exported_name(table, format)}")
+    finish(done, result, as_json=as_json, quiet=quiet)
 
 
 def _stage_command(verb: str) -> Callable[..., None]:
@@ -171,12 +133,12 @@ def _stage_command(verb: str) -> Callable[..., None]:
         settings, found = settings_for_run(run, config, overrides, outputs)
         progress = progress_for(quiet=quiet or as_json)
         done, result = run_stage(verb, found, settings.config, progress=progress)
-        _finish(done, result, as_json=as_json, quiet=quiet)
+        finish(done, result, as_json=as_json, quiet=quiet)
 
     return command
 
 
-def _finish(run: Run, result: stages.Result, *, as_json: bool, quiet: bool) -> None:
+def finish(run: Run, result: stages.Result, *, as_json: bool, quiet: bool) -> None:
     """Nothing; says what one stage did and where that lies."""
     if as_json:
         typer.echo(json.dumps(run_as_json(run, [result])))

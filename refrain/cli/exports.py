@@ -1,0 +1,135 @@
+"""`export`: the tables of a run, and what other tools load."""
+
+import json
+import os
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from refrain.cli.jobs import finish, run_as_json, say
+from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, Quiet, RunName, settings_for_run
+from refrain.errors import InputError
+from refrain.progress import progress_for
+from refrain.runs import Run, run_stage, store_of
+
+_DEFAULT = "parquet"
+
+
+def _complete_format(incomplete: str) -> list[str]:
+    """The formats that begin like `incomplete`, those of other packages too."""
+    from refrain.exporters.registry import exporter_names
+
+    return [name for name in exporter_names() if name.startswith(incomplete)]
+
+
+Destination = Annotated[
+    str | None,
+    typer.Option("--to", metavar="DEST", help="Also write it there: a folder, a file or a URL, as the format has it."),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="What to write in --to; --list-formats names all.",
+        autocompletion=_complete_format,
+    ),
+]
+More = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="A setting of the format; may be repeated."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Nothing; `app` then has the commands of this module."""
+    app.command(
+        "export",
+        epilog=(
+            "Examples:\n\nrefrain export latest\n\nrefrain export latest --to labels/ --format csv\n\n"
+            "refrain export latest --to postgresql://refrain@host/trust --format sql\n\n"
+            "refrain export latest --list-formats"
+        ),
+    )(export)
+
+
+def export(
+    run: RunName,
+    to: Destination = None,
+    format: Format = _DEFAULT,  # noqa: A002 (the option's name)
+    more: More = None,
+    with_text: Annotated[
+        bool, typer.Option("--with-text", help="Prompts, too, in a format that leaves them out (stix, siem, webhook).")
+    ] = False,
+    list_formats: Annotated[bool, typer.Option("--list-formats", help="Print the formats and their options.")] = False,
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    outputs: Outputs = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write labels, clusters, templates, campaigns, members and evidence packets for other tools."""
+    from refrain.exporters.registry import export_tables, find_exporter
+
+    if list_formats:
+        _print_formats(as_json=as_json)
+        return
+    exporter = find_exporter(format)
+    if to is None and (more or format != _DEFAULT):
+        raise InputError(f"--format {format} needs a place to write to", hint="give --to DEST")
+    settings, found = settings_for_run(run, config, overrides, outputs)
+    progress = progress_for(quiet=quiet or as_json)
+    done, result = run_stage("export", found, settings.config, progress=progress)
+    if to is None:
+        finish(done, result, as_json=as_json, quiet=quiet)
+        return
+    from refrain.exporters.elsewhere import shown_destination
+    from refrain.exporters.exporter import Options
+    from refrain.exporters.standings import standings
+    from refrain.full_disk import told_of_full_disk
+    from refrain.stable_ids import stable_ids
+
+    options = Options(run=done.name, folder=done.folder, more=_pairs(more or []), with_text=with_text)
+    options = replace(options, key=_key(done), progress=progress)
+    identities = stable_ids(done)
+    known = standings(done.outputs, settings.config.ledger) if identities else {}
+    options = replace(options, identities=identities, standings=known)
+    shown = shown_destination(exporter, to)
+    with told_of_full_disk(done.outputs):
+        rows = export_tables(done.result("exports"), to, exporter, options)
+    if as_json:
+        typer.echo(json.dumps({**run_as_json(done, [result]), "to": shown, "format": format, "rows": rows}))
+        return
+    say(result, silent=quiet)
+    for table, count in rows.items():
+        typer.echo(f"{count:>12,}  {exporter.place(shown, table)}")
+
+
+def _print_formats(*, as_json: bool) -> None:
+    from refrain.exporters.registry import exporter_names, find_exporter
+
+    found = [find_exporter(name) for name in exporter_names()]
+    if as_json:
+        rows = [{"name": one.name, "title": one.title, "to": one.kind, "options": dict(one.settings)} for one in found]
+        typer.echo(json.dumps({"formats": rows}))
+        return
+    for one in found:
+        typer.echo(f"{one.name:<8}  {one.kind:<6}  {one.title}")
+        for name, meaning in one.settings.items():
+            typer.echo(f"{'':<18}--option {name}=...: {meaning}")
+
+
+def _key(run: Run) -> bytes:
+    """The key that providers share, where it is set, else the store's."""
+    from refrain import share_key
+
+    return share_key.share_key() if os.environ.get(share_key.VARIABLE) else store_of(run.outputs).key
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    """KEY=VALUE texts by key; InputError for one of another form, which is not quoted: it may hold a secret."""
+    pairs = [text.partition("=") for text in given]
+    if not all(equals and name for name, equals, _ in pairs):
+        raise InputError("--option is of the form KEY=VALUE")
+    return {name: value for name, _, value in pairs}

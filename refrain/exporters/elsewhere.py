@@ -1,0 +1,44 @@
+"""Files of an export at a bucket's URL: written here first, then put there whole (refrain.places)."""
+
+import shutil
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from refrain.errors import InputError
+from refrain.exporters.exporter import FOLDER, URL, Exporter, Options
+
+_MARK = "://"
+
+
+def is_elsewhere(exporter: Exporter, to: str) -> bool:
+    """Whether files of this format are to lie at a URL; a format whose destination is a URL looks after it itself."""
+    return exporter.kind != URL and _MARK in to
+
+
+def shown_destination(exporter: Exporter, to: str) -> str:
+    """The destination as it may be printed."""
+    shown: str = _places().shown_url(to) if is_elsewhere(exporter, to) else exporter.shown(to)
+    return shown
+
+
+def write_elsewhere(exporter: Exporter, exports: Path, to: str, options: Options) -> dict[str, int]:
+    """The counts of the export whose files then lie at the URL `to`; what lay there under their names is replaced."""
+    places = _places()
+    with TemporaryDirectory() as temporary:
+        target = Path(temporary) / "export"
+        counts = exporter.write(exports, str(target), options)
+        if exporter.kind == FOLDER:
+            places.put_folder(target, to)
+            return counts
+        with places.open_output(to) as out, target.open("rb") as file:
+            shutil.copyfileobj(file, out)
+    return counts
+
+
+def _places() -> Any:
+    try:
+        return import_module("refrain.places")
+    except ModuleNotFoundError as error:
+        raise InputError("files can be written to this machine only", hint="give --to a path") from error
