@@ -7,11 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import FORMULA_ACCOUNT, HOSTILE, NOTES, RUBRIC, export, write_small_run
+from tables import FORMULA_ACCOUNT, NOTES, RUBRIC, export, write_small_run
 
 from refrain.contract import METADATA_KEY, TABLES
 from refrain.errors import InputError
-from refrain.exports import export_run
 from refrain.packet_lines import read_packets
 from refrain.share_key import share_key_name, shared_id
 from refrain.shared_contract import DROPPED, KEY_NAME_KEY, MIN_ACCOUNTS_KEY, REDACTED_KEY
@@ -169,14 +168,6 @@ def test_equal_keys_match_accounts_and_others_do_not(exports: Path, shared: Path
     )
     assert len(ours) == len(theirs) == 8
     assert not ours & theirs
-
-
-def test_any_format_is_written_from_the_copy(shared: Path, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "exports").symlink_to(shared)
-    counts = export_run(tmp_path / "run", tmp_path / "csv", "csv")
-    assert counts["accounts"] == 8
-    assert HOSTILE not in (tmp_path / "csv" / "templates.csv").read_text(encoding="utf-8")
 
 
 def test_a_copy_goes_into_a_new_folder_and_needs_every_table(exports: Path, tmp_path: Path) -> None:
