@@ -1,5 +1,6 @@
 """A run from Python: the tables as they were written, a finding as values, and errors that say what to do."""
 
+import re
 import subprocess
 import sys
 from dataclasses import asdict, fields
@@ -14,6 +15,7 @@ from tables import FORMULA_ACCOUNT, NOTES, RUBRIC, export, write_small_run
 
 from refrain import open_run
 from refrain.analysis import Campaign, Member, Outcome, RunView, Template
+from refrain.code import ROOT
 from refrain.contract import ACCOUNTS, CAMPAIGNS, TABLES, TEMPLATES
 from refrain.errors import InputError, StoreError
 from refrain.runs import Run, _write_manifest
@@ -127,6 +129,21 @@ def test_what_is_not_there_says_what_is(run: RunView, tmp_path: Path) -> None:
     for name, why in (("labels", "cannot be read"), ("accounts", "cannot be read"), ("campaigns", "not of version")):
         with pytest.raises(StoreError, match=why):
             open_run("torn", tmp_path).table(name)
+
+
+def test_the_examples_of_the_documentation_run(run: RunView, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    runs = run.folder.parent.parent
+    (runs / "latest").symlink_to(run.name)
+    (runs.parent / "outputs").symlink_to(".")
+    monkeypatch.chdir(runs.parent)
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, names)
+    assert names["found"] == run.campaign(0)
+    labels = rows(run, "labels")
+    labelled = sum(row["campaign_id"] is not None for row in labels)
+    assert names["seen"] == {"all": len(labels), "labelled": labelled}
 
 
 def test_shown_it_quotes_no_account_and_no_prompt(run: RunView) -> None:

@@ -1,6 +1,7 @@
 """A shared copy: what is in it value for value, what is not, and who can match its accounts."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tables import FORMULA_ACCOUNT, NOTES, RUBRIC, export, write_small_run
 
+from refrain.code import ROOT
 from refrain.contract import METADATA_KEY, TABLES
 from refrain.errors import InputError
 from refrain.packet_lines import read_packets
@@ -105,6 +107,17 @@ def test_the_schema_is_the_contracts_without_the_columns_of_texts(exports: Path,
         assert after.metadata == {METADATA_KEY: b"1", **marks}
     assert {path.name for path in shared.iterdir()} == {"packets.jsonl", *(f"{name}.parquet" for name in TABLES)}
     assert shared.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_documentation_names_what_is_dropped_and_how_ids_are_hashed() -> None:
+    text = (ROOT / "docs" / "sharing.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1:5] for line in text.partition("## Verdicts")[0].splitlines() if line.startswith("| `")]
+    dropped = {table.strip(" `"): re.findall(r"`(\w+)`", names) for table, _, names, *_ in cells}
+    assert {name: tuple(dropped[name]) for name in TABLES if dropped[name]} == DROPPED
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["shared_account"](KEY, "org-é7") == account("org-é7")
 
 
 def test_nothing_raw_is_left_in_any_file(exports: Path, shared: Path) -> None:
