@@ -29,7 +29,7 @@ _SIGNAL = ("tag", "similarity", "measure")
 _TEMPLATE = ("template_id", "kind", "words", "requests", "accounts", "owners", "first_seen", "last_seen", "fillings")
 _TEMPLATE += ("requests_in_campaign", "requests_read")
 _SLOT = ("slot", "requests", "fillings", "median_words", "kind")
-_ACCOUNT = ("owner", "requests", "account_requests", "share", "first_use", "evidence")
+_ACCOUNT = ("requests", "account_requests", "share", "first_use", "evidence")
 _FALL = ("families_needed", "p_value_of_all", "p_value", "alert_p", "q_value", "false_discovery_rate", "alert")
 _FAMILY = ("family", "looked_at", "p_value", "unexplained", "speaks")
 _TEST = ("test", "observed", "expected", "p_value", "explained_by")
@@ -37,15 +37,20 @@ _BENIGN = ("hypothesis", "holds", "explains")
 _CHANGE = ("kind", "name", "tests", "p_value", "p_needed", "alert")
 
 
-def shared_packets(folder: Path, campaigns: set[int], skeletons: Mapping[int, str], key: bytes) -> Iterator[Row]:
-    """The packets of the shared campaigns, by number, one at a time. `skeletons`: the masked skeletons of the shared
-    templates by number; another template of a campaign is left out."""
+def shared_packets(
+    folder: Path, campaigns: set[int], skeletons: Mapping[int, str], owners: Mapping[int, int], key: bytes
+) -> Iterator[Row]:
+    """The packets of the shared campaigns, by number, one at a time.
+
+    `skeletons`: the masked skeletons of the shared templates by number; another template of a campaign is left out.
+    `owners`: the numbers that owners have in the shared copy.
+    """
     for packet in all_packets(folder):
         if packet["campaign_id"] in campaigns:
-            yield _packet(packet, skeletons, key)
+            yield _packet(packet, skeletons, owners, key)
 
 
-def _packet(packet: Row, skeletons: Mapping[int, str], key: bytes) -> Row:
+def _packet(packet: Row, skeletons: Mapping[int, str], owners: Mapping[int, int], key: bytes) -> Row:
     fall = packet["waterfall"]
     templates = [row for row in packet["templates"] if row["template_id"] in skeletons]
     return {
@@ -53,8 +58,13 @@ def _packet(packet: Row, skeletons: Mapping[int, str], key: bytes) -> Row:
         "signals": [_named(row, _SIGNAL) for row in packet["signals"]],
         "templates": [_template(row, skeletons[row["template_id"]]) for row in templates],
         "accounts": [
-            {"account_id": shared_id(key, "account", row["account_id"]), **_named(row, _ACCOUNT)}
+            {
+                "account_id": shared_id(key, "account", row["account_id"]),
+                "owner": owners[row["owner"]],
+                **_named(row, _ACCOUNT),
+            }
             for row in packet["accounts"]
+            if row["owner"] in owners
         ],
         "waterfall": {"families": [_family(row) for row in fall["families"]], **_named(fall, _FALL)},
         "benign": [_named(row, _BENIGN) for row in packet["benign"]],

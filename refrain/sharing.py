@@ -91,10 +91,14 @@ class _Copy:
         counts["campaigns"] = self._table("campaigns", [campaigns])
         members = self._hidden(_rows(self._read("accounts"), "campaign_id", numbers), "account")
         by = [("campaign_id", "ascending"), ("evidence", "descending"), ("account_id", "ascending")]
-        counts["accounts"] = self._table("accounts", [members.sort_by(by)])
+        members = members.sort_by(by)
+        # The run numbers owners in the order of raw ids; here they are numbered as they come.
+        owners = {owner: number for number, owner in enumerate(dict.fromkeys(members["owner"].to_pylist()))}
+        renumbered = pa.array([owners[owner] for owner in members["owner"].to_pylist()], pa.int64())
+        counts["accounts"] = self._table("accounts", [_with(members, "owner", renumbered)])
         if (self._folder / FILE).exists():
             named = dict(zip(templates["template_id"].to_pylist(), skeletons, strict=True))
-            packets = shared_packets(self._folder, numbers, named, self._key)
+            packets = shared_packets(self._folder, numbers, named, owners, self._key)
             counts["packets"] = write_packets(self._into, packets)
         return counts
 

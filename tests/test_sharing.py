@@ -75,7 +75,11 @@ def test_what_is_shared_is_the_run_value_for_value(exports: Path, shared: Path) 
         row["account_id"] = account(row["account_id"])
         del row["reasons"]
     members.sort(key=lambda row: (-row["evidence"], row["account_id"]))
+    numbers = {owner: number for number, owner in enumerate(dict.fromkeys(row["owner"] for row in members))}
+    for row in members:
+        row["owner"] = numbers[row["owner"]]
     assert rows(shared / "accounts.parquet") == members
+    assert sorted(numbers.values()) == list(range(7))
     assert account(FORMULA_ACCOUNT) in {row["account_id"] for row in members}
 
     kept = [row for row in rows(exports / "labels.parquet") if row["campaign_id"] == 0]
@@ -138,6 +142,8 @@ def test_a_packet_keeps_its_numbers_and_no_sentence(exports: Path, shared: Path)
     assert [row["account_id"] for row in after["accounts"]] == [
         account(row["account_id"]) for row in before["accounts"]
     ]
+    owner_of = {row["account_id"]: row["owner"] for row in rows(shared / "accounts.parquet")}
+    assert {row["account_id"]: row["owner"] for row in after["accounts"]} == owner_of
     [template] = after["templates"]
     assert template["skeleton"] == f"{RUBRIC}\n{{slot}}\n{NOTES} {{email}}"
     assert template["pieces"] == [["text", f"{RUBRIC}\n"], ["slot", ""], ["text", f"\n{NOTES} {{email}}"]]
