@@ -23,7 +23,7 @@ ContentFolder = Annotated[str, _FOLDER]
 
 _SPEED = "speed alone"
 Speed = Annotated[int, _SPEED]
-"""A number on which no byte of a result depends; no part of its identity."""
+"""A number on which no byte of a stage's result depends; no part of its identity."""
 SpeedSwitch = Annotated[bool, _SPEED]
 """The same, on or off."""
 
@@ -380,6 +380,7 @@ class ExportConfig:
     packet_sample_characters: int
     packet_read_characters: int
     memory_limit_mib: int
+    share_min_accounts: Speed  # shapes copies that leave the house, no byte of a run
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

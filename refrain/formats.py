@@ -55,6 +55,11 @@ def guarded(text: str) -> str:
     return f"'{text}" if first in _FORMULA else text
 
 
+def unguarded(text: str) -> str:
+    """The text that `guarded` was given; another tool's own apostrophe stays where `guarded` would not have put one."""
+    return text[1:] if text[:1] == "'" and guarded(text[1:]) == text else text
+
+
 def plain(value: Any) -> Any:
     """A value of a table as JSON has it: times as ISO 8601 in UTC, no infinities."""
     if isinstance(value, datetime):

@@ -39,10 +39,9 @@ def copy_packets(folder: Path, to: Path) -> int:
 def read_packets(folder: Path, campaign_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """The packets of some campaigns by number; none where the folder has no packets."""
     wanted = set(campaign_ids)
-    path = folder / FILE
-    if not path.exists():
+    if not (folder / FILE).exists():
         return {}
-    return {number: packet for number, packet in enumerate(_packets(path)) if number in wanted}
+    return {number: packet for number, packet in enumerate(all_packets(folder)) if number in wanted}
 
 
 def read_packet(folder: Path, campaign_id: int) -> dict[str, Any]:
@@ -53,6 +52,7 @@ def read_packet(folder: Path, campaign_id: int) -> dict[str, Any]:
     return found[campaign_id]
 
 
-def _packets(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="ascii") as lines:
+def all_packets(folder: Path) -> Iterator[dict[str, Any]]:
+    """Every packet of the folder's file, by campaign, one at a time."""
+    with (folder / FILE).open(encoding="ascii") as lines:
         yield from map(json.loads, lines)

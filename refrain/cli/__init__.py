@@ -9,6 +9,7 @@ import typer
 
 from refrain import __version__
 from refrain.cli import (
+    decisions,
     demand,
     door,
     exports,
@@ -63,6 +64,7 @@ looks.add_to(app)
 verdicts.add_to(app)
 notes.add_to(app)
 ledger.add_to(app)
+decisions.add_to(app)
 parts.add_to(app)
 door.add_to(app)
 fetch.add_to(app)

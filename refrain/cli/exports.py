@@ -2,8 +2,10 @@
 
 import json
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +42,22 @@ More = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="A setting of the format; may be repeated."),
 ]
+Redact = Annotated[
+    bool,
+    typer.Option(
+        "--redact", help="To share: masked skeletons and ids hashed under $REFRAIN_SHARE_KEY; no prompts, no raw ids."
+    ),
+]
+MinAccounts = Annotated[
+    int | None,
+    typer.Option(
+        "--min-accounts",
+        metavar="N",
+        min=1,
+        help="With --redact: share nothing of fewer accounts. Default: export.share_min_accounts.",
+    ),
+]
+AllFindings = Annotated[bool, typer.Option("--all-findings", help="With --redact: findings that do not alert, too.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,6 +67,7 @@ def add_to(app: typer.Typer) -> None:
         epilog=(
             "Examples:\n\nrefrain export latest\n\nrefrain export latest --to labels/ --format csv\n\n"
             "refrain export latest --to postgresql://refrain@host/trust --format sql\n\n"
+            "refrain export latest --redact --to findings.json --format stix\n\n"
             "refrain export latest --list-formats"
         ),
     )(export)
@@ -62,6 +81,9 @@ def export(
     with_text: Annotated[
         bool, typer.Option("--with-text", help="Prompts, too, in a format that leaves them out (stix, siem, webhook).")
     ] = False,
+    redact: Redact = False,
+    min_accounts: MinAccounts = None,
+    all_findings: AllFindings = False,
     list_formats: Annotated[bool, typer.Option("--list-formats", help="Print the formats and their options.")] = False,
     config: ConfigFile = None,
     overrides: Overrides = None,
@@ -70,14 +92,18 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write labels, clusters, templates, campaigns, members and evidence packets for other tools."""
-    from refrain.exporters.registry import export_tables, find_exporter
+    from refrain.exporters.registry import check_destination, export_tables, find_exporter
 
     if list_formats:
         _print_formats(as_json=as_json)
         return
     exporter = find_exporter(format)
-    if to is None and (more or format != _DEFAULT):
-        raise InputError(f"--format {format} needs a place to write to", hint="give --to DEST")
+    if to is None and (more or redact or format != _DEFAULT):
+        what = "--redact" if redact else f"--format {format}"
+        raise InputError(f"{what} needs a place to write to", hint="give --to DEST")
+    if not redact and (all_findings or min_accounts is not None):
+        raise InputError("--min-accounts and --all-findings are of a shared copy", hint="give --redact")
+    key = _shared_key() if redact else None  # a missing one is told before anything is computed
     settings, found = settings_for_run(run, config, overrides, outputs)
     progress = progress_for(quiet=quiet or as_json)
     done, result = run_stage("export", found, settings.config, progress=progress)
@@ -93,15 +119,28 @@ def export(
     options = Options(run=done.name, folder=done.folder, more=_pairs(more or []), with_text=with_text)
     options = replace(options, key=_key(done), progress=progress)
     identities = stable_ids(done)
-    known = standings(done.outputs, settings.config.ledger) if identities else {}
-    options = replace(options, identities=identities, standings=known)
+    standing = standings(done.outputs, settings.config.ledger) if identities else {}
+    options = replace(options, identities=identities, standings=standing)
     shown = shown_destination(exporter, to)
-    with told_of_full_disk(done.outputs):
-        rows = export_tables(done.result("exports"), to, exporter, options)
+    exports = done.result("exports")
+    check_destination(exports, to, exporter)
+    least = settings.config.export.share_min_accounts if min_accounts is None else min_accounts
+    copy: AbstractContextManager[tuple[Path, Options]] = nullcontext((exports, options))
+    if key is not None:
+        from refrain.exporters.shared_copy import shared_copy
+        from refrain.sharing import SharingRule
+
+        copy = shared_copy(exports, options, key, SharingRule(least, all_findings))
+    with told_of_full_disk(done.outputs), copy as (folder, known):
+        rows = export_tables(folder, to, exporter, known)
+    shared = {} if key is None else {"shared": _shared_as_json(key, least, all_findings)}
     if as_json:
-        typer.echo(json.dumps({**run_as_json(done, [result]), "to": shown, "format": format, "rows": rows}))
+        told = {**run_as_json(done, [result]), "to": shown, "format": format, "rows": rows, **shared}
+        typer.echo(json.dumps(told))
         return
     say(result, silent=quiet)
+    if shared:
+        typer.echo(f"redacted: findings of at least {least:,} accounts, ids hashed under the shared key")
     for table, count in rows.items():
         typer.echo(f"{count:>12,}  {exporter.place(shown, table)}")
 
@@ -125,6 +164,18 @@ def _key(run: Run) -> bytes:
     from refrain import share_key
 
     return share_key.share_key() if os.environ.get(share_key.VARIABLE) else store_of(run.outputs).key
+
+
+def _shared_key() -> bytes:
+    from refrain.share_key import share_key
+
+    return share_key()
+
+
+def _shared_as_json(key: bytes, least: int, all_findings: bool) -> dict[str, Any]:
+    from refrain.share_key import share_key_name
+
+    return {"key": share_key_name(key), "min_accounts": least, "all_findings": all_findings}
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -48,6 +48,22 @@ class CommandGroup(TyperGroup):
             raise _unexpected(error, as_json=as_json) from None
 
 
+class ListingGroup(TyperGroup):
+    """A group whose command `list` is meant where none is named: what was one command stays one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments left for the command, which is `list` unless the first one names another."""
+        named = bool(args) and args[0] in {*self.commands, *ctx.help_option_names}
+        if not named and (args or not ctx.resilient_parsing):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The names of the commands, and what `list` completes its first argument to."""
+        first = self.commands["list"].params[0]
+        return [*super().shell_complete(ctx, incomplete), *first.shell_complete(ctx, incomplete)]
+
+
 def fail(message: str, hint: str, code: int, *, as_json: bool) -> typer.Exit:
     """The exit to raise, after the error was printed on stderr: two lines, or an object under --json."""
     from refrain.printable import printable

@@ -1,4 +1,4 @@
-"""`decide` and `decisions`: what analysts say of a campaign that they follow from night to night."""
+"""`decide`: what an analyst says of a campaign that is followed from night to night."""
 
 import getpass
 import json
@@ -11,10 +11,7 @@ import typer
 
 from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, settings_of
 from refrain.errors import InputError, RefrainError
-from refrain.printable import printable
 from refrain.settings import load_settings
-
-_WHY_CHARACTERS, _WHO_CHARACTERS = 500, 64  # what a person writes on one line, and who that is
 
 
 class Decided(StrEnum):
@@ -66,10 +63,6 @@ def add_to(app: typer.Typer) -> None:
             "refrain decide 3 watching --why 'waits for the card records' --by lea"
         ),
     )(decide)
-    app.command(
-        "decisions",
-        epilog="Examples:\n\nrefrain decisions\n\nrefrain decisions c-0123456789ab --json",
-    )(decisions)
 
 
 def decide(
@@ -89,8 +82,9 @@ def decide(
     """
     from refrain.ledger import open_ledger
     from refrain.ledger.names import resolve
+    from refrain.ledger.wording import WHO_CHARACTERS, WHY_CHARACTERS
 
-    words = {"why": _line(why, "--why", _WHY_CHARACTERS), "by": _line(by or _you(), "--by", _WHO_CHARACTERS)}
+    words = {"why": _line(why, "--why", WHY_CHARACTERS), "by": _line(by or _you(), "--by", WHO_CHARACTERS)}
     settings, folder = settings_of(config, overrides, outputs)
     with open_ledger(folder, settings.config.ledger, create=False) as ledger:
         identity = resolve(ledger, campaign)
@@ -99,42 +93,12 @@ def decide(
         known = ledger.identity(identity)
     state = known.state if known is not None else "active"
     if as_json:
-        typer.echo(json.dumps({**_plain(written), "state": state}))
+        typer.echo(json.dumps({**as_values(written), "state": state}))
         return
     typer.echo(f"{verdict.value}  {identity}" + ("" if state == "active" else f" ({state})"))
 
 
-def decisions(
-    campaign: MaybeIdentity = None,
-    config: ConfigFile = None,
-    overrides: Overrides = None,
-    outputs: Outputs = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print what was decided, oldest first, of one campaign or of all.
-
-    An id is retired where nights were run anew and nothing in them is what had it: what was said of it stays.
-    """
-    from refrain.ledger import open_ledger
-    from refrain.ledger.names import gone_words, resolve
-
-    settings, folder = settings_of(config, overrides, outputs)
-    with open_ledger(folder, settings.config.ledger, create=False) as ledger:
-        rows = ledger.decisions(None if campaign is None else resolve(ledger, campaign, gone=True))
-        gone = gone_words(ledger, {row.identity for row in rows})
-    if as_json:
-        plain = [{**_plain(row), "gone": gone[row.identity]} for row in rows]
-        typer.echo(json.dumps({"decisions": plain}))
-        return
-    for row in rows:
-        said = printable(f"by {row.by}: {row.why}", 2 * _WHY_CHARACTERS)
-        ended = f" ({gone[row.identity]})" if gone[row.identity] else ""
-        typer.echo(f"{row.identity}  {row.verdict:<9}  {row.when:%Y-%m-%d %H:%M}  {said}{ended}")
-    if not rows:
-        typer.echo("nothing is decided")
-
-
-def _plain(row: Any) -> dict[str, Any]:
+def as_values(row: Any) -> dict[str, Any]:
     """A decision as JSON values."""
     return {**vars(row), "when": row.when.isoformat(timespec="seconds")}
 
@@ -148,7 +112,9 @@ def _you() -> str:
 
 def _line(text: str, option: str, limit: int) -> str:
     """What a person wrote, on one line and printable; InputError where it is blank or too long."""
-    line = printable(" ".join(text.split()), 2 * limit)
-    if not 0 < len(line) <= limit:
+    from refrain.ledger.wording import one_line
+
+    line = one_line(text, limit)
+    if line is None:
         raise InputError(f"{option} must be a text of at most {limit} characters")
     return line

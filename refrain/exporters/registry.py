@@ -61,11 +61,16 @@ def export_tables(exports: Path, to: str | Path, exporter: Exporter, options: Op
     exporter.check(options)
     if not any(exports.glob("*.parquet")):
         raise InputError(f"the run {options.run or exports.parent.name} has no exports", hint="run `refrain export`")
-    if exporter.kind != URL and not is_elsewhere(exporter, str(to)) and Path(to).resolve() == exports.resolve():
-        raise InputError("a run's own exports are not written over", hint="choose another place with --to")
+    check_destination(exports, to, exporter)
     if is_elsewhere(exporter, str(to)):
         return write_elsewhere(exporter, exports, str(to), options)
     return exporter.write(exports, str(to), options)
+
+
+def check_destination(exports: Path, to: str | Path, exporter: Exporter) -> None:
+    """Nothing; InputError for a destination that is the run's own folder of exports."""
+    if exporter.kind != URL and not is_elsewhere(exporter, str(to)) and Path(to).resolve() == exports.resolve():
+        raise InputError("a run's own exports are not written over", hint="choose another place with --to")
 
 
 def _plugins() -> list[EntryPoint]:

@@ -5,13 +5,14 @@ A night is published when its row stands here; everything it adds is written in 
 
 from refrain.ledger.ledger import Ledger
 from refrain.ledger.opening import find_ledger, open_ledger
-from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NightRow, RunRow, SightingRow
+from refrain.ledger.rows import DecisionRow, EventRow, IdentityRow, NewDecision, NightRow, RunRow, SightingRow
 
 __all__ = [
     "DecisionRow",
     "EventRow",
     "IdentityRow",
     "Ledger",
+    "NewDecision",
     "NightRow",
     "RunRow",
     "SightingRow",

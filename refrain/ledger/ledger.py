@@ -22,9 +22,11 @@ from refrain.ledger.rows import (
     STATES,
     VERDICTS,
     DecisionRow,
+    Entered,
     EventRow,
     IdentityRow,
     Kind,
+    NewDecision,
     NightRow,
     SightingRow,
     State,
@@ -172,10 +174,7 @@ class Ledger:
     def decide(self, identity: str, verdict: Verdict, *, by: str, when: datetime, why: str) -> DecisionRow:
         """The decision as written; LedgerError where no night knows the identity, ValueError for another verdict or
         words that are blank or longer than 500 characters."""
-        if verdict not in VERDICTS:
-            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}")
-        if not all(0 < len(words.strip()) <= len(words) <= _WORDS and "\x00" not in words for words in (by, why)):
-            raise ValueError(f"who decided and why are texts of at most {_WORDS} characters")
+        _check_words(verdict, by, why)
         with self._database.writing() as connection:
             if not connection.execute(sa.select(sa.exists().where(identities.c.id == identity))).scalar():
                 raise LedgerError(f"{self.name} knows no such identity", hint="refrain show lists them")
@@ -186,11 +185,41 @@ class Ledger:
             written = connection.execute(newest).one()
         return DecisionRow(**written._mapping)
 
+    def add_decisions(self, rows: Sequence[NewDecision], *, dry_run: bool = False) -> list[Entered]:
+        """What became of each decision from elsewhere, or with `dry_run` would: it is `written`, or `known` because the
+        same one stands here or earlier in `rows`, or its identity is a `stranger` to every night.
+
+        All are written in one transaction; with `dry_run` none. ValueError as `decide`, and nothing is written.
+        """
+        for row in rows:
+            _check_words(row.verdict, row.by, row.why)
+        entered: list[Entered] = []
+        with self._database.reading() if dry_run else self._database.writing() as connection:
+            there = set(connection.execute(sa.select(identities.c.id)).scalars())
+            columns = [decisions.c[name] for name in ("identity", "verdict", "by", "when", "why")]
+            known = {NewDecision(**row._mapping) for row in connection.execute(sa.select(*columns))}
+            for row in rows:
+                if row in known:  # on an identity that a night took back, too
+                    entered.append("known")
+                elif row.identity in there:
+                    entered.append("written")
+                    known.add(row)
+                else:
+                    entered.append("stranger")
+            new = [vars(row) for row, state in zip(rows, entered, strict=True) if state == "written"]
+            if new and not dry_run:
+                connection.execute(decisions.insert(), new)
+        return entered
+
     def decisions(self, identity: str | None = None) -> list[DecisionRow]:
-        """Decisions, oldest first. One on an identity that is taken back stays (see `aside`)."""
-        wanted = _wanted(sa.select(decisions), (decisions.c.identity, identity)).order_by(decisions.c.number)
+        """Decisions, oldest first by when they were made, wherever that was, then in the order in which they came.
+
+        One on an identity that is taken back stays (see `aside`).
+        """
+        wanted = _wanted(sa.select(decisions), (decisions.c.identity, identity))
         with self._database.reading() as connection:
-            return [DecisionRow(**row._mapping) for row in connection.execute(wanted)]
+            found = connection.execute(wanted.order_by(decisions.c.when, decisions.c.number))
+            return [DecisionRow(**row._mapping) for row in found]
 
     def prune(self, days: int) -> dict[str, int]:
         """Rows deleted by table: sightings and events of nights more than `days` days before the last. Nights, ids with
@@ -234,6 +263,14 @@ class Ledger:
                 f"what {self.name} knew before {day} is forgotten: it goes back to {kept_from} at most",
                 hint="ledger.signature_nights says how far; for older nights, begin a new ledger and backfill",
             )
+
+
+def _check_words(verdict: str, by: str, why: str) -> None:
+    """Nothing; ValueError for another verdict, or words that are blank, too long, or that a database cannot hold."""
+    if verdict not in VERDICTS:
+        raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}")
+    if not all(0 < len(words.strip()) <= len(words) <= _WORDS and "\x00" not in words for words in (by, why)):
+        raise ValueError(f"who decided and why are texts of at most {_WORDS} characters")
 
 
 def _wanted(query: sa.Select[Any], *conditions: tuple[sa.Column[Any], object]) -> sa.Select[Any]:

@@ -15,6 +15,7 @@ Verdict = Literal["confirmed", "dismissed", "watching"]
 KINDS: tuple[Kind, ...] = ("campaign", "template", "cluster")
 STATES: tuple[State, ...] = ("active", "dormant", "ended", "merged")
 RunKind = Literal["nightly", "on demand", "slice"]
+Entered = Literal["written", "known", "stranger"]  # what became of a decision from elsewhere
 VERDICTS: tuple[Verdict, ...] = ("confirmed", "dismissed", "watching")
 
 
@@ -90,9 +91,21 @@ class EventRow:
 
 @dataclass(frozen=True)
 class DecisionRow:
-    """What an analyst said of an identity: later ones override earlier ones, none is ever deleted by a night."""
+    """What an analyst said of an identity: later ones (by `when`, then `number`) override earlier ones, none is ever
+    deleted by a night."""
 
     number: int
+    identity: str
+    verdict: Verdict
+    by: str
+    when: datetime
+    why: str
+
+
+@dataclass(frozen=True)
+class NewDecision:
+    """A decision that the ledger may not have yet; `when` is an aware time."""
+
     identity: str
     verdict: Verdict
     by: str
