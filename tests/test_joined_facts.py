@@ -172,3 +172,26 @@ def test_inspect_joins_what_it_sees(log: Path) -> None:
     (sample,) = inspect_log([str(log)], settings().ingest).samples
     assert (sample.format, sample.records, sample.requests, sample.passed) == ("langfuse", 11, 3, 6)
     assert sample.refused == {"account_id: no account": 1, "traceId: no trace": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "accounts", "kept", "conflicts"),
+    [
+        ("otel", {"acct_1", "acct_app", *(f"acct_{at}" for at in range(2, 10))}, 11, 0),
+        # The API and the dataframe hold a span of one id with other words.
+        ("openinference", {f"acct_{at}" for at in range(1, 7)}, 6, 1),
+        ("langsmith", {f"user_{at}" for at in (1, 2, 3, 5, 6, 7)}, 6, 0),
+    ],
+)
+def test_logs_of_spans_and_runs_are_read_as_they_are(
+    tmp_path: Path, name: str, accounts: set[str], kept: int, conflicts: int
+) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    for path in (JOINED.parent.parent / name).iterdir():
+        if ".expected." not in path.name:
+            shutil.copyfile(path, log / path.name)
+    rows, _, counts = found(log, tmp_path / "store", settings())
+    assert {account for _, account, _ in rows} == accounts
+    assert (counts["kept"], counts["quarantined"], counts["conflicts"]) == (kept, conflicts, conflicts)
+    assert counts["read"] == counts["kept"] + counts["quarantined"] + counts["passed"]

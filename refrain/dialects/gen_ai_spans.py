@@ -112,7 +112,7 @@ def _new(given: Any, system: Any, where: str) -> Record | Bad:
         value = decoded(given)
     except UnparsableError:
         return Bad(f"{where}.{_INPUT}", "unparsable JSON")
-    if not isinstance(value, list | Mapping):
+    if not isinstance(value, list | dict):
         return Bad(f"{where}.{_INPUT}", "wrong type")
     found: Record = {"messages": messages(value)}
     if system is None:
@@ -121,16 +121,16 @@ def _new(given: Any, system: Any, where: str) -> Record | Bad:
         system = perhaps(system) if isinstance(system, str) else system
     except UnparsableError:
         return Bad(f"{where}.{_SYSTEM}", "unparsable JSON")
-    if not isinstance(system, str | list | Mapping):
+    if not isinstance(system, str | list | dict):
         return Bad(f"{where}.{_SYSTEM}", "wrong type")
     # An object with a role and a message in the first drafts, a list of parts since.
-    text = joined(system.get("message", system) if isinstance(system, Mapping) else system)
+    text = joined(system.get("message", system) if isinstance(system, dict) else system)
     return found if text is None else {**found, "system_prompt": text}
 
 
 def _turn(turn: Any) -> Any:
     """A message of OpenLLMetry; contents in parts are written as JSON text."""
-    if not isinstance(turn, Mapping):
+    if not isinstance(turn, dict):
         return turn
     return messages([{"role": turn.get("role"), "content": _content(turn.get("content"))}])[0]
 
@@ -142,7 +142,7 @@ def _content(content: Any) -> Any:
         value = perhaps(content)
     except UnparsableError:
         return content
-    return value if isinstance(value, list) and all(isinstance(item, Mapping) for item in value) else content
+    return value if isinstance(value, list) and all(isinstance(item, dict) for item in value) else content
 
 
 def _messages(events: Iterable[Event]) -> Record:
@@ -177,6 +177,6 @@ def _event_content(content: Any) -> Any:
         value = perhaps(content)
     except UnparsableError:
         return content
-    if isinstance(value, Mapping) and isinstance(value.get("content"), str | list):
+    if isinstance(value, dict) and isinstance(value.get("content"), str | list):
         return value["content"]
     return _content(content)

@@ -6,7 +6,6 @@ in an odd form is not left out for it.
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from refrain.dialects.dialect import Bad, Record
@@ -31,7 +30,7 @@ def read_input(value: Any, path: str) -> Record | Bad:
         return found
     if value is None or (isinstance(value, str) and not value.strip()) or value in ([], {}):
         return Bad(path, "missing field")
-    if not isinstance(value, list | Mapping):
+    if not isinstance(value, list | dict):
         return Bad(path, "wrong type")
     try:
         return {"prompt": json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)}
@@ -45,7 +44,7 @@ def _read(value: Any, depth: int) -> Record | None:
         return {"prompt": value} if value and not value.isspace() else None
     if isinstance(value, list):
         return _listed(value, depth)
-    if not isinstance(value, Mapping) or not depth:
+    if not isinstance(value, dict) or not depth:
         return None
     if is_message(value):
         return {"messages": messages(value)}
@@ -73,4 +72,4 @@ def _listed(value: list[Any], depth: int) -> Record | None:
 
 
 def _parts(system: Any) -> Any:
-    return system.get("parts", system) if isinstance(system, Mapping) else system
+    return system.get("parts", system) if isinstance(system, dict) else system

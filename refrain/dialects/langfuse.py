@@ -125,7 +125,7 @@ def _trace(raw: Mapping[str, Any], lookup: Lookup) -> Iterator[Record | Bad | Pa
 
 
 def _observation(raw: Any, lookup: Lookup) -> Record | Bad | Passed:
-    kind = raw.get("type") if isinstance(raw, Mapping) else None
+    kind = raw.get("type") if isinstance(raw, dict) else None
     if not isinstance(kind, str):
         return Bad("type", "missing field" if kind is None else "wrong type")
     if kind not in _TYPES:
@@ -172,11 +172,11 @@ def _observations(raw: Mapping[str, Any]) -> list[Any]:
         held = decoded(raw.get("observations"))
     except UnparsableError:
         return []
-    return held if isinstance(held, list) and any(isinstance(item, Mapping) for item in held) else []
+    return held if isinstance(held, list) and any(isinstance(item, dict) for item in held) else []
 
 
 def _is_generation(item: Any) -> bool:
-    return isinstance(item, Mapping) and item.get("type") == "GENERATION"
+    return isinstance(item, dict) and item.get("type") == "GENERATION"
 
 
 DIALECT = Dialect(

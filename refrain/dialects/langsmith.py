@@ -69,7 +69,7 @@ def _request(raw: Mapping[str, Any]) -> Record | Bad | Passed:
             held[name] = decoded(raw.get(name))
         except UnparsableError:
             return Bad(name, "unparsable JSON")
-    if not isinstance(held["inputs"], Mapping | list | None):
+    if not isinstance(held["inputs"], dict | list | None):
         return Bad("inputs", "wrong type")
     texts = read_input(held["inputs"], "inputs")
     if isinstance(texts, Bad):

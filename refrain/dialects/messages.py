@@ -25,7 +25,7 @@ _WORDLESS = frozenset(
 def messages(value: Any) -> list[Any]:
     """The messages of a list, lists of lists in order; one that is not understood stays as it is, so that the intake
     flags it."""
-    if isinstance(value, Mapping | str):
+    if isinstance(value, dict | str):
         return [said(value)]
     spread: list[Any] = []
     for item in value:
@@ -41,10 +41,10 @@ def said(message: Any) -> Any:
     """A message as {"role", "content"}; what is none stays as it is."""
     if _is_pair(message):
         return {"role": message[0], "content": message[1]}
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return message
     inner = next(
-        (held for name in ("kwargs", "lc_kwargs", "data") if isinstance(held := message.get(name), Mapping)), message
+        (held for name in ("kwargs", "lc_kwargs", "data") if isinstance(held := message.get(name), dict)), message
     )
     parts = inner.get("parts")
     return {"role": _role(message, inner), "content": words(inner.get("content") if parts is None else parts)}
@@ -54,7 +54,7 @@ def words(content: Any) -> Any:
     """The content of a message, or its parts, as a text or as parts with a text each; what holds none is left out."""
     if isinstance(content, str) or content is None:
         return content
-    if isinstance(content, list | Mapping):
+    if isinstance(content, list | dict):
         return [{"text": text} for text in _texts(content, _DEEPEST)]
     return content
 
@@ -72,7 +72,7 @@ def are_messages(value: list[Any]) -> bool:
 
 def is_message(item: object) -> bool:
     """Whether something is a message by its form."""
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return _is_pair(item)
     kind = item.get("type")
     return any(item.get(name) is not None for name in ("role", "lc", "content", "parts")) or (
@@ -109,7 +109,7 @@ def _texts(content: Any, depth: int) -> Iterator[str]:
     elif isinstance(content, list) and depth:
         for part in content:
             yield from _texts(part, depth - 1)
-    elif isinstance(content, Mapping) and depth:
+    elif isinstance(content, dict) and depth:
         kind = content.get("type")
         if isinstance(kind, str) and kind in _WORDLESS:
             return

@@ -62,7 +62,7 @@ def _texts(span: Span) -> Record | Bad:
         except UnparsableError:
             return Bad(f"{where}.{_MESSAGES}", "unparsable JSON")
     turns = given if isinstance(given, list) else indexed(span.attributes, _MESSAGES)
-    if given is not None and not isinstance(given, list | Mapping):
+    if given is not None and not isinstance(given, list | dict):
         return Bad(f"{where}.{_MESSAGES}", "wrong type")
     if turns:
         return {"messages": messages([_turn(turn) for turn in turns])}
@@ -74,7 +74,7 @@ def _texts(span: Span) -> Record | Bad:
 
 def _turn(turn: Any) -> Any:
     """A message with its texts; what is no object stays as it is."""
-    if not isinstance(turn, Mapping):
+    if not isinstance(turn, dict):
         return turn
     role, content = _of(turn, "message.role"), _of(turn, "message.content")
     if content is None:

@@ -130,7 +130,7 @@ def _objects(holder: Mapping[str, Any], name: str, where: str) -> Iterator[Mappi
         yield Bad(where, "wrong type")
         return
     for item in given:
-        yield item if isinstance(item, Mapping) else Bad(where, "wrong type")
+        yield item if isinstance(item, dict) else Bad(where, "wrong type")
 
 
 def _shared(given: Any) -> Mapping[str, Any]:
@@ -163,7 +163,7 @@ def _flattened(raw: Mapping[str, Any]) -> Span | Bad:
             continue
         if name.startswith(_PREFIX):
             attributes[name[len(_PREFIX) :]] = value
-        elif "." in name or isinstance(value, Mapping):
+        elif "." in name or isinstance(value, dict):
             attributes.setdefault(name, value)
     for name in _MAPS:
         held = attributes_of(raw.get(name), name)
@@ -203,7 +203,7 @@ def _events(given: Any) -> tuple[Event, ...]:
         return ()
     found = []
     for item in given:
-        if isinstance(item, Mapping) and isinstance(item.get("name"), str):
+        if isinstance(item, dict) and isinstance(item.get("name"), str):
             attributes = attributes_of(item.get("attributes"), "events.attributes")
             if not isinstance(attributes, Bad):
                 found.append(Event(item["name"], attributes))
@@ -218,13 +218,13 @@ def attributes_of(given: Any, where: str) -> Mapping[str, Any] | Bad:
         return Bad(where, "unparsable JSON")
     if given is None:
         return {}
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         return given
     if not isinstance(given, list):
         return Bad(where, "wrong type")
     found: dict[str, Any] = {}
     for item in given:
-        if isinstance(item, Mapping) and isinstance(item.get("key"), str):
+        if isinstance(item, dict) and isinstance(item.get("key"), str):
             found[item["key"]] = _value(item.get("value"), _DEEPEST)
         elif isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str):  # noqa: PLR2004 (a map's)
             found[item[0]] = item[1]
@@ -235,7 +235,7 @@ def attributes_of(given: Any, where: str) -> Mapping[str, Any] | Bad:
 
 def _value(given: Any, depth: int) -> Any:
     """The value of an AnyValue; another value as it is."""
-    if not isinstance(given, Mapping) or len(given) != 1 or not depth:
+    if not isinstance(given, dict) or len(given) != 1 or not depth:
         return given
     ((kind, value),) = given.items()
     match kind:
@@ -245,15 +245,15 @@ def _value(given: Any, depth: int) -> Any:
             short = isinstance(value, str) and len(value) <= _NUMBER_DIGITS and value.removeprefix("-").isdecimal()
             return int(value) if short else value
         case "arrayValue":
-            values = value.get("values") if isinstance(value, Mapping) else None
+            values = value.get("values") if isinstance(value, dict) else None
             return [_value(item, depth - 1) for item in values] if isinstance(values, list) else []
         case "kvlistValue":
-            values = value.get("values") if isinstance(value, Mapping) else None
+            values = value.get("values") if isinstance(value, dict) else None
             pairs = values if isinstance(values, list) else []
             return {
                 item["key"]: _value(item.get("value"), depth - 1)
                 for item in pairs
-                if isinstance(item, Mapping) and isinstance(item.get("key"), str)
+                if isinstance(item, dict) and isinstance(item.get("key"), str)
             }
     return given
 

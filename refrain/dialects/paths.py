@@ -6,7 +6,8 @@ bounded by the path that is asked for, never by the depth of the record.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 _DEEPEST_NAME = 4  # objects in objects whose names are told
@@ -16,35 +17,50 @@ _INDEX_DIGITS = 6  # of a position in a list; no request has a million messages
 
 def find(tree: object, path: str) -> Any:
     """The value at `path`; None where there is none or a null."""
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):
         return None
     value = tree.get(path)
-    at = path.find(".")
-    while value is None and at > 0:
-        value = find(tree.get(path[:at]), path[at + 1 :])
-        at = path.find(".", at + 1)
+    if value is None:
+        for head, rest in _cuts(path):
+            inner = tree.get(head)
+            if inner is not None and (value := find(inner, rest)) is not None:
+                break
     return value
+
+
+@lru_cache(maxsize=4096)
+def _cuts(path: str) -> tuple[tuple[str, str], ...]:
+    """A path cut in two at each of its dots."""
+    return tuple((path[:at], path[at + 1 :]) for at, mark in enumerate(path) if mark == "." and at)
 
 
 def first(trees: Iterable[object], *paths: str) -> Any:
     """The first value that there is: all paths in the first tree, then in the next."""
-    return next((value for tree in trees for path in paths if (value := find(tree, path)) is not None), None)
+    for tree in trees:
+        if tree:
+            for path in paths:
+                value = find(tree, path)
+                if value is not None:
+                    return value
+    return None
 
 
 def below(tree: object, path: str) -> dict[str, Any]:
     """What lies below `path`, under the rest of its path: flat keys stay flat, nested values stay nested."""
     found: dict[str, Any] = {}
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):
         return found
+    prefix = f"{path}."
     for key, value in tree.items():
-        if not isinstance(key, str) or value is None:
+        if value is None or not isinstance(key, str):
             continue
-        if key.startswith(f"{path}."):
-            found[key[len(path) + 1 :]] = value
-        elif key == path and isinstance(value, Mapping):
-            found.update({name: item for name, item in value.items() if isinstance(name, str)})
-        elif path.startswith(f"{key}."):
-            found.update(below(value, path[len(key) + 1 :]))
+        if key.startswith(prefix):
+            found[key[len(prefix) :]] = value
+        elif isinstance(value, dict):
+            if key == path:
+                found.update({name: item for name, item in value.items() if isinstance(name, str)})
+            elif prefix.startswith(f"{key}."):
+                found.update(below(value, path[len(key) + 1 :]))
     return found
 
 
@@ -62,7 +78,7 @@ def indexed(tree: object, path: str) -> list[Any]:
             continue
         if dot:
             parts.setdefault(int(number), {})[rest] = value
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             parts.setdefault(int(number), {}).update(value)
         else:
             whole_items[int(number)] = value
@@ -72,7 +88,7 @@ def indexed(tree: object, path: str) -> list[Any]:
 
 def names(tree: object, before: str = "") -> Iterator[str]:
     """The paths of a tree's values, dotted; a list that is written with its positions is `path.N`."""
-    if not isinstance(tree, Mapping):
+    if not isinstance(tree, dict):
         return
     for key, value in tree.items():
         if not isinstance(key, str) or value is None:
@@ -81,7 +97,7 @@ def names(tree: object, before: str = "") -> Iterator[str]:
         place = _PLACE.search(path)
         if place:
             yield f"{path[: place.start()]}.N"
-        elif isinstance(value, Mapping) and before.count(".") < _DEEPEST_NAME:
+        elif isinstance(value, dict) and before.count(".") < _DEEPEST_NAME:
             yield from names(value, f"{path}.")
         else:
             yield path

@@ -36,7 +36,7 @@ def paths(raw: Mapping[str, Any]) -> Iterator[str]:
                 yield "traceId and spanId"
             if span.time is not None and span.where in _TIMES:
                 yield _TIMES[span.where]
-    yield from (name for name, value in raw.items() if not isinstance(value, list | Mapping))
+    yield from (name for name, value in raw.items() if not isinstance(value, list | dict))
 
 
 def conventions(raw: Mapping[str, Any]) -> frozenset[str]:
