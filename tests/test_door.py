@@ -187,6 +187,9 @@ def test_a_folder_that_says_a_hashed_value_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="named by account_id") as refused:
         ingested(tmp_path / "out", tmp_path / "log", config("account_id"))
     assert "person-1" not in f"{refused.value}{refused.value.hint}"
+    with pytest.raises(InputError, match="named by network"):
+        DOOR.check_names(["network=10.0.0.0/a.jsonl"], [("network", "network")])
+    DOOR.check_names(["a=1/account_id=x.jsonl"], [("account_id", "account_id")])  # the file's own name says no column
     written(tmp_path / "days" / "day=2026-03-02", record(1))
     assert ingested(tmp_path / "other", tmp_path / "days", config("account_id"))["kept"] == 1
 
