@@ -20,7 +20,7 @@ from typing import Any
 from refrain.batches import MISSING, Batch
 from refrain.config import IngestConfig
 from refrain.errors import ConfigError, InputError
-from refrain.fields import read_id, read_label
+from refrain.fields import all_plain, read_id, read_label
 from refrain.key import key_id
 from refrain.networks import exit_network
 
@@ -59,19 +59,23 @@ class Door:
         is left out."""
         columns = dict(batch.columns)
         if "ip" in self.columns and ("ip" in columns or "network" in columns):
-            absent: list[Any] = [MISSING] * len(batch.rows)
-            pairs = zip(columns.get("ip", absent), columns.get("network", absent), strict=True)
-            columns["network"] = [self._place(address, network) for address, network in pairs]
+            absent = [None] * len(batch.rows)
+            addresses, networks = (_texts(columns.get(name, absent)) for name in ("ip", "network"))
+            columns["network"] = [
+                self.hashed(network) if network is not None else None if address is None else self.network(address)
+                for address, network in zip(addresses, networks, strict=True)
+            ]
         for name in self.columns:
             if name in columns and not (name == "network" and "ip" in self.columns):
-                columns[name] = [self._value(value) for value in columns[name]]
+                columns[name] = self._hashes(columns[name])
         faults = [replace(fault, content="") for fault in batch.faults]
         return replace(batch, columns=columns, faults=faults)
 
     def check_names(self, files: Iterable[str], names: Sequence[tuple[str, str]]) -> None:
         """Nothing; InputError where a folder's name (`account_id=...`) says a value that is to be hashed. `names` are
         our name and the log's of each column."""
-        closed = {theirs: ours for ours, theirs in names if ours in self.columns}
+        hashed = {*self.columns, "network"} if "ip" in self.columns else {*self.columns}
+        closed = {theirs: ours for ours, theirs in names if ours in hashed}
         for file in files:
             for part in file.split("/")[:-1]:
                 key, equals, _ = part.partition("=")
@@ -80,6 +84,11 @@ class Door:
                         f"folders of the log are named by {closed[key]}, which is to be hashed at the door",
                         hint="names of files are kept as they are: write that column into the files instead",
                     )
+
+    def _hashes(self, column: Sequence[Any]) -> list[Any]:
+        if all_plain(column, _WHOLE):
+            return [None if text is None else self.hashed(text) for text in column]
+        return [self._value(value) for value in column]
 
     def _value(self, value: object) -> Any:
         """The hash of a value; what is no value stays none, and what has the wrong type has it still."""
@@ -91,13 +100,6 @@ class Door:
             return MISSING if value is MISSING else None
         return self.hashed(found.text)
 
-    def _place(self, address: object, network: object) -> str | None:
-        """The hash of the network that a record names, else of that of its address."""
-        given, found = (read_label(value, _WHOLE, b"").text for value in (network, address))
-        if given is not None:
-            return self.hashed(given)
-        return None if found is None else self.network(found)
-
 
 def open_door(config: IngestConfig) -> Door | None:
     """What hashes the columns of the config, with the key of $REFRAIN_HASH_KEY; None where there is nothing to hash.
@@ -108,6 +110,11 @@ def open_door(config: IngestConfig) -> Door | None:
         return None
     columns = tuple(sorted(set(config.hash)))
     return Door(columns, _key(), config.hash_key_version, config.ipv4_prefix, config.ipv6_prefix)
+
+
+def _texts(column: Sequence[Any]) -> Sequence[str | None]:
+    """The values as the texts that stand for them, None for none."""
+    return column if all_plain(column, _WHOLE) else [read_label(value, _WHOLE, b"").text for value in column]
 
 
 def _key() -> bytes:

@@ -153,11 +153,43 @@ def test_a_csv_row_that_cannot_be_read_keeps_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("keyed")
+def test_of_a_gateways_log_no_id_is_left_broken_or_whole(tmp_path: Path) -> None:
+    logs = Path(__file__).parent / "logs"
+    ids: set[str] = set()
+    (tmp_path / "log").mkdir()
+    for path in sorted(logs.glob("*/*.expected.jsonl")):
+        if path.parent.name not in ("litellm", "helicone", "bedrock"):
+            continue
+        records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        ids.update(record[name] for record in records for name in (*HASHED, "end_user") if name in record)
+        raw = path.with_name(path.name.replace(".expected", ""))
+        if raw.exists():  # every line, and every line cut short or with a text that no reader takes
+            lines = raw.read_text("utf-8").splitlines()
+            odd = [
+                line.replace('"messages": [', '"messages": 7, "was": [').replace("messages\\", "said\\")
+                for line in lines
+            ]
+            log = tmp_path / "log" / f"{raw.parent.name}-{raw.name}"
+            log.write_text("\n".join([*lines, *odd, *(line[: len(line) // 2] for line in lines)]))
+    settings = config(*HASHED, "end_user", max_structural_error_share=1.0)
+    counts = ingested(tmp_path / "out", tmp_path / "log", settings)
+    assert counts["kept"] >= 19
+    assert counts["quarantined"] >= 19
+    known = {value for value in ids if len(value) >= 5}
+    assert len(known) > 30
+    assert hits(tmp_path / "out", *known) == hits(tmp_path / "store", *known) == []
+    assert hits(tmp_path / "log", *known)
+
+
+@pytest.mark.usefixtures("keyed")
 def test_a_folder_that_says_a_hashed_value_is_refused(tmp_path: Path) -> None:
     written(tmp_path / "log" / "account_id=person-1", record(1))
     with pytest.raises(InputError, match="named by account_id") as refused:
         ingested(tmp_path / "out", tmp_path / "log", config("account_id"))
     assert "person-1" not in f"{refused.value}{refused.value.hint}"
+    with pytest.raises(InputError, match="named by network"):
+        DOOR.check_names(["network=10.0.0.0/a.jsonl"], [("network", "network")])
+    DOOR.check_names(["a=1/account_id=x.jsonl"], [("account_id", "account_id")])  # the file's own name says no column
     written(tmp_path / "days" / "day=2026-03-02", record(1))
     assert ingested(tmp_path / "other", tmp_path / "days", config("account_id"))["kept"] == 1
 
