@@ -12,7 +12,7 @@ from typing import Any
 
 from refrain.batches import Batch, Fault, Reading
 from refrain.config import IngestConfig
-from refrain.dialects import AUTO, OWN, dialect, dialects, identity
+from refrain.dialects import AUTO, OWN, Dialect, dialect, dialects, identity
 from refrain.errors import InputError
 from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile, each
@@ -83,7 +83,7 @@ def head_reading(config: IngestConfig, records: int) -> Reading:
 
 
 def find_formats(files: Sequence[LogFile], config: IngestConfig, advance: Advance = lambda files: None) -> Formats:
-    """The formats of the files, of which `advance` is told. InputError names a file whose format is not clear."""
+    """The formats of the files; `advance` is told each. InputError names a file whose format is not clear."""
     if config.format == OWN or config.columns:
         return OWN_COLUMNS
     if config.format != AUTO:
@@ -108,7 +108,7 @@ def find_format(file: LogFile, reading: Reading) -> str | None:
     folders = {part.partition("=")[0] for part in file.name.split("/")[:-1] if "=" in part}
     if not records or any(_is_own({*record, *folders}, reading, enough=3) for record in records):
         return ""
-    votes = Counter(known.name for known in dialects() for record in records if known.recognises(record))
+    votes = Counter(known.name for known in dialects() for record in records if _recognised(known, record))
     ranked = votes.most_common(2)
     if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]):
         return ranked[0][0]
@@ -116,6 +116,13 @@ def find_format(file: LogFile, reading: Reading) -> str | None:
         pair = " or ".join(sorted(name for name, _ in ranked))
         raise InputError(f"{file.name} could be of the format {pair}", hint=f'--set ingest.format="{ranked[0][0]}"')
     return "" if any(_is_own({*record, *folders}, reading, enough=2) for record in records) else None
+
+
+def _recognised(form: Dialect, record: dict[str, Any]) -> bool:
+    try:
+        return bool(form.recognises(record))
+    except Exception:  # noqa: BLE001 (somebody else's format meets anybody's record: it is not its own)
+        return False
 
 
 def head(file: LogFile, reading: Reading, records: int = HEAD_RECORDS) -> Iterator[dict[str, Any]]:

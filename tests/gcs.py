@@ -4,12 +4,15 @@ Source: https://cloud.google.com/storage/docs/json_api/v1/objects
 """
 
 import json
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.request import Request, urlopen
 
 BUCKET = "gcs-logs"
 _TIME = "2026-01-05T10:00:00.000Z"
@@ -30,25 +33,30 @@ def _described(name: str, data: bytes, generation: int) -> dict[str, Any]:
     }
 
 
-class Storage(ThreadingHTTPServer):
-    """Objects of one bucket by key, each with its generation."""
+@dataclass(frozen=True)
+class Storage:
+    """A storage with one bucket, in a process of its own: Arrow asks for headers without letting go of Python's lock."""
 
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.objects = {name: (data, 1) for name, data in objects.items()}
+    endpoint: str
 
-    def replace(self, name: str, data: bytes) -> None:
-        """The object holds other bytes, as its next generation."""
-        self.objects[name] = (data, self.objects[name][1] + 1)
+    def put(self, name: str, data: bytes) -> None:
+        """The object holds these bytes, as its next generation."""
+        with urlopen(Request(f"{self.endpoint}/{quote(name)}", data, method="PUT")):
+            pass
 
-    @property
-    def endpoint(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.server_port}"
+
+class _Server(ThreadingHTTPServer):
+    objects: ClassVar[dict[str, tuple[bytes, int]]] = {}
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Storage
+    server: _Server
+
+    def do_PUT(self) -> None:
+        name = unquote(self.path[1:])
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.objects[name] = (data, self.server.objects.get(name, (b"", 0))[1] + 1)
+        self._say(200, {})
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -104,9 +112,18 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def storing(objects: dict[str, bytes]) -> Iterator[Storage]:
     """A storage with one bucket of these objects."""
-    with Storage(objects) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield server
+            assert process.stdout is not None
+            storage = Storage(f"http://127.0.0.1:{int(process.stdout.readline())}")
+            for name, data in objects.items():
+                storage.put(name, data)
+            yield storage
         finally:
-            server.shutdown()
+            process.kill()
+
+
+if __name__ == "__main__":
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        print(server.server_port, flush=True)  # noqa: T201 (what the tests wait for)
+        server.serve_forever()

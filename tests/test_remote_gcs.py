@@ -50,7 +50,7 @@ def test_a_generation_is_what_a_file_at_google_is_known_by() -> None:
         first = [digest for _, digest in digests_of(before)]
         assert [digest for _, digest in digests_of(discover([f"gs://{BUCKET}/logs"], config))] == first
         # Other bytes of the same size at the same time.
-        storage.replace("logs/day=2026-01-01/a.jsonl", OBJECTS["logs/day=2026-01-01/a.jsonl"].replace(b"at", b"AT"))
+        storage.put("logs/day=2026-01-01/a.jsonl", OBJECTS["logs/day=2026-01-01/a.jsonl"].replace(b"at", b"AT"))
         second = [digest for _, digest in digests_of(discover([f"gs://{BUCKET}/logs"], config))]
         assert [one == two for one, two in zip(first, second, strict=True)] == [False, True]
         with pytest.raises(PlaceError, match="changed while it was read"), before[0].open():
