@@ -35,7 +35,7 @@ def _described(name: str, data: bytes, generation: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Storage:
-    """A storage with one bucket, in a process of its own: Arrow asks for headers without letting go of Python's lock."""
+    """A storage with one bucket, in a process of its own: Arrow keeps Python's lock while it asks for headers."""
 
     endpoint: str
 

@@ -39,6 +39,10 @@ def test_a_log_at_google_has_its_files_and_their_lines() -> None:
             assert list(read_lines(log, 1 << 20, lambda _: None)) == LINES
         part = wanted_folders(Slice(first=date(2026, 1, 2)))
         assert discover([f"gs://{BUCKET}/logs"], settings(storage.endpoint), part) == logs[1:]
+        july = wanted_folders(Slice(first=date(2026, 7, 1)))
+        assert discover([f"gs://{BUCKET}/logs"], settings(storage.endpoint), july) == []
+        pattern = discover([f"gs://{BUCKET}/l*/day=*2/*.gz"], settings(storage.endpoint))
+        assert [log.name for log in pattern] == ["logs/day=2026-01-02/b.jsonl.gz"]
         single = discover([f"gs://{BUCKET}/logs/day=2026-01-01/a.jsonl"], settings(storage.endpoint))
         assert [log.name for log in single] == ["a.jsonl"]
 
