@@ -164,7 +164,7 @@ class _Walk:
 
     def files(self) -> Iterator[tuple[str, Any]]:
         """Every file that counts, with its name relative to the base."""
-        # Arrow lists a folder at Google without the folders in it, unless objects mark them: all names are listed there.
+        # At Google, Arrow lists a folder without the folders in it where no objects mark them: all names are listed.
         whole = self._base.scheme == "gs" or (self._wanted is None and not self._pattern)
         level = [self._base.path]
         with ThreadPoolExecutor(REQUESTS) as pool:
