@@ -26,11 +26,18 @@ from refrain.printable import printable
 SCHEMES = ("s3", "gs", "abfs", "abfss")
 _SAME = {"gcs": "gs", "s3a": "s3"}  # other tools' names
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_VARIABLES = (
+    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "STORAGE_EMULATOR_HOST",
+    "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN",
+)  # fmt: skip
 _QUERY = re.compile(r"[?&;][A-Za-z0-9_.-]+=")
 _SHOWN_CHARACTERS = 300
 _FIRST_PAUSE_SECONDS = 0.2  # between two tries, twice as long each time
 _COPY_BYTES = 8 << 20
-_UNREACHABLE = ("NETWORK_CONNECTION", "curlCode", "Couldn't connect", "Could not resolve", "timed out", "Timeout")
+_UNREACHABLE = (
+    "NETWORK_CONNECTION", "curlCode", "CURL error", "Could not connect", "Could not resolve", "timed out", "Timeout",
+    "UNAVAILABLE", "new connection",
+)  # fmt: skip
 _REFUSED = (
     "ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "INVALID_CLIENT_TOKEN_ID", "EXPIRED_TOKEN",
     "MISSING_AUTHENTICATION_TOKEN", "UNRECOGNIZED_CLIENT", "HTTP status 401", "HTTP status 403", "PermissionDenied",
@@ -125,11 +132,14 @@ def _carries_secret(rest: str, *, azure: bool) -> bool:
 
 
 @lru_cache(maxsize=16)
-def file_system(scheme: str, account: str, bucket: str, config: PlacesConfig) -> Any:
-    """Arrow's file system for a scheme, with credentials from the environment or the instance."""
+def file_system(scheme: str, account: str, bucket: str, config: PlacesConfig, said: tuple[str | None, ...]) -> Any:
+    """Arrow's file system for a scheme, with credentials from the environment or the instance.
+
+    `said` are the values of `_VARIABLES`: what a long-lived process is given anew is another system.
+    """
     from pyarrow import fs
 
-    environment = os.environ.get
+    environment = dict(zip(_VARIABLES, said, strict=True)).get
     try:
         if scheme == "s3":
             endpoint = config.s3_endpoint or environment("AWS_ENDPOINT_URL_S3") or environment("AWS_ENDPOINT_URL")
@@ -149,7 +159,7 @@ def file_system(scheme: str, account: str, bucket: str, config: PlacesConfig) ->
 
             endpoint = config.gs_endpoint or environment("STORAGE_EMULATOR_HOST")
             form, _, host = endpoint.rpartition("://") if endpoint else ("", "", "")
-            limit = timedelta(seconds=config.request_seconds * config.attempts)
+            limit = timedelta(seconds=config.request_seconds)
             return fs.GcsFileSystem(
                 anonymous=config.anonymous,
                 endpoint_override=host or None,
@@ -181,7 +191,8 @@ def _azure_authority(endpoint: str) -> dict[str, str]:
 
 def system_of(place: Place, config: PlacesConfig) -> Any:
     """Arrow's file system for a place."""
-    return file_system(place.scheme, place.account, place.bucket, config)
+    said = tuple(os.environ.get(name) for name in _VARIABLES)
+    return file_system(place.scheme, place.account, place.bucket, config, said)
 
 
 def explain(error: Exception, url: str) -> PlaceError:

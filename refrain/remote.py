@@ -164,7 +164,8 @@ class _Walk:
 
     def files(self) -> Iterator[tuple[str, Any]]:
         """Every file that counts, with its name relative to the base."""
-        whole = self._wanted is None and not self._pattern
+        # At Google, Arrow lists a folder without the folders in it where no objects mark them: all names are listed.
+        whole = self._base.scheme == "gs" or (self._wanted is None and not self._pattern)
         level = [self._base.path]
         with ThreadPoolExecutor(REQUESTS) as pool:
             while level:
@@ -178,11 +179,19 @@ class _Walk:
                         parts = name.split("/")
                         if any(not part or part.startswith(_HIDDEN) for part in parts):
                             continue
-                        if info.is_file and (not self._pattern or _fits(parts, self._pattern)):
-                            yield name, info
-                        elif not whole and not info.is_file and self._enters(name, parts):
+                        if info.is_file:
+                            if _fits(parts, self._pattern) and (not whole or self._inside(parts)):
+                                yield name, info
+                        elif not whole and self._enters(name, parts):
                             folders.append(info.path)
                 level = folders
+
+    def _inside(self, parts: list[str]) -> bool:
+        """Whether all folders of a file's name are wanted."""
+        wanted = self._wanted
+        inside = wanted is None or all(wanted("/".join(parts[:at]) + "/") for at in range(1, len(parts)))
+        self.left_out = self.left_out or not inside
+        return inside
 
     def _enters(self, name: str, parts: list[str]) -> bool:
         if self._wanted is not None and not self._wanted(f"{name}/"):

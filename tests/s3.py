@@ -125,5 +125,7 @@ class Breaking:
                 if answers and carried > self.after and self.done < self.cuts:
                     self.done += 1
                     sink.sendall(data[: _PIECE // 2])
+                    for end in (sink, source):  # closing alone would wait for the other thread's read
+                        end.shutdown(socket.SHUT_RDWR)
                     return
                 sink.sendall(data)

@@ -174,7 +174,7 @@ def test_a_log_gives_the_same_tables_from_a_bucket_as_from_a_folder(
         table = pa.table(
             {
                 "account_id": ["p", "q"],
-                "timestamp": pa.array([1767225600000 + day * 86400000] * 2, pa.timestamp("ms", "UTC")),
+                "timestamp": pa.array([1767225600000 + (day - 1) * 86400000] * 2, pa.timestamp("ms", "UTC")),
                 "prompt": ["what a table holds", "another"],
             }
         )
