@@ -17,17 +17,24 @@ from refrain.exporters.registry import export_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run whose segments have made-up neighbours: the four fixed texts know one another."""
+    """A small run whose segments have made-up neighbours: the four fixed texts know one another, and every second
+    segment of the others, which is in no cluster, was searched as well."""
     made = make_run(tmp_path_factory.mktemp("run"))
     texts = pq.read_table(made / "requests" / "segments.parquet")["raw"].to_pylist()
     fixed = [texts.index(text) for text in (HARNESS, RUBRIC, NOTES, HOSTILE)]
-    indices = np.full((len(texts), 3), -1, np.int64)
-    similarities = np.zeros((len(texts), 3), np.float32)
-    for row in fixed:
-        indices[row] = [other for other in fixed if other != row]
-        similarities[row] = [0.75, 0.5, 0.25]
+    searched = np.array(sorted({*fixed, *range(0, len(texts), 2)}), np.int64)
+    assert len(searched) > len(fixed)
+    places = np.searchsorted(searched, fixed).tolist()
+    indices = np.full((len(searched), 4), -1, np.int64)
+    similarities = np.zeros((len(searched), 4), np.float32)
+    stranger = next(place for place in range(len(searched)) if place not in places)
+    for place in places:
+        others = [other for other in places if other != place]
+        indices[place] = [others[0], stranger, *others[1:]]
+        similarities[place] = [0.75, 0.625, 0.5, 0.25]
     folder = made / "neighbours"
     folder.mkdir()
+    np.save(folder / "segment_rows.npy", searched)
     np.save(folder / "indices.npy", indices)
     np.save(folder / "similarities.npy", similarities)
     return made
@@ -54,8 +61,8 @@ def test_every_clustered_segment_with_its_neighbours(run: Path, tmp_path: Path) 
         assert list(row["campaigns"]) == sorted({one for number in held for one in templates[number]["campaigns"]})
         near: dict[str, Any] = row["neighbors"]
         assert list(near["distances"]) == [0.25, 0.5, 0.75]
-        others = [frame["segment"][position] for position in near["ids"]]
-        assert others == np.load(run / "neighbours" / "indices.npy")[row["segment"]].tolist()
+        fixed = (HARNESS, RUBRIC, NOTES, HOSTILE)
+        assert [frame["text"][position] for position in near["ids"]] == [text for text in fixed if text != row["text"]]
     assert np.isfinite(frame[["x", "y"]].to_numpy()).all()
 
 

@@ -67,7 +67,7 @@ def test_the_documents_package_gives_a_format(run: Path, tmp_path: Path) -> None
     assert exporter_names() == [*BUILT_IN, "wiki"]
     assert export_run(run, tmp_path / "alerts.md", "wiki", options_for(run)) == {"alerts": 1}
     assert (tmp_path / "alerts.md").read_text() == (
-        f"| campaign | accounts | last seen |\n|---|---|---|\n| {IDENTITIES[0]} | 8 | 2026-03-03 |\n"
+        f"| campaign | accounts | last seen |\n|---|---|---|\n| {IDENTITIES[0]} | 8 | 2026-03-02 |\n"
     )
     with pytest.raises(InputError, match="wiki has no option 'colour'"):
         export_run(run, tmp_path / "x", "wiki", options_for(run, more={"colour": "red"}))

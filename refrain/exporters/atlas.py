@@ -72,12 +72,15 @@ def _segments(path: Path, rows: Rows) -> pa.Table:
 
 def _neighbours(folder: Path, rows: Rows) -> tuple[Rows, Floats]:
     """For each of the rows its neighbours among them as positions (n, k), -1 where one is not, and their distances."""
-    indices = np.load(folder / "indices.npy", mmap_mode="r", allow_pickle=False)
-    similarities = np.load(folder / "similarities.npy", mmap_mode="r", allow_pickle=False)
-    position = np.full(len(indices) + 1, -1, np.int64)  # one more: -1 is no neighbour
-    position[rows] = np.arange(len(rows))
-    ids = position[np.asarray(indices[rows], np.int64)]
-    distances = np.clip(1.0 - np.asarray(similarities[rows], np.float64), 0.0, 2.0)
+    searched, indices, similarities = (
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("segment_rows", "indices", "similarities")
+    )
+    where = np.searchsorted(searched, rows)  # neighbours are places among the segments that were searched
+    position = np.full(len(searched) + 1, -1, np.int64)  # one more: -1 is no neighbour
+    position[where] = np.arange(len(rows))
+    ids = position[np.asarray(indices[where], np.int64)]
+    distances = np.clip(1.0 - np.asarray(similarities[where], np.float64), 0.0, 2.0)
     return ids, np.where(ids >= 0, distances, 0.0)
 
 

@@ -23,6 +23,8 @@ MEMBERS, ALL = CHOICES = ("members", "all")
 _LABEL = 80  # characters of a node's label: more covers the drawing
 _MEMORY_MIB = 512
 
+_OF_TEMPLATES = ["template_id", "skeleton", "requests", "campaigns"]
+
 _USES = """
 SELECT account_id, template_id, count(*) AS requests
 FROM read_parquet($labels)
@@ -49,7 +51,7 @@ def account_graph(exports: Path, options: Options) -> nx.Graph:
     for account in sorted({row[0] for row in uses} | (members.keys() if where else set())):
         graph.add_node(_account(account), **_of_account(account, members.get(account, []), options))
     used = {row[1] for row in uses}
-    for row in pq.read_table(exports / "templates.parquet").to_pylist():
+    for row in pq.read_table(exports / "templates.parquet", columns=_OF_TEMPLATES).to_pylist():
         if row["template_id"] in used:
             graph.add_node(_template(row["template_id"]), **_of_template(row))
     graph.add_weighted_edges_from((_account(account), _template(template), count) for account, template, count in uses)

@@ -34,8 +34,9 @@ def _gexf(graph: nx.Graph) -> bytes:
 
 def _write(form: Callable[[nx.Graph], bytes], exports: Path, to: str, options: Options) -> dict[str, int]:
     """The numbers of accounts, templates and uses (edges) in the graph."""
-    graph = account_graph(exports, options)
-    write_whole(Path(to), [form(graph)])
+    with options.progress.task("drawing the graph", None):
+        graph = account_graph(exports, options)
+        write_whole(Path(to), [form(graph)])
     kinds = [kind for _, kind in graph.nodes(data="kind")]
     return {"accounts": kinds.count(ACCOUNT), "templates": kinds.count(TEMPLATE), "uses": graph.number_of_edges()}
 

@@ -82,7 +82,7 @@ def views(schema: str = "") -> dict[str, str]:
     """The SELECT of each view; `schema` is led by it and a dot.
 
     A campaign is open where it alerts, is not dismissed, and has not ended or been merged. Of a campaign with a stable
-    id, the run with its latest request counts.
+    id, the run with its latest request counts; a run that is no night may have several parts of one.
     """
     lead = f"{schema}." if schema else ""
     return {
@@ -90,8 +90,9 @@ def views(schema: str = "") -> dict[str, str]:
             f"SELECT c.* FROM {lead}campaigns c "
             f"WHERE c.alert AND coalesce(c.verdict, '') <> 'dismissed' "
             f"AND coalesce(c.state, '') NOT IN ('ended', 'merged') "
-            f"AND NOT EXISTS (SELECT 1 FROM {lead}campaigns l WHERE l.identity = c.identity AND "
-            "(l.last_seen > c.last_seen OR (l.last_seen = c.last_seen AND l.run_id > c.run_id)))"
+            f"AND NOT EXISTS (SELECT 1 FROM {lead}campaigns l WHERE l.identity = c.identity "
+            "AND l.run_id <> c.run_id AND (l.last_seen > c.last_seen "
+            "OR (l.last_seen = c.last_seen AND l.run_id > c.run_id)))"
         ),
         "accounts": (
             "SELECT m.run_id, m.account_id, count(*) AS campaigns, "

@@ -56,7 +56,9 @@ def findings(exports: Path, options: Options, default: str = ALERTS) -> Iterator
     members: dict[int, list[dict[str, Any]]] = {}
     for row in pq.read_table(exports / "accounts.parquet").to_pylist():
         members.setdefault(row["campaign_id"], []).append(row)
-    templates = {row["template_id"]: row for row in pq.read_table(exports / "templates.parquet").to_pylist()}
+    told = [name for name in pq.read_schema(exports / "templates.parquet").names if name != "examples"]
+    rows = pq.read_table(exports / "templates.parquet", columns=told).to_pylist()
+    templates = {row["template_id"]: row for row in rows}
     for row in pq.read_table(exports / "campaigns.parquet").to_pylist():
         number = row["campaign_id"]
         standing = options.standing(number)

@@ -5,6 +5,7 @@ or other than before are written (INSERT ... ON CONFLICT on SQLite and PostgreSQ
 PostgreSQL is loaded by COPY. Elsewhere a run's rows are deleted and inserted again.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from refrain.exporters.sql_database import POSTGRESQL, SQLITE, Database, connect
 from refrain.exporters.sql_rows import rows_of
 from refrain.exporters.sql_tables import marker_table, table_of, temporary_copy
 
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 _SCHEMA = "refrain"  # of PostgreSQL, where --option schema names no other
 
 
@@ -42,8 +44,8 @@ def write_sql(exports: Path, to: str, options: Options) -> dict[str, int]:
     total = sum(pq.read_metadata(exports / f"{table}.parquet").num_rows for table in tables)
     with connect(to) as database, options.progress.task("writing to the database", total) as advance:
         schema = options.more.get("schema", _SCHEMA) if database.dialect == POSTGRESQL else None
-        if schema is not None and not schema.isidentifier():
-            raise InputError("--option schema must be a plain name", hint="letters, digits and _")
+        if schema is not None and not _NAME.match(schema):
+            raise InputError("--option schema must be a plain name", hint="lower-case letters, digits and _")
         with database.writing() as connection:
             stored = {
                 name: table_of(name, stored_schema(name, file_schema(exports, name)), database.dialect, schema)
@@ -91,8 +93,9 @@ def _prepare(connection: sa.Connection, tables: Sequence[sa.Table], schema: str 
                 name = connection.dialect.identifier_preparer.quote(column.name)
                 where = connection.dialect.identifier_preparer.format_table(table)
                 connection.execute(sa.DDL(f"ALTER TABLE {where} ADD COLUMN {name} {kind}"))
-    lead = f"{schema}." if schema else ""
-    for name, select in views(schema or "").items():
+    quoted = f'"{schema}"' if schema else ""
+    lead = f"{quoted}." if quoted else ""
+    for name, select in views(quoted).items():
         if name in present and layout < LAYOUT:
             connection.execute(sa.DDL(f"DROP VIEW {lead}{name}"))
         if name not in present or layout < LAYOUT:
@@ -124,6 +127,7 @@ def _upsert(
 
     database.load(connection, loaded, portions())
     keys = [RUN, *KEYS[name]]
+    database.prepare_joins(connection, loaded, keys)
     same = sa.and_(*(loaded.c[key] == table.c[key] for key in keys))
     gone = sa.delete(table).where(table.c[RUN] == options.run)
     rows = sa.select(*(loaded.c[column] for column in columns)).where(sa.true())

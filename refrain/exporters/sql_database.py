@@ -48,24 +48,28 @@ class Database:
 
     def load(self, connection: sa.Connection, table: sa.Table, portions: Iterable[Rows]) -> None:
         """Nothing; the rows stand in the table, by COPY on PostgreSQL."""
-        preparer = connection.dialect.identifier_preparer
-        if self.dialect != POSTGRESQL:
-            columns = [column.name for column in table.columns]
-            if self.dialect == SQLITE:  # past SQLAlchemy's work on each value: ours are SQLite's own already
-                marks = ", ".join("?" for _ in columns)
+        name = connection.dialect.identifier_preparer.format_table(table)
+        if self.dialect == POSTGRESQL:
+            cursor: Any = connection.connection.cursor()
+            with cursor, cursor.copy(f"COPY {name} FROM STDIN") as copy:
                 for rows in portions:
-                    if rows:
-                        connection.exec_driver_sql(f"INSERT INTO {preparer.format_table(table)} VALUES ({marks})", rows)
-                return
-            for rows in portions:
-                if rows:
-                    connection.execute(table.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+                    for row in rows:
+                        copy.write_row(row)
             return
-        cursor: Any = connection.connection.cursor()
-        with cursor, cursor.copy(f"COPY {preparer.format_table(table)} FROM STDIN") as copy:
-            for rows in portions:
-                for row in rows:
-                    copy.write_row(row)
+        columns = [column.name for column in table.columns]
+        marks = ", ".join("?" for _ in columns)
+        for rows in filter(None, portions):
+            if self.dialect == SQLITE:  # past SQLAlchemy's work on each value: ours are SQLite's own already
+                connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({marks})", rows)
+            else:
+                connection.execute(table.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+
+    def prepare_joins(self, connection: sa.Connection, table: sa.Table, keys: Sequence[str]) -> None:
+        """Nothing; a loaded temporary table can be joined by its keys in one pass. It refuses a key that is twice."""
+        index = sa.Index(f"{table.name}_keys", *(table.c[key] for key in keys), unique=True)
+        connection.execute(sa.schema.CreateIndex(index))
+        if self.dialect == POSTGRESQL:
+            connection.execute(sa.DDL(f"ANALYZE {connection.dialect.identifier_preparer.format_table(table)}"))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
