@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from refrain.ledger.rows import VERDICTS, DecisionRow, NewDecision, Verdict
+from refrain.ledger.rows import VERDICTS, DecisionRow, NewDecision
 from refrain.ledger.wording import WHO_CHARACTERS, WHY_CHARACTERS, one_line
 from refrain.times import Clock, clock, read_time
 
@@ -72,7 +72,7 @@ def read_decision(record: Mapping[str, Any], rule: FormRule) -> NewDecision | Ba
     when = _moment(given["when"], rule)
     if isinstance(when, Bad):
         return when
-    return NewDecision(identity, cast("Verdict", verdict), who, when, why)
+    return NewDecision(identity, verdict, who, when, why)
 
 
 def written(row: DecisionRow) -> dict[str, str]:
