@@ -28,6 +28,7 @@ HINTS: dict[str, tuple[str, ...]] = {
     "conversation_id": ("conversation_id", "session_id", "thread_id", "chat_id", "sessionid", "conversation_hash"),
     "model": ("model", "model_name", "model_id", "engine", "deployment"),
     "ip": ("ip", "ip_address", "client_ip", "remote_addr", "remote_ip", "source_ip", "ip_addr", "client_address"),
+    "network": ("network", "subnet", "exit_network", "ip_prefix", "ip_network"),
     "user_agent": ("user_agent", "useragent", "ua", "http_user_agent", "client"),
     "payment_hash": ("payment_hash", "card_hash", "card_fingerprint", "payment_fingerprint", "payment_method_hash"),
     "org_id": ("org_id", "organization_id", "organisation_id", "organization", "org", "team_id", "company_id"),
@@ -47,7 +48,7 @@ def propose(names: Iterable[str]) -> dict[str, str]:
         left.setdefault("_".join(word.lower() for word in _WORDS.split(name) if word), name)
     found = {}
     for column in COLUMNS:
-        for hint in HINTS[column]:
+        for hint in HINTS.get(column, (column,)):
             if hint in left:
                 found[column] = left.pop(hint)
                 break

@@ -21,8 +21,8 @@ from refrain.errors import InputError
 from refrain.intake import Intake
 from refrain.lines import TornFileError
 from refrain.logs import LogFile, discover
-from refrain.masking import masked
 from refrain.records import Portion, read_portions
+from refrain.shapes import shape
 
 MOST_FILES, MOST_RECORDS, SHOWN_RECORDS, SHOWN_NAMES = 20, 200, 3, 40
 UNKNOWN = "unknown"
@@ -160,7 +160,7 @@ def _take(sample: Sample, files: Sequence[LogFile], config: IngestConfig, form: 
                     len(batch.rows) if column is None else sum(value is None or value is MISSING for value in column)
                 )
             for at in range(min(len(batch.rows), SHOWN_RECORDS - len(sample.rows))):
-                shown = {name: masked(column[at]) for name, column in batch.columns.items()}
+                shown = {name: shape(column[at]) for name, column in batch.columns.items()}
                 sample.rows.append({name: text for name, text in shown.items() if text != "nothing"})
     tables, tally = intake.drain()
     sample.requests, sample.passed, sample.naive_times = tally.staged, tally.passed, tally.naive_times

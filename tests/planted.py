@@ -19,7 +19,7 @@ from refrain.requests import ingest_logs
 from refrain.settings import load_settings
 from refrain.templates import mine_templates
 
-CONFIG = load_settings().config
+CONFIG = load_settings(overrides=["ingest.turns=all"]).config  # some of the stories are in the history
 MINE = replace(CONFIG.mine, min_owners=3)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SUBJECTS = [

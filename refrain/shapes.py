@@ -9,7 +9,7 @@ _ITEMS = 4
 _ROLES = frozenset({"system", "developer", "user", "human", "assistant", "ai", "model", "tool", "function"})
 
 
-def masked(value: Any) -> str:
+def shape(value: Any) -> str:
     """One line that says what a value looks like."""
     if value is None or value is MISSING:
         return "nothing"
