@@ -16,7 +16,7 @@ from refrain.networks import exit_network
 from refrain.times import Clock, all_believed, read_time
 
 _REMEMBERED = 100_000  # labels whose coercion is remembered; only speed depends on it
-NAMES = (*LABELS, "network", *COUNTS, "created", "closed")
+NAMES = (*LABELS, "exit_network", *COUNTS, "created", "closed")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,13 @@ class AttributeReader:
         mended, cut = bytearray(size), bytearray(size)
         columns: list[Sequence[Any]] = [self._texts(batch.columns.get(name), mended, cut) for name in LABELS]
         prefixes = self._config.ipv4_prefix, self._config.ipv6_prefix
-        columns.append([exit_network(address, *prefixes) for address in columns[LABELS.index("ip")]])
+        addresses, networks = (columns[LABELS.index(name)] for name in ("ip", "network"))
+        columns.append(
+            [
+                exit_network(address, *prefixes) if given is None else given
+                for address, given in zip(addresses, networks, strict=True)
+            ]
+        )
         columns += [_counts(batch.columns.get(name), mended) for name in COUNTS]
         times = ("account_created_at", "account_closed_at")
         columns += [self._moments(batch.columns.get(name), mended) for name in times]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from refrain.columns import ACCOUNTS, COLUMNS
+from refrain.columns import ACCOUNTS, COLUMNS, HASHABLE
 from refrain.dialects import AUTO, BUILT_IN, OWN, names
 
 FAMILIES = ("identity", "time", "use")  # of evidence
@@ -64,6 +64,8 @@ class IngestConfig:
     turns: str
     account: tuple[str, ...]
     columns: dict[str, str]
+    hash: tuple[str, ...]
+    hash_key_version: int
     timezone: str
     earliest_year: int
     latest_year: int
@@ -96,6 +98,12 @@ class IngestConfig:
             _one_of("columns", name, COLUMNS)
         for name in self.account:
             _one_of("account", name, ACCOUNTS)
+        for name in self.hash:
+            _one_of("hash", name, HASHABLE)
+        if not set(self.hash).isdisjoint(self.account) and not set(self.account) <= set(self.hash):
+            raise ValueError("hash must name every column of account, or none of them")
+        if self.hash_key_version < 1:
+            raise ValueError("hash_key_version must be at least 1")
         for name in self.owners:
             _one_of("owners", name, ("organisation", "payment_network"))
         _one_of("torn_files", self.torn_files, ("stop", "keep"))

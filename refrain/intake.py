@@ -17,6 +17,7 @@ from refrain.attributes import AttributeReader, Attributes
 from refrain.batches import Batch
 from refrain.config import IngestConfig
 from refrain.counting import ranges
+from refrain.door import Door
 from refrain.fields import keyed_all, read_id
 from refrain.passages import TEXTS, Passages, Spoken, Told, digest_column
 from refrain.people import People, Refusals, read_people
@@ -74,9 +75,16 @@ class Intake:
     """Takes the batches of a task, then gives its tables (refrain.staged_tables)."""
 
     def __init__(
-        self, config: IngestConfig, by: Clock, key: bytes, sieve: Sieve | None = None, graves: Graves | None = None
+        self,
+        config: IngestConfig,
+        by: Clock,
+        key: bytes,
+        sieve: Sieve | None = None,
+        graves: Graves | None = None,
+        door: Door | None = None,
     ) -> None:
         self._config, self._clock, self._key, self._sieve, self._graves = config, by, key, sieve, graves
+        self._door = door
         self._prefix = f"{config.source}:" if config.source else ""
         self._rules = SegmentRules(
             max_words=config.segment_max_words,
@@ -94,6 +102,8 @@ class Intake:
 
     def take(self, file: str, batch: Batch) -> None:
         """Takes one batch of a file."""
+        if self._door is not None:
+            batch = self._door.closed(batch)
         for fault in batch.faults:
             self._refuse(file, fault.row, fault.field, fault.reason, None, fault.content)
         self._tally.passed += batch.passed

@@ -18,6 +18,7 @@ from refrain.artifacts import MANIFEST, digest_json, discard, seal, staged, swee
 from refrain.code import code_digest
 from refrain.config import IngestConfig, speed_fields
 from refrain.detection import OWN_COLUMNS, Formats
+from refrain.door import Door
 from refrain.intake import Tally
 from refrain.key import key_id
 from refrain.logs import LogFile
@@ -82,8 +83,10 @@ class KeptTables:
         part: Slice | None,
         formats: Formats = OWN_COLUMNS,
         joined: Mapping[str, str] = NOT_JOINED,
+        door: Door | None = None,
     ) -> None:
-        self._folder, self._key, self._part, self._formats, self._joined = folder, key, part, formats, joined
+        self._folder, self._key, self._part, self._formats = folder, key, part, formats
+        self._joined, self._door = joined, door
         left_out = {*speed_fields(config), *_JOINING}
         self._config = {name: value for name, value in plain(config).items() if name not in left_out}
         self._code = code_digest("refrain.kept")
@@ -159,6 +162,7 @@ class KeptTables:
             "code": self._code,
             "key": key_id(self._key),
             "slice": part.digest(self._key) if part else None,
+            **({"door": self._door.name} if self._door else {}),
         }
         return self._folder / digest_json(identity)
 

@@ -219,7 +219,7 @@ def _one_day(first: pa.Table, following: Iterator[pa.Table], day: int, rest: lis
 
 def _owners(connection: duckdb.DuckDBPyConnection, config: IngestConfig) -> Owners:
     """The owners; the table account_owners (account_row, owner_row, owner_accounts) then exists."""
-    keys = {"organisation": "org_id", "payment_network": "payment_hash, network"}
+    keys = {"organisation": "org_id", "payment_network": "payment_hash, exit_network"}
     links = {}
     for rule, columns in keys.items():
         present = " AND ".join(f"{name} IS NOT NULL" for name in columns.split(", "))

@@ -139,7 +139,7 @@ class Population:
 def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Population:
     """The population of an ingested log; addresses count by network, of the given prefix lengths in bits."""
     log = read_columns(requests / "requests", ["account_row", "timestamp"])
-    texts = read_coded(requests / "requests", ["user_agent", "payment_hash", "ip", "model"])
+    texts = read_coded(requests / "requests", ["user_agent", "payment_hash", "ip", "network", "model"])
     accounts = read_columns(requests / "accounts.parquet", ["owner_row", "created_at"])
     account_owner = accounts["owner_row"]
     owners = int(account_owner.max(initial=-1)) + 1
@@ -152,7 +152,7 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
     known = accounts["created_at"] != NO_TIME
     np.minimum.at(created, account_owner[known], accounts["created_at"][known])
     age = np.where(created < np.iinfo(np.int64).max, (first - created) / DAY_US, np.nan)
-    networks = _networks(texts["ip"], ipv4_prefix, ipv6_prefix)
+    networks = _networks(texts["ip"], texts["network"], ipv4_prefix, ipv6_prefix)
     return Population(
         owners,
         request_owner,
@@ -170,13 +170,16 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
     )
 
 
-def _networks(addresses: Coded, ipv4_prefix: int, ipv6_prefix: int) -> Coded:
-    """The network of each address; -1 where there is no address or it cannot be read."""
-    names = [exit_network(value, ipv4_prefix, ipv6_prefix) or "" for value in addresses.values]
-    values = sorted({n for n in names if n})
-    code = {n: i for i, n in enumerate(values)}
-    of_address = np.array([code.get(n, -1) for n in names] + [-1], np.int64)
-    return Coded(of_address[addresses.codes], values)
+def _networks(addresses: Coded, given: Coded, ipv4_prefix: int, ipv6_prefix: int) -> Coded:
+    """The network of each request: the one that the log gives, else that of the address; -1 where there is neither."""
+    found = [exit_network(value, ipv4_prefix, ipv6_prefix) or "" for value in addresses.values]
+    names = sorted({name for name in (*found, *given.values) if name})
+    code = {name: at for at, name in enumerate(names)}
+    of_address, of_given = (np.array([code.get(name, -1) for name in held] + [-1]) for held in (found, given.values))
+    codes = np.where(given.codes >= 0, of_given[given.codes], of_address[addresses.codes])
+    # An address that always comes with its network names none itself.
+    used = np.unique(codes[codes >= 0])
+    return Coded(np.where(codes >= 0, np.searchsorted(used, codes), -1), [names[at] for at in used.tolist()])
 
 
 def _trait(owner: Ints, codes: Ints, owners: int, names: list[str]) -> Trait:

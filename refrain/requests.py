@@ -107,6 +107,7 @@ def _counts(found: Staged, within: int, files: int, config: IngestConfig, *, who
         "torn_files": found.torn,
         # Not at zero: a slice that leaves nothing out leaves the very files of the whole log.
         **({"outside": outside} if outside else {}),
+        **({"hash_key_version": config.hash_key_version} if config.hash else {}),
         **({"purged": purged} if purged else {}),
         **({"passed": passed} if passed else {}),
     }

@@ -10,7 +10,8 @@ KINDS = ("network", "card", "client")
 _THEIRS = """
 CREATE TEMP TABLE theirs AS
 SELECT campaign_id, request_row, owner_row, what, value FROM (
-    SELECT campaign_id, request_row, owner_row, network, card, client FROM own LEFT JOIN places USING (ip)
+    SELECT campaign_id, request_row, owner_row, coalesce(own.network, places.network) AS network, card, client
+    FROM own LEFT JOIN places USING (ip)
 ) UNPIVOT (value FOR what IN (network, card, client))
 """
 # The values of each kind that most of a campaign's owners share; then their owners in the whole log.
@@ -22,7 +23,7 @@ WITH shared AS (
 ),
 everybody AS (
     SELECT DISTINCT what, value, owner_row FROM (
-        SELECT a.owner_row, p.network, r.payment_hash AS card, r.user_agent AS client
+        SELECT a.owner_row, coalesce(r.network, p.network) AS network, r.payment_hash AS card, r.user_agent AS client
         FROM read_parquet($requests) r
         JOIN read_parquet($accounts) a USING (account_row)
         LEFT JOIN places p USING (ip)

@@ -9,6 +9,7 @@ from pathlib import Path
 from refrain.artifacts import Store, digest_file
 from refrain.config import IngestConfig
 from refrain.detection import Formats, reading_of
+from refrain.door import Door, open_door
 from refrain.errors import InputError
 from refrain.intake import Tally
 from refrain.joined_facts import joined_identities, write_joined
@@ -65,8 +66,12 @@ def stage_files(
 ) -> Staged:
     """The staged tables of the files without what was purged, in `work` or, where they are kept, in the store.
 
-    InputError for a torn file, unless the config keeps what came before.
+    InputError for a torn file, unless the config keeps what came before, and for a folder that is named by a value
+    which is to be hashed.
     """
+    door = open_door(config)
+    if door is not None:
+        door.check_names((file.name for file in files), reading_of(config).sources)
     kept = None
     if not config.keep_staged:
         digests = {}
@@ -74,8 +79,8 @@ def stage_files(
         if digests is None:
             digests = {file.name: digest_file(file.path) for file in files}
         joined = joined_identities(files, formats, digests)
-        kept = KeptTables(store.staged, config, store.key, part, formats, joined)
-    staging = _Staging(work, config, store.key, part, kept, digests, formats, stones)
+        kept = KeptTables(store.staged, config, store.key, part, formats, joined, door)
+    staging = _Staging(work, config, store.key, part, kept, digests, formats, stones, door)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     new = staging.find(units)
     if new:
@@ -97,9 +102,10 @@ class _Staging:
         digests: Mapping[str, str],
         formats: Formats,
         stones: Tombstones,
+        door: Door | None,
     ) -> None:
         self._work, self._config, self._kept, self._digests, self._formats = work, config, kept, digests, formats
-        self._rules = Rules(config, reading_of(config), key, part, stones)
+        self._rules = Rules(config, reading_of(config), key, part, stones, door)
         self._found = Staged()
         self._places: dict[int, Path] = {}  # by unit
         self._waiting: deque[tuple[int, _Reading]] = deque()

@@ -18,7 +18,7 @@ ROWS = pa.schema(
         ("account_id", pa.string()),
         ("time", pa.int64()),  # microseconds since 1970
         *((name, pa.string()) for name in LABELS),
-        ("network", pa.string()),
+        ("exit_network", pa.string()),  # as the log gives it, else that of the address
         *((name, pa.int64()) for name in COUNTS),
         ("created", pa.int64()),
         ("closed", pa.int64()),

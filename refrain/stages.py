@@ -88,6 +88,7 @@ def ingest(
 
     With `part`, of its requests only. `tell` hears a line for each format of files before they are read.
     """
+    from refrain.door import open_door
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
@@ -105,7 +106,8 @@ def ingest(
     stones = load_tombstones(store.root, store.key)
     moments = None if part is None else moments_of(part)
     purged = stones.digest(moments[0] if moments else None)
-    # The key shapes every digest in the tables, so another key is another result.
+    door = open_door(config.ingest)
+    # The keys shape digests and hashes in the tables, so another key is another result.
     return complete_stage(
         "ingest",
         inputs,
@@ -116,6 +118,7 @@ def ingest(
         passing=("reused_files",),
         key=key_id(store.key),
         purged=purged,
+        door=door.name if door else "",
     )
 
 

@@ -24,6 +24,7 @@ from refrain.batches import Reading
 from refrain.columns import LABELS
 from refrain.config import IngestConfig
 from refrain.cores import core_count
+from refrain.door import Door
 from refrain.errors import RefrainError, WorkerError, fault_place
 from refrain.intake import Intake, Tally
 from refrain.passages import segment_digests
@@ -32,7 +33,7 @@ from refrain.slices import Sieve, Slice
 from refrain.tombstones import NO_TOMBSTONES, Graves, Tombstones
 
 _BATCHES = 8  # of records in a task, fewer where they are large: a task is some tenths of a second
-_LABELS = ["file", "account_id", "network", *LABELS]  # of the staged columns, those whose values repeat
+_LABELS = ["file", "account_id", "exit_network", *LABELS]  # of the staged columns, those whose values repeat
 _GARBAGE = 500_000  # new objects between two searches for cycles, of which hardly any are made
 _WAITING = 2  # tasks for each worker that are read ahead: one in its hands, one at the door
 
@@ -51,13 +52,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Rules:
-    """What staging needs beside the records: how they are read, which of them belong, and which were purged."""
+    """What staging needs beside the records: how they are read, which of them belong, which were purged, and what of
+    them is hashed."""
 
     config: IngestConfig
     reading: Reading
     key: bytes
     part: Slice | None
     stones: Tombstones = NO_TOMBSTONES
+    door: Door | None = None
 
 
 class Stager:
@@ -71,7 +74,7 @@ class Stager:
         config, key = self._rules.config, self._rules.key
         sieve = None if part is None else Sieve(part, partial(segment_digests, config=config, key=key))
         graves = None if self._rules.stones.empty else Graves(self._rules.stones, key)
-        return Intake(config, self._rules.reading.clock, key, sieve, graves)
+        return Intake(config, self._rules.reading.clock, key, sieve, graves, self._rules.door)
 
     def stage(self, task: Task) -> Tally:
         """What became of the records; the tables then lie in the folder as `<name>-<number>.parquet`."""

@@ -38,7 +38,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "request_id": _S,
             "account_row": _I,
             "timestamp": TIME,
-            **dict.fromkeys(["conversation_id", "model", "ip", "user_agent", "payment_hash", "org_id"], _S),
+            **dict.fromkeys(["conversation_id", "model", "ip", "network", "user_agent", "payment_hash", "org_id"], _S),
             **dict.fromkeys(["api_key_id", "end_user", "channel"], _S),
             "tokens_in": _I,
             "tokens_out": _I,

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from refrain import __version__
-from refrain.cli import demand, inspecting, jobs, ledger, looks, machines, nights, parts, stories, upkeep, verdicts
+from refrain.cli import (
+    demand,
+    door,
+    inspecting,
+    jobs,
+    ledger,
+    looks,
+    machines,
+    nights,
+    parts,
+    stories,
+    upkeep,
+    verdicts,
+)
 from refrain.cli.frame import CommandGroup
 
 app = typer.Typer(
@@ -46,6 +59,7 @@ looks.add_to(app)
 verdicts.add_to(app)
 ledger.add_to(app)
 parts.add_to(app)
+door.add_to(app)
 demand.add_to(app)
 machines.add_to(app)
 upkeep.add_to(app)

@@ -41,6 +41,7 @@ _EXAMPLES = {
     "score": "refrain score latest --set score.false_discovery_rate=0.01",
 }
 _ALWAYS = ("merged", "quarantined")  # printed at zero too: with the kept rows they add up to the rows read
+_NO_COUNTS = ("hash_key_version",)  # stand among them in a manifest, and count nothing
 _FORMATS = ("parquet", "csv", "jsonl")
 
 
@@ -198,6 +199,7 @@ def say(result: stages.Result, *, silent: bool) -> None:
     if result.note:
         typer.echo(f"{result.verb:<8} could not use what was there: {result.note}", err=True)
     shown = {name: count for name, count in result.counts.items() if count or name in _ALWAYS}
+    shown = {name: count for name, count in shown.items() if name not in _NO_COUNTS}
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in shown.items())
     state = f"{result.seconds:6.1f} s" if result.computed else "unchanged"
     typer.echo(f"{result.verb:<8} {state:>9}  {counts}")

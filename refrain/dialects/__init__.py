@@ -31,6 +31,9 @@ BUILT_IN: dict[str, str] = {
     "openai": "openai",
     "anthropic": "anthropic",
     "wildchat": "wildchat",
+    "litellm": "litellm",
+    "helicone": "helicone",
+    "bedrock": "bedrock",
 }
 
 
