@@ -119,7 +119,7 @@ def ingest(
         passing=("reused_files",),
         key=key_id(store.key),
         purged=purged,
-        **({"door": door.name} if door else {}),
+        door=door.name if door else "",
     )
 
 

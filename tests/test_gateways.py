@@ -201,7 +201,7 @@ def test_a_models_own_markup_is_taken_apart(prompt: str, turns: list[tuple[str, 
     assert found == turns
 
 
-ODD = st.sampled_from([
+ODD: st.SearchStrategy[Any] = st.sampled_from([
     None, True, -1, 10**30, 0.5, float("nan"), "", " ", "x", "{", "[1]", '{"messages": 3}', '{"body": {"prompt": [2]}}',
     b"\xff", b"{}", [], [[]], [None], ["x"], {}, {"text": 1}, {"content": [[{}]]}, {"parts": 7}, {"arn": []},
     {"messages": [{"role": [], "content": {"text": {}}}]}, [("a", 1)], [(1, 2)], [{"type": "tool_result"}],

@@ -46,7 +46,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Join:
-    """How a format whose records need one another is read twice (refrain.joining).
+    """How a format whose records need one another is read twice (refrain.joined_facts).
 
     `tell` gives, of each raw record, keys and what it says of them: facts of one key add up, a later record's before
     an earlier's, in the order of the log. `read` is a Dialect's, with all that the log's files of this format say.
