@@ -83,8 +83,9 @@ def test_rows_of_parquet_read_as_rows_of_json(tmp_path: Path) -> None:
 
 def test_a_map_of_parquet_is_a_list_of_pairs() -> None:
     raw = one("helicone", "api.jsonl")
-    pairs = {**raw, "request_properties": list(raw["request_properties"].items())}
-    assert read(helicone.DIALECT, pairs) == expected(LOGS / "helicone" / "api.jsonl")[:1]
+    for pair in (tuple, list):
+        pairs = {**raw, "request_properties": [pair(item) for item in raw["request_properties"].items()]}
+        assert read(helicone.DIALECT, pairs) == expected(LOGS / "helicone" / "api.jsonl")[:1]
 
 
 SPEND = one("litellm", "spend_logs.jsonl")

@@ -37,7 +37,7 @@ def mapping(value: object) -> Mapping[str, Any]:
             return {}
     if isinstance(value, Mapping):
         return value
-    if isinstance(value, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):  # noqa: PLR2004
+    if isinstance(value, list) and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in value):  # noqa: PLR2004
         return {name: held for name, held in value if isinstance(name, str)}
     return {}
 
