@@ -199,7 +199,7 @@ def explain(error: Exception, url: str) -> PlaceError:
     """What a person can do about a service's failure; nothing of what it said."""
     text = str(error)
     shown = shown_url(url)
-    if any(word in text for word in _REFUSED):
+    if isinstance(error, PermissionError) or any(word in text for word in _REFUSED):
         return PlaceError(
             f"{shown} refuses access", hint="credentials come from the environment or the instance (docs/places.md)"
         )
