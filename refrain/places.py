@@ -212,11 +212,13 @@ def explain(error: Exception, url: str) -> PlaceError:
 
 def tried(work: Callable[[], Value], url: str, config: PlacesConfig) -> Value:
     """What `work` returns, tried `config.attempts` times while it fails as a network does; PlaceError after that."""
+    import pyarrow as pa
+
     pause = _FIRST_PAUSE_SECONDS
     for attempt in range(config.attempts):
         try:
             return work()
-        except OSError as error:
+        except (OSError, pa.ArrowException) as error:
             lasting = isinstance(error, FileNotFoundError | PermissionError) or any(
                 word in str(error) for word in (*_REFUSED, *_ABSENT)
             )
