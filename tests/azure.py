@@ -38,9 +38,14 @@ class _Handler(BaseHTTPRequestHandler):
         if query.get("action") == "getAccessControl":  # asks whether folders are real there; they are not
             self._say(400, b"", {"x-ms-error-code": "HierarchicalNamespaceNotEnabled"})
         elif query.get("comp") == "list":
-            self._say(200, self._list(query.get("prefix", ""), query.get("delimiter", "")), _LEASE)
+            self._say(
+                200,
+                self._list(query.get("prefix", ""), query.get("delimiter", "")),
+                {"Content-Type": "application/xml", **_LEASE},
+            )
         elif not blob:
-            self._say(200, b"", {"ETag": '"0x0"', "Last-Modified": _TIME, **_LEASE})
+            held = {"x-ms-has-immutability-policy": "false", "x-ms-has-legal-hold": "false"}
+            self._say(200, b"", {"ETag": '"0x0"', "Last-Modified": _TIME, **held, **_LEASE})
         elif blob not in self.server.blobs:
             self._say(404, b"", {"x-ms-error-code": "BlobNotFound"})
         else:
@@ -55,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
             "x-ms-creation-time": _TIME,
             "x-ms-blob-type": "BlockBlob",
             "x-ms-server-encrypted": "true",
+            "Content-Type": "text/plain",
             **_LEASE,
         }
         asked = self.headers.get("x-ms-range") or self.headers.get("Range")
@@ -78,10 +84,13 @@ class _Handler(BaseHTTPRequestHandler):
             found.append(
                 f"<Blob><Name>{escape(name)}</Name><Properties><Creation-Time>{_TIME}</Creation-Time>"
                 f"<Last-Modified>{_TIME}</Last-Modified><Etag>0x{version}</Etag>"
-                f"<Content-Length>{len(data)}</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
+                f"<Content-Length>{len(data)}</Content-Length><Content-Type>text/plain</Content-Type>"
+                "<BlobType>BlockBlob</BlobType><AccessTier>Hot</AccessTier><LeaseStatus>unlocked</LeaseStatus>"
+                "<LeaseState>available</LeaseState><ServerEncrypted>true</ServerEncrypted></Properties></Blob>"
             )
         found += [f"<BlobPrefix><Name>{escape(name)}</Name></BlobPrefix>" for name in sorted(folders)]
-        head = f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{CONTAINER}">'
+        head = '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://127.0.0.1/"'
+        head += f' ContainerName="{CONTAINER}"><Prefix>{escape(prefix)}</Prefix>'
         return f"{head}<Blobs>{''.join(found)}</Blobs><NextMarker /></EnumerationResults>".encode()
 
     def _say(self, status: int, data: bytes, headers: dict[str, str]) -> None:

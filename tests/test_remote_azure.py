@@ -58,6 +58,6 @@ def test_an_etag_is_what_a_file_at_azure_is_known_by() -> None:
 
 
 def test_who_is_not_there_is_told_without_the_key() -> None:
-    with pytest.raises(PlaceError, match="abfss://.* cannot be reached") as caught:
+    with pytest.raises(PlaceError, match=r"abfss://.* cannot be reached") as caught:
         discover([f"{URL}/logs"], settings("http://127.0.0.1:9"))
     assert "cGxhbnRlZC1rZXk" not in caught.value.message + caught.value.hint
