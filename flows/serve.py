@@ -22,7 +22,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from refrain.errors import ConfigError, InputError, RefrainError
-from refrain.places import settled
+from refrain.place_urls import settled
 from refrain.settings import load_settings
 
 LOOPBACK = "127.0.0.1"

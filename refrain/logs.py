@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from refrain.artifacts import digest_file
 from refrain.config import PlacesConfig
 from refrain.errors import InputError
-from refrain.places import Place, is_url, shown_url
+from refrain.place_urls import Place, is_url, shown_url
 from refrain.remote import REQUESTS, RemoteFile, Wanted, find_remote, marks
 from refrain.settings import load_settings
 from refrain.text import repair

@@ -12,7 +12,8 @@ from typing import Any
 from refrain.artifacts import digest_json
 from refrain.config import PlacesConfig
 from refrain.errors import PlaceError
-from refrain.places import Place, parse_place, system_of, tried
+from refrain.file_systems import system_of, tried
+from refrain.place_urls import Place, parse_place
 
 Wanted = Callable[[str], bool]
 """Whether a folder of this name, relative to the source and ending in "/", may hold anything of interest."""

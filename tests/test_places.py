@@ -22,6 +22,7 @@ from refrain.settings import load_settings
         ("S3A://bucket", Place("s3", "", "bucket", ""), "bucket"),
         ("gcs://bucket/a", Place("gs", "", "bucket", "a"), "bucket/a"),
         ("s3://bucket/a b#é%20@x:y", Place("s3", "", "bucket", "a b#é%20@x:y"), "bucket/a b#é%20@x:y"),
+        ("s3://bucket/a&b=c;d=e/x", Place("s3", "", "bucket", "a&b=c;d=e/x"), "bucket/a&b=c;d=e/x"),
         ("s3://bucket/day=2026-0?-01/*", Place("s3", "", "bucket", "day=2026-0?-01/*"), None),
         (
             "abfss://logs@account.dfs.core.windows.net/a/b",

@@ -1,8 +1,10 @@
 """Logs in a bucket: the same files, the same rows, the same bytes as on disk, and a network that fails."""
 
 import json
+import threading
 from dataclasses import replace
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -151,6 +153,36 @@ def test_a_connection_that_stays_broken_is_no_torn_file(s3: Service, tmp_path: P
             run_ingest(["s3://broken"], config, tmp_path / "outputs", progress=NoProgress())
     assert "planted" not in caught.value.message + caught.value.hint
     assert not list((tmp_path / "outputs").glob("store/stages/requests/*/manifest.json"))
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Says no, and why, in words that quote the key."""
+
+    def do_GET(self) -> None:
+        words = b"<Error><Code>AccessDenied</Code><Message>planted-id may not</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(words)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(words)
+
+    do_HEAD = do_GET  # noqa: N815 (the name that the server looks for)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing; requests are no news."""
+
+
+def test_a_refusal_is_told_without_the_words_of_the_service(s3: Service) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            config = replace(s3.config, s3_endpoint=f"http://127.0.0.1:{server.server_port}")
+            with pytest.raises(PlaceError, match="s3://private/logs refuses access") as caught:
+                discover(["s3://private/logs"], config)
+        finally:
+            server.shutdown()
+    assert "planted" not in caught.value.message + caught.value.hint
+    assert caught.value.exit_code == 1
 
 
 def test_nobody_there_is_told_with_the_place(s3: Service) -> None:

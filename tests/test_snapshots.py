@@ -201,6 +201,9 @@ def test_the_command_says_what_it_fetched(calls: Path, tmp_path: Path, monkeypat
         ],
         "rows": 3,
     }
+    assert not done.stderr
+    none = CliRunner().invoke(app, [*given[:-1], "2026-08-01", "--to-day", "2026-08-01"])
+    assert none.stderr.startswith("no row: ")
     again = CliRunner().invoke(app, [*given, "--to-day", "2026-09-02"])
     assert again.stdout.count("unchanged") == 2
     assert CliRunner().invoke(app, ["fetch", url_of(calls), "--to", str(tmp_path)]).exit_code == 2

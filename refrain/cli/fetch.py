@@ -66,6 +66,8 @@ def fetch(
         config=settings.config.places,
         progress=progress_for(quiet=quiet or as_json),
     )
+    if not any(day.rows for day in done):
+        typer.echo("no row: are :start and :end compared as the column has its times? docs/places.md", err=True)
     if as_json:
         days = [{"folder": day.folder.name, "rows": day.rows, "fetched": day.fetched} for day in done]
         typer.echo(json.dumps({"to": str(to), "folders": days, "rows": sum(day.rows for day in done)}))
