@@ -92,14 +92,14 @@ def _prepare(connection: sa.Connection, tables: Sequence[sa.Table], schema: str 
                 kind = column.type.compile(connection.dialect)
                 name = connection.dialect.identifier_preparer.quote(column.name)
                 where = connection.dialect.identifier_preparer.format_table(table)
-                connection.execute(sa.DDL(f"ALTER TABLE {where} ADD COLUMN {name} {kind}"))
+                connection.exec_driver_sql(f"ALTER TABLE {where} ADD COLUMN {name} {kind}")
     quoted = f'"{schema}"' if schema else ""
     lead = f"{quoted}." if quoted else ""
     for name, select in views(quoted).items():
         if name in present and layout < LAYOUT:
-            connection.execute(sa.DDL(f"DROP VIEW {lead}{name}"))
+            connection.exec_driver_sql(f"DROP VIEW {lead}{name}")
         if name not in present or layout < LAYOUT:
-            connection.execute(sa.DDL(f"CREATE VIEW {lead}{name} AS {select}"))
+            connection.exec_driver_sql(f"CREATE VIEW {lead}{name} AS {select}")
 
 
 def _upsert(

@@ -69,7 +69,7 @@ class Database:
         index = sa.Index(f"{table.name}_keys", *(table.c[key] for key in keys), unique=True)
         connection.execute(sa.schema.CreateIndex(index))
         if self.dialect == POSTGRESQL:
-            connection.execute(sa.DDL(f"ANALYZE {connection.dialect.identifier_preparer.format_table(table)}"))
+            connection.exec_driver_sql(f"ANALYZE {connection.dialect.identifier_preparer.format_table(table)}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

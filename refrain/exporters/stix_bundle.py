@@ -79,7 +79,7 @@ def _objects(finding: Finding, owner: str, producer: str, options: Options) -> l
     }  # fmt: skip
     notes = [_note("evidence", evidence, campaign.id, owner, name, said)]
     for template in finding.templates:
-        told = {
+        told: dict[str, Any] = {
             name: template[name] for name in ("words", "requests", "accounts", "owners", "fillings") if name in template
         }
         skeleton = template.get("skeleton")
