@@ -189,6 +189,26 @@ def test_equal_keys_match_accounts_and_others_do_not(exports: Path, shared: Path
     assert not ours & theirs
 
 
+def test_two_providers_with_one_key_find_the_accounts_that_both_have(
+    exports: Path, shared: Path, tmp_path: Path
+) -> None:
+    both = {"pool-1", "pool-4", FORMULA_ACCOUNT}
+    (tmp_path / "exports").mkdir()
+    for path in exports.glob("*.parquet"):
+        table = pq.read_table(path)
+        if "account_id" in table.column_names:
+            names = [name if name in both else f"elsewhere/{name}" for name in table["account_id"].to_pylist()]
+            at = table.schema.get_field_index("account_id")
+            table = table.set_column(at, table.schema.field(at), pa.array(names))
+        pq.write_table(table, tmp_path / "exports" / path.name)
+    redacted_exports(tmp_path / "exports", tmp_path / "copy", KEY, RULE)
+    ours, theirs = (
+        {row["account_id"] for row in rows(folder / "accounts.parquet")} for folder in (shared, tmp_path / "copy")
+    )
+    assert ours & theirs == {account(name) for name in both}
+    assert len(ours | theirs) == 8 + 5
+
+
 def test_a_copy_goes_into_a_new_folder_and_needs_every_table(exports: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there already"):
         redacted_exports(exports, tmp_path, KEY, RULE)
