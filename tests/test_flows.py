@@ -32,6 +32,7 @@ from refrain.ledger import open_ledger
 from refrain.lineage_table import FILE, FOLDER
 from refrain.locks import writer_lock
 from refrain.progress import NoProgress
+from refrain.retention import Retained
 from refrain.runs import ASIDE, REPORT, TIMINGS, list_runs, open_run, run_all
 from refrain.settings import load_settings
 from refrain.slices import make_slice, night, save_slice
@@ -235,6 +236,8 @@ def test_a_night_is_published_with_its_map_and_a_summary(flow_run: FlowRun, pref
 
 
 def test_retention_is_a_task_that_says_what_went(prefect_server: Harness, tmp_path: Path) -> None:
+    from prefect import flow
+
     from flows.run_nights import NightJob, retain
     from flows.tell_counts import tell_retention
 
@@ -243,10 +246,18 @@ def test_retention_is_a_task_that_says_what_went(prefect_server: Harness, tmp_pa
     outputs = three_runs(tmp_path)
     job = NightJob(("log",), outputs, config, (), DAY, again=False, due=datetime(2026, 9, 4, tzinfo=UTC))
     assert (job.retains, replace(job, config=None).retains) == (True, False)
-    done = retain(job)
-    assert done is not None
-    assert (done.runs, done.failure, list_runs(outputs)) == (("older", "oldest"), "", ["new"])
-    tell_retention(replace(done, left=2, failure="the disk is full"))
+    went: list[Retained | None] = []
+
+    @flow(name="after-a-night", persist_result=False)
+    def after_a_night() -> None:
+        done = retain(job)
+        went.append(done)
+        assert done is not None
+        tell_retention(replace(done, left=2, failure="the disk is full"))
+
+    after_a_night()
+    assert went == [Retained(("older", "oldest"))]
+    assert list_runs(outputs) == ["new"]
     with closing(sqlite3.connect(prefect_server.database)) as database:
         [said] = database.execute("SELECT data FROM artifact WHERE key = 'nightly-retention'")
     for words in ("2 runs aged out", "2 files still hold", "the disk is full"):
