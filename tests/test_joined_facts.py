@@ -195,3 +195,15 @@ def test_logs_of_spans_and_runs_are_read_as_they_are(
     assert {account for _, account, _ in rows} == accounts
     assert (counts["kept"], counts["quarantined"], counts["conflicts"]) == (kept, conflicts, conflicts)
     assert counts["read"] == counts["kept"] + counts["quarantined"] + counts["passed"]
+
+
+def test_users_that_are_looked_up_are_hashed_at_the_door(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = found(log, tmp_path / "plain", settings())
+    monkeypatch.setenv("REFRAIN_HASH_KEY", "ab" * 32)
+    rows, refused, _ = found(log, tmp_path / "store", settings(hash=("account_id",)))
+    assert [account.partition(":")[0] for _, account, _ in rows] == ["h1"] * 3
+    assert len({account for _, account, _ in rows}) == 3
+    assert [(request, text) for request, _, text in rows] == [(request, text) for request, _, text in plain[0]]
+    assert refused == plain[1]
