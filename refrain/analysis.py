@@ -204,7 +204,8 @@ class RunView:
             "tests": self._tests(row),
             "identity": self.identities.get(campaign_id),
         }
-        return _value(Campaign, {**row, **own})
+        found: Campaign = _value(Campaign, {**row, **own})
+        return found
 
     def packet(self, campaign_id: int) -> dict[str, Any]:
         """The evidence packet of a finding (outputs/README.md); InputError where there is none."""

@@ -6,12 +6,8 @@ nobody without the key can confirm a guess. The network that an address lies in 
 Texts (prompts, messages) stay: what an account writes of itself there is not hashed.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
-import os
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,16 +15,15 @@ from typing import Any
 
 from refrain.batches import MISSING, Batch
 from refrain.config import IngestConfig
-from refrain.errors import ConfigError, InputError
+from refrain.errors import InputError
 from refrain.fields import all_plain, read_id, read_label
+from refrain.given_keys import LEAST_BYTES, given_key
 from refrain.key import key_id
 from refrain.networks import exit_network
 
 HASH_KEY_VARIABLE = "REFRAIN_HASH_KEY"
-_LEAST_BYTES = 32
 _DIGEST_BYTES = 16
 _WHOLE = 1 << 62  # characters: no id is cut before it is hashed
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ class Door:
 def open_door(config: IngestConfig) -> Door | None:
     """What hashes the columns of the config, with the key of $REFRAIN_HASH_KEY; None where there is nothing to hash.
 
-    ConfigError where there is no such key, or it is too short or unreadable; the message shows nothing of it.
+    ConfigError where there is no such key, or it cannot be one; the message shows nothing of it.
     """
     if not config.hash:
         return None
@@ -118,24 +113,8 @@ def _texts(column: Sequence[Any]) -> Sequence[str | None]:
 
 
 def _key() -> bytes:
-    given = os.environ.get(HASH_KEY_VARIABLE, "").strip()
-    hint = f"{HASH_KEY_VARIABLE}=$(openssl rand -hex {_LEAST_BYTES}), kept where the log's owner keeps secrets"
-    if not given:
-        raise ConfigError(f"[ingest] hash needs a key in ${HASH_KEY_VARIABLE}", hint=hint)
-    try:
-        # Digits that could be either are hexadecimal: as base64 they would be a longer key than meant.
-        key = bytes.fromhex(given) if _HEX.fullmatch(given) else _base64(given)
-    except (ValueError, binascii.Error):
-        raise ConfigError(
-            f"${HASH_KEY_VARIABLE} is neither hexadecimal digits nor base64", hint=hint
-        ) from None  # the error would quote it
-    if len(key) < _LEAST_BYTES:
-        raise ConfigError(f"${HASH_KEY_VARIABLE} holds {len(key)} bytes, fewer than {_LEAST_BYTES}", hint=hint)
-    return key
-
-
-def _base64(text: str) -> bytes:
-    return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    hint = f"{HASH_KEY_VARIABLE}=$(openssl rand -hex {LEAST_BYTES}), kept where the log's owner keeps secrets"
+    return given_key(HASH_KEY_VARIABLE, "[ingest] hash needs a key", hint)
 
 
 @lru_cache(maxsize=1 << 17)

@@ -14,20 +14,14 @@ from refrain.share_key import shared_id
 
 Row = dict[str, Any]
 _FINDING = (
-    "packet_version",
-    "campaign_id",
-    "score",
-    "p_value",
-    "q_value",
-    "alert",
-    "counts",
-    "first_seen",
-    "last_seen",
-)
-_FINDING += ("families", "timeline")
+    "packet_version", "campaign_id", "score", "p_value", "q_value", "alert", "counts", "first_seen", "last_seen",
+    "families", "timeline",
+)  # fmt: skip
 _SIGNAL = ("tag", "similarity", "measure")
-_TEMPLATE = ("template_id", "kind", "words", "requests", "accounts", "owners", "first_seen", "last_seen", "fillings")
-_TEMPLATE += ("requests_in_campaign", "requests_read")
+_TEMPLATE = (
+    "template_id", "kind", "words", "requests", "accounts", "owners", "first_seen", "last_seen", "fillings",
+    "requests_in_campaign", "requests_read",
+)  # fmt: skip
 _SLOT = ("slot", "requests", "fillings", "median_words", "kind")
 _ACCOUNT = ("requests", "account_requests", "share", "first_use", "evidence")
 _FALL = ("families_needed", "p_value_of_all", "p_value", "alert_p", "q_value", "false_discovery_rate", "alert")

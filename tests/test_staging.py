@@ -16,10 +16,11 @@ import pytest
 from refrain.artifacts import Store
 from refrain.batches import MISSING, Reading
 from refrain.config import IngestConfig
+from refrain.contents import Lines
 from refrain.errors import InputError, RefrainError, WorkerError, fault_place
 from refrain.logs import discover
 from refrain.progress import NoProgress
-from refrain.records import Lines, Portion, read_batches, read_portions
+from refrain.records import Portion, read_batches, read_portions
 from refrain.requests import ingest_logs
 from refrain.settings import load_settings
 from refrain.slices import Slice

@@ -147,7 +147,8 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write every decision in the form that `refrain decisions import` reads, oldest first."""
-    from refrain.decision_files import JSONL, format_of, write_records
+    from refrain.decision_files import format_of, write_records
+    from refrain.formats import JSONL
     from refrain.ledger import open_ledger
     from refrain.private_files import write_private
 

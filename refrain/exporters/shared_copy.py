@@ -29,8 +29,10 @@ def shared_copy(exports: Path, options: Options, key: bytes, rule: SharingRule) 
         identities = {number: options.identities[number] for number in numbers if number in options.identities}
         names = set(identities.values())
         standings = {name: standing for name, standing in options.standings.items() if name in names}
-        known = {"identities": identities, "standings": standings}
-        yield copy, replace(options, folder=None, key=key, hashed=True, **known)
+        yield (
+            copy,
+            replace(options, folder=None, key=key, hashed=True, identities=identities, standings=standings),
+        )
 
 
 def _dismissed(exports: Path, options: Options) -> frozenset[int]:
