@@ -43,7 +43,7 @@ _WORDS = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 
 def propose(names: Iterable[str]) -> dict[str, str]:
     """Our column -> the log's, by its name alone; each of the log's columns at most once, ours in their order."""
-    left = {}
+    left: dict[str, str] = {}
     for name in names:
         left.setdefault("_".join(word.lower() for word in _WORDS.split(name) if word), name)
     found = {}

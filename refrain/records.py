@@ -154,10 +154,11 @@ def _parquet_rows(
     row = done = 0
     for part in file.iter_batches(batch_size=rows, columns=names, use_threads=False):
         # What Arrow cannot convert shows here, where it can still be told from a fault of ours.
-        content: Content = Columns(part)
-        if not _valid(part):
-            content = Decoded(list(content.records(row))) if whole else _converted(part, row, reading)
-        yield content
+        columns = Columns(part)
+        if _valid(part):
+            yield columns
+        else:
+            yield Decoded(list(columns.records(row))) if whole else _converted(part, row, reading)
         row += part.num_rows
         position = size * row // max(1, metadata.num_rows)
         advance(position - done)

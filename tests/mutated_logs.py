@@ -43,7 +43,8 @@ def fixtures() -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for name in BUILT_IN:
         paths = [path for path in sorted((LOGS / name).glob("*")) if path.is_file() and ".expected." not in path.name]
-        found[name] = [record for path in paths for record in head(*discover([str(path)]), READING, records=1000)]
+        files = [file for path in paths for file in discover([str(path)])]
+        found[name] = [record for file in files for record in head(file, READING, records=1000)]
     return found
 
 

@@ -120,7 +120,7 @@ def test_what_is_malformed_says_where_and_why(name: str, record: Row, field: str
 
 def test_a_claude_in_the_form_of_openai_is_openai_s() -> None:
     claude = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
-    gateway = {**claude, "messages": [{"role": "system", "content": "Be kind."}, *claude["messages"]]}
+    gateway = {**claude, "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]}
     assert [form.name for form in dialects() if form.recognises(claude)] == ["anthropic"]
     assert [form.name for form in dialects() if form.recognises(gateway)] == ["openai"]
 

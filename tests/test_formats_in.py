@@ -87,7 +87,7 @@ def test_the_counts_add_up_and_what_cannot_be_used_says_where_and_why(tmp_path: 
 
 
 def test_several_requests_of_one_record_keep_its_number_and_their_order(tmp_path: Path) -> None:
-    turns = [{"role": role, "content": f"{role} {at}"} for at in range(3) for role in ("user", "assistant")]
+    turns: list[Row] = [{"role": role, "content": f"{role} {at}"} for at in range(3) for role in ("user", "assistant")]
     turns[2] = {"role": "user", "content": ["no text"]}
     turns[4] = {"role": "user"}
     talk = {"conversation_hash": "c", "model": "m", "timestamp": 1_700_000_000, "hashed_ip": "h", "conversation": turns}
