@@ -57,7 +57,7 @@ def url_of(path: Path) -> str:
 
 
 def fetched(url: str, query: str, to: Path, first: str = "", last: str = "", **more: Any) -> list[Fetched]:
-    days = {name: date.fromisoformat(day) for name, day in (("first", first), ("last", last)) if day}
+    days: dict[str, Any] = {name: date.fromisoformat(day) for name, day in (("first", first), ("last", last)) if day}
     config = load_settings().config.places
     return fetch_days(url, query, to, now=NOW, config=config, progress=NoProgress(), **days, **more)
 
