@@ -204,8 +204,8 @@ class RunView:
             "tests": self._tests(row),
             "identity": self.identities.get(campaign_id),
         }
-        found: Campaign = _value(Campaign, {**row, **own})
-        return found
+        whole: Campaign = _value(Campaign, {**row, **own})
+        return whole
 
     def packet(self, campaign_id: int) -> dict[str, Any]:
         """The evidence packet of a finding (outputs/README.md); InputError where there is none."""
