@@ -37,10 +37,14 @@ def call(*arguments: object, code: int = 0) -> Result:
 
 
 def test_the_formats_are_listed_with_their_options() -> None:
-    listed = json.loads(call("latest", "--list-formats", "--json").stdout)["formats"]
+    listed = json.loads(call("--list-formats", "--json").stdout)["formats"]
     assert [one["name"] for one in listed] == list(BUILT_IN)
-    text = call("latest", "--list-formats").stdout
+    text = call("--list-formats").stdout
     assert all(one["title"] in text and all(name in text for name in one["options"]) for one in listed)
+
+
+def test_a_run_is_needed_for_everything_else() -> None:
+    assert "which run?" in call("--to", "x", code=2).stderr
 
 
 def test_formats_complete() -> None:

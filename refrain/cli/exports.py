@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from refrain.cli.jobs import finish, run_as_json, say
-from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, Quiet, RunName, settings_for_run
+from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, Quiet, complete_run, settings_for_run
 from refrain.errors import InputError
 from refrain.progress import progress_for
 from refrain.runs import Run, run_stage, store_of
@@ -25,6 +25,10 @@ def _complete_format(incomplete: str) -> list[str]:
     return [name for name in exporter_names() if name.startswith(incomplete)]
 
 
+MaybeRun = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN", help="A run id, or 'latest'.", autocompletion=complete_run, show_default=False),
+]
 Destination = Annotated[
     str | None,
     typer.Option("--to", metavar="DEST", help="Also write it there: a folder, a file or a URL, as the format has it."),
@@ -68,13 +72,13 @@ def add_to(app: typer.Typer) -> None:
             "Examples:\n\nrefrain export latest\n\nrefrain export latest --to labels/ --format csv\n\n"
             "refrain export latest --to postgresql://refrain@host/trust --format sql\n\n"
             "refrain export latest --redact --to findings.json --format stix\n\n"
-            "refrain export latest --list-formats"
+            "refrain export --list-formats"
         ),
     )(export)
 
 
 def export(
-    run: RunName,
+    run: MaybeRun = None,
     to: Destination = None,
     format: Format = _DEFAULT,  # noqa: A002 (the option's name)
     more: More = None,
@@ -97,6 +101,8 @@ def export(
     if list_formats:
         _print_formats(as_json=as_json)
         return
+    if run is None:
+        raise InputError("which run?", hint="give its id, or latest; refrain runs lists them")
     exporter = find_exporter(format)
     if to is None and (more or redact or format != _DEFAULT):
         what = "--redact" if redact else f"--format {format}"
@@ -117,7 +123,7 @@ def export(
     from refrain.stable_ids import stable_ids
 
     options = Options(run=done.name, folder=done.folder, more=_pairs(more or []), with_text=with_text)
-    options = replace(options, key=_key(done), progress=progress)
+    options = replace(options, key=_key(done), places=settings.config.places, progress=progress)
     identities = stable_ids(done)
     standing = standings(done.outputs, settings.config.ledger) if identities else {}
     options = replace(options, identities=identities, standings=standing)

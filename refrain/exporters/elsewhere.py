@@ -1,12 +1,9 @@
 """Files of an export at a bucket's URL: written here first, then put there whole (refrain.places)."""
 
 import shutil
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from refrain.errors import InputError
 from refrain.exporters.exporter import FOLDER, URL, Exporter, Options
 
 _MARK = "://"
@@ -19,26 +16,21 @@ def is_elsewhere(exporter: Exporter, to: str) -> bool:
 
 def shown_destination(exporter: Exporter, to: str) -> str:
     """The destination as it may be printed."""
-    shown: str = _places().shown_url(to) if is_elsewhere(exporter, to) else exporter.shown(to)
-    return shown
+    from refrain.place_urls import shown_url
+
+    return shown_url(to) if is_elsewhere(exporter, to) else exporter.shown(to)
 
 
 def write_elsewhere(exporter: Exporter, exports: Path, to: str, options: Options) -> dict[str, int]:
     """The counts of the export whose files then lie at the URL `to`; what lay there under their names is replaced."""
-    places = _places()
+    from refrain.places import open_output, put_folder
+
     with TemporaryDirectory() as temporary:
         target = Path(temporary) / "export"
         counts = exporter.write(exports, str(target), options)
         if exporter.kind == FOLDER:
-            places.put_folder(target, to)
+            put_folder(target, to, options.places)
             return counts
-        with places.open_output(to) as out, target.open("rb") as file:
+        with open_output(to, options.places) as out, target.open("rb") as file:
             shutil.copyfileobj(file, out)
     return counts
-
-
-def _places() -> Any:
-    try:
-        return import_module("refrain.places")
-    except ModuleNotFoundError as error:
-        raise InputError("files can be written to this machine only", hint="give --to a path") from error

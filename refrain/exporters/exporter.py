@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from refrain.config import PlacesConfig
 from refrain.errors import InputError
 from refrain.progress import NoProgress, Progress
 
@@ -40,6 +41,8 @@ class Options:
     """Whether prompts may be written by a format that leaves them out otherwise."""
     more: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The format's own settings, from --option KEY=VALUE."""
+    places: PlacesConfig | None = None
+    """How buckets are reached, where files go to one; None: as the defaults say."""
     progress: Progress = field(default_factory=NoProgress)
 
     def standing(self, campaign_id: int) -> Standing:
