@@ -115,6 +115,15 @@ def test_a_pool_replaced_inside_the_window_keeps_the_id_and_says_so_once() -> No
     assert (event.details["accounts_gone"], event.details["accounts_new"]) == (20, 20)
 
 
+def test_a_pool_that_is_replaced_on_the_campaigns_second_day_is_told_from_what_comes_after() -> None:
+    ledger = Ledger()
+    sent = uses(pool("a", 6), [1]) + uses(pool("b", 6), range(2, 12))
+    nights = [ledger.night(night, [seen(0, sent, night)]) for night in range(1, 12)]
+    assert [(n, word) for n, night in enumerate(nights, 1) for _, word in told(night)][1:] == [(3, "succeeded")]
+    [event] = [event for event in nights[2].events if event.event == "succeeded"]
+    assert (event.details["accounts_gone"], event.details["accounts_new"]) == (6, 6)
+
+
 def test_a_pool_replaced_as_a_finding_of_its_own_names_the_one_before() -> None:
     ledger = Ledger()
     old, new = uses(pool("a", 20), range(8)), uses(pool("b", 20), range(8, 20))

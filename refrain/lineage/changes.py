@@ -74,7 +74,7 @@ class _Turn:
     """The accounts around a day: seen on the two days before and the two from it on."""
 
     crossing: float  # share that sent before it and from it on
-    held_before: float  # share of those of the day before, or the one before that, that sent on both sides of it
+    held_before: float  # share of those of the two days before that sent on both; 1 where it began on the day before
     held_after: float
     gone: int
     new: int
@@ -85,9 +85,11 @@ def _turn(accounts: Part, cut: int) -> _Turn:
     around = (last >= cut - 2) & (first <= cut + 1)
     before, after = around & (first < cut), around & (last >= cut)
     gone, new = around & (last < cut), around & (first >= cut)
+    # Begun on the day before, it cannot tell accounts that stay from those that come for one day: those after it can.
+    begun = int(first.min(initial=cut)) == cut - 1
     return _Turn(
         _share(before & after, around),
-        _share(gone & (first <= cut - 2) & (last >= cut - 1), gone),
+        1.0 if begun else _share(gone & (first <= cut - 2) & (last >= cut - 1), gone),
         _share(new & (first <= cut) & (last >= cut + 1), new),
         int(gone.sum()),
         int(new.sum()),
