@@ -318,3 +318,27 @@ def test_a_batch_says_where_its_spans_stand() -> None:
     spans = [span for span in spans_of(raw) if isinstance(span, Span)]
     assert [span.span_id for span in spans] == [f"eee19b7ec3c1b17{at}" for at in range(8)]
     assert spans[4].resource["user.id"] == "acct_2"
+
+
+def test_what_an_instrumentation_hid_is_no_prompt() -> None:
+    """A log with hidden inputs would else be one text over all accounts."""
+    span = {
+        "name": "chat",
+        "context": {"trace_id": "a", "span_id": "b"},
+        "start_time": "2025-11-26T10:00:00+00:00",
+        "attributes": {
+            "openinference.span.kind": "LLM",
+            "user.id": "acct",
+            "input.value": "__REDACTED__",
+            "llm.input_messages.0.message.role": "user",
+            "llm.input_messages.0.message.content": "__REDACTED__",
+        },
+    }
+    read = dialect("openinference").read
+    [hidden] = read(span)
+    assert "__REDACTED__" not in json.dumps(hidden, default=vars)
+    del span["attributes"]["llm.input_messages.0.message.role"]  # type: ignore[attr-defined]
+    del span["attributes"]["llm.input_messages.0.message.content"]  # type: ignore[attr-defined]
+    [missing] = read(span)
+    assert isinstance(missing, Bad)
+    assert missing.reason == "missing field"

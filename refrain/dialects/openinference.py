@@ -23,7 +23,7 @@ DIALECT = Dialect(
         "request_id": ("traceId and spanId",),
         "timestamp": ("start_time", "startTimeUnixNano"),
         "messages": ("llm.input_messages", "llm.input_messages.N", "input.value"),
-        "prompt": ("llm.prompts", "llm.prompts.N", "input.value"),
+        "prompt": ("llm.prompts", "llm.prompts.N", "input.value", "llm.prompt_template.template"),
         "system_prompt": ("input.value",),
         **ATTRIBUTES,
     },

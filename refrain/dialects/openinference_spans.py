@@ -1,11 +1,14 @@
 """The request of a span with the attributes of OpenInference, as Phoenix and Arize keep them.
 
 Texts, in order of precedence: `llm.input_messages` (a list, or flattened with its positions), `llm.prompts` of the
-completions API, `input.value`. Only spans of the kind LLM are requests.
+completions API, `input.value`, `llm.prompt_template` filled with its variables. What the instrumentation hid
+(`OPENINFERENCE_HIDE_INPUTS` and the like) is missing: the word that stands for it is nobody's template. Only spans of
+the kind LLM are requests.
 
 https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,7 +27,9 @@ KINDS = frozenset(
         "UNKNOWN",
     }
 )  # fmt: skip
-_MESSAGES, _PROMPTS, _INPUT = "llm.input_messages", "llm.prompts", "input.value"
+_MESSAGES, _PROMPTS, _INPUT, _TEMPLATE = "llm.input_messages", "llm.prompts", "input.value", "llm.prompt_template"
+_HIDDEN = "__REDACTED__"  # as the instrumentation writes it
+_SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}")  # {{name}} or {name}
 # Our columns and the attributes that say them, in order of precedence.
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "account_id": ("user.id",),
@@ -67,20 +72,49 @@ def _texts(span: Span) -> Record | Bad:
     if turns:
         return {"messages": messages([_turn(turn) for turn in turns])}
     prompts = [_prompt(item) for item in indexed(span.attributes, _PROMPTS)]
-    if prompts and all(isinstance(prompt, str) for prompt in prompts):
+    if prompts and all(isinstance(prompt, str) for prompt in prompts) and _HIDDEN not in prompts:
         return {"prompt": "\n".join(prompts)}
-    return read_input(find(span.attributes, _INPUT), f"{where}.{_INPUT}")
+    given = _seen(find(span.attributes, _INPUT))
+    if given is None and (filled := _filled(span)) is not None:
+        return {"prompt": filled}
+    return read_input(given, f"{where}.{_INPUT}")
+
+
+def _filled(span: Span) -> str | None:
+    """The template of the prompt with its variables in their places; None where there is none."""
+    template = _seen(find(span.attributes, f"{_TEMPLATE}.template"))
+    if not isinstance(template, str):
+        return None
+    values = _seen(find(span.attributes, f"{_TEMPLATE}.variables"))
+    if isinstance(values, str):
+        try:
+            values = decode(values)
+        except UnparsableError:
+            values = None
+    known = values if isinstance(values, dict) else {}
+
+    def fill(slot: re.Match[str]) -> str:
+        value = known.get(slot[1] or slot[2])
+        return value if isinstance(value, str) else slot[0] if value is None else str(value)
+
+    return _SLOT.sub(fill, template)
+
+
+def _seen(value: Any) -> Any:
+    """The value, None where it was hidden."""
+    return None if value == _HIDDEN else value
 
 
 def _turn(turn: Any) -> Any:
     """A message with its texts; what is no object stays as it is."""
     if not isinstance(turn, dict):
         return turn
-    role, content = _of(turn, "message.role"), _of(turn, "message.content")
+    role, content = _of(turn, "message.role"), _seen(_of(turn, "message.content"))
     if content is None:
         parts = indexed(turn, "message.contents") or indexed(turn, "contents")
         content = [
-            {"type": _of(part, "message_content.type"), "text": _of(part, "message_content.text")} for part in parts
+            {"type": _of(part, "message_content.type"), "text": _seen(_of(part, "message_content.text"))}
+            for part in parts
         ]
     return {"role": role, "content": content}
 
