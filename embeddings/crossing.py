@@ -79,7 +79,8 @@ def _found(
     """Rows and edges of what only `asking` has, to the other, and the other way round."""
     limits = [_least_cosines(side, config.neighbours) for side in (asking, asked)]
     cells, rows = _cells_of(asked), np.flatnonzero(~asking.shared)
-    work = partial(_close, asking.vectors, limits[0], cells, asked.shared, limits[1], config.crossing_probes)
+    probes = max(1, int(config.crossing_probes_per_root * (len(cells.starts) - 1) ** 0.5))
+    work = partial(_close, asking.vectors, limits[0], cells, asked.shared, limits[1], probes)
     pairs = []
     with threadpool_limits(1), ThreadPoolExecutor(core_count()) as pool:
         blocks = [rows[block] for block in row_blocks(len(rows), config.block_rows * _ASKED_AT_ONCE)]

@@ -219,7 +219,7 @@ class IndexConfig:
     probes: int
     fetched: int
     rounds: int
-    crossing_probes: int
+    crossing_probes_per_root: float
     crossing_rounds: int
     window_rounds: int
     spare_neighbours: int
@@ -228,17 +228,18 @@ class IndexConfig:
 
     def __post_init__(self) -> None:
         at_least_one = (
-            "neighbours", "training_rows_per_cell", "training_rounds", "probes", "fetched", "crossing_probes",
-            "block_rows",
+            "neighbours", "training_rows_per_cell", "training_rounds", "probes", "fetched", "block_rows",
         )  # fmt: skip
         for name in at_least_one:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         if (
-            self.cells_per_root <= 0
+            min(self.cells_per_root, self.crossing_probes_per_root) <= 0
             or min(self.spare_neighbours, self.rounds, self.crossing_rounds, self.window_rounds) < 0
         ):
-            raise ValueError("cells_per_root must be above 0, spare_neighbours and rounds at least 0")
+            raise ValueError(
+                "cells_per_root and crossing_probes_per_root must be above 0, spare_neighbours and rounds at least 0"
+            )
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def test_exact_days_give_the_exact_neighbours_of_the_window(vectors: Floats) -> 
 def test_guessed_days_find_nearly_all(vectors: Floats) -> None:
     config = replace(CONFIG, exact_below=1, fetched=80, crossing_rounds=2)
     assert recall(search(vectors, days(len(vectors)), config), vectors, config.neighbours) > 0.95
-    poor = replace(config, window_rounds=0, crossing_probes=1, crossing_rounds=0)
+    poor = replace(config, window_rounds=0, crossing_probes_per_root=0.01, crossing_rounds=0)
     worse = recall(search(vectors, days(len(vectors)), poor), vectors, config.neighbours)
     followed = recall(search(vectors, days(len(vectors)), replace(poor, crossing_rounds=2)), vectors, config.neighbours)
     joined = recall(search(vectors, days(len(vectors)), replace(poor, window_rounds=1)), vectors, config.neighbours)
