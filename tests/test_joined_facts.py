@@ -179,7 +179,7 @@ def test_inspect_joins_what_it_sees(log: Path) -> None:
     [
         ("otel", {"acct_1", "acct_app", *(f"acct_{at}" for at in range(2, 10))}, 11, 0),
         # The API and the dataframe hold a span of one id with other words.
-        ("openinference", {f"acct_{at}" for at in range(1, 7)}, 6, 1),
+        ("openinference", {f"acct_{at}" for at in range(1, 7)}, 7, 1),
         ("langsmith", {f"user_{at}" for at in (1, 2, 3, 5, 6, 7)}, 6, 0),
     ],
 )
