@@ -201,7 +201,7 @@ def test_users_that_are_looked_up_are_hashed_at_the_door(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = found(log, tmp_path / "plain", settings())
-    monkeypatch.setenv("REFRAIN_HASH_KEY", "ab" * 32)
+    monkeypatch.setenv("REFRAIN_HASH_KEY", bytes(range(32)).hex())
     rows, refused, _ = found(log, tmp_path / "store", settings(hash=("account_id",)))
     assert [account.partition(":")[0] for _, account, _ in rows] == ["h1"] * 3
     assert len({account for _, account, _ in rows}) == 3
