@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from postgres import Server
 from typer.testing import CliRunner
@@ -248,6 +248,7 @@ _CELLS = st.one_of(
 
 
 @given(st.lists(st.lists(_CELLS, max_size=5), max_size=5))
+@example([[Decimal("sNaN"), Decimal("NaN"), Decimal("-Infinity")]])
 def test_no_value_is_too_odd_for_a_column(batches: list[list[Any]]) -> None:
     import pyarrow as pa
 

@@ -67,7 +67,7 @@ def _instant(value: datetime) -> tuple[str, Any]:
 
 def _number(value: Decimal) -> tuple[str, Any]:
     if not value.is_finite():
-        return "float", float(value)
+        return "float", math.nan if value.is_nan() else float(value)  # a signalling NaN is no float
     # Not int(value) first: a Decimal may have a billion digits.
     if value.adjusted() < _DIGITS and value == value.to_integral_value():
         return plain(int(value))
