@@ -65,7 +65,8 @@ def list_notes(outputs: Path, config: LedgerConfig) -> Mapping[RunRow, bool]:
         noted = [] if ledger is None else ledger.runs.rows()
     there = _whole(outputs)
     rows = {row: row.run_id in there for row in noted}
-    rows |= {row: True for name, row in there.items() if name not in {one.run_id for one in noted}}
+    named = {row.run_id for row in noted}
+    rows |= {row: True for name, row in there.items() if name not in named}
     return dict(sorted(rows.items(), key=lambda pair: (pair[0].finished, pair[0].run_id), reverse=True))
 
 
