@@ -40,8 +40,7 @@ class NightJob:
     @property
     def retains(self) -> bool:
         """Whether [retention] keeps less than all."""
-        kept = self.settings().retention
-        return bool(kept.days or kept.runs)
+        return not self.settings().retention.keeps_all
 
     def of(self, night: date) -> Job:
         """The job of one night's stages."""

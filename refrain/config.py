@@ -500,6 +500,11 @@ class RetentionConfig:
         if min(self.days, self.runs) < 0:
             raise ValueError("days and runs must be at least 0, which keeps all")
 
+    @property
+    def keeps_all(self) -> bool:
+        """Whether nothing ever goes."""
+        return not (self.days or self.runs)
+
 
 @dataclass(frozen=True)
 class Config:

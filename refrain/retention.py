@@ -36,7 +36,7 @@ class Retained:
 
 def apply_retention(outputs: Path, config: Config, today: date, progress: Progress) -> Retained | None:
     """What went on a day (UTC); None where [retention] keeps all. It never raises: what went wrong is `failure`."""
-    if not (config.retention.days or config.retention.runs):
+    if config.retention.keeps_all:
         return None
     runs: list[str] = []
     try:
