@@ -8,6 +8,9 @@ from typing import Any
 _REQUEST = re.compile(r'\s*(?:\[\s*)?\{\s*"(?:role|messages|content|parts|contents|lc|message\.role)"\s*:')
 
 
+_decoder = json.JSONDecoder(parse_constant=lambda _: None)  # NaN and Infinity are no values
+
+
 class UnparsableError(Exception):
     """A text that should be JSON and is not. It carries nothing of the text."""
 
@@ -15,9 +18,11 @@ class UnparsableError(Exception):
 def decode(text: str | bytes) -> Any:
     """The value of a JSON text; UnparsableError where it is none."""
     try:
-        return json.loads(text, parse_constant=lambda _: None)
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        return _decoder.decode(text)
     except (ValueError, RecursionError):
-        raise UnparsableError from None
+        raise UnparsableError from None  # the JSON error would carry the text
 
 
 def decoded(value: Any) -> Any:

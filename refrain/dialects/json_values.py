@@ -1,16 +1,10 @@
 """Values of a log's record: JSON inside texts, maps as Parquet has them, and fields by path."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from refrain.dialects.dialect import Record
-
-_decode = json.JSONDecoder(parse_constant=lambda _: None).decode  # NaN and Infinity are no values
-
-
-class UnparsableError(Exception):
-    """A text that is no JSON. It says nothing of the text."""
+from refrain.dialects.encoded import UnparsableError, decoded
 
 
 def parsed(value: object) -> Any:
@@ -18,14 +12,7 @@ def parsed(value: object) -> Any:
     blank. UnparsableError where the text is no JSON."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return None
-    try:
-        return _decode(value)
-    except (ValueError, RecursionError):
-        raise UnparsableError from None  # the JSON error would carry the text
+    return None if isinstance(value, str) and not value.strip() else decoded(value)
 
 
 def mapping(value: object) -> Mapping[str, Any]:

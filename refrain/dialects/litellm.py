@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refrain.dialects.dialect import Bad, Dialect, Passed, Record
-from refrain.dialects.json_values import UnparsableError, first, given, mapping, parsed, told
+from refrain.dialects.encoded import UnparsableError
+from refrain.dialects.json_values import first, given, mapping, parsed, told
 from refrain.dialects.request_bodies import has_text, read_body
 
 _SPEND = frozenset({"request_id", "api_key", "startTime"})
