@@ -3,10 +3,9 @@
 Drivers quote statements, values and URLs in theirs. The password is the URL's or $REFRAIN_SQL_PASSWORD.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ from sqlalchemy import event, exc
 from sqlalchemy.pool import NullPool
 
 from refrain.errors import InputError, StoreError
+from refrain.ledger.database import make_private, with_password, without_secrets
 
 PASSWORD_VARIABLE = "REFRAIN_SQL_PASSWORD"  # the variable's name, no password
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _WAIT_SECONDS = 30
 _CONNECT_SECONDS = 10
 _ADVISORY_LOCK = 0x6578706F727473  # "exports" in ASCII: one export at a time into a PostgreSQL database
-_FILE_MODE = 0o600  # prompts and accounts stand in it
 Rows = Sequence[tuple[Any, ...]]
 
 
@@ -115,11 +114,7 @@ def connect(to: str) -> Iterator[Database]:
         dialect = url.get_backend_name()
         if dialect == POSTGRESQL and url.drivername == POSTGRESQL:
             url = url.set(drivername="postgresql+psycopg")
-        password = os.environ.get(PASSWORD_VARIABLE)
-        if password and url.password is None and dialect != SQLITE:
-            url = url.set(password=password)
-        if dialect == SQLITE:
-            url = url.set(database=_made(url))
+        url = url.set(database=_made(url)) if dialect == SQLITE else with_password(url, PASSWORD_VARIABLE)
         timeout = {SQLITE: {"timeout": _WAIT_SECONDS}, POSTGRESQL: {"connect_timeout": _CONNECT_SECONDS}}
         engine = sa.create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=timeout.get(dialect, {}))
     except ImportError:
@@ -142,7 +137,7 @@ def shown_url(to: str) -> str:
     if "://" not in to:
         return to
     try:
-        return sa.make_url(to).set(query={})._replace(password=None).render_as_string()
+        return without_secrets(sa.make_url(to))
     except (exc.ArgumentError, ValueError):
         return "(no database URL)"
 
@@ -153,8 +148,7 @@ def _made(url: sa.URL) -> str:
         raise ValueError("no file")
     path = Path(url.database).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))
+    make_private(path)
     return str(path)
 
 

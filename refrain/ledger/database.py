@@ -123,8 +123,7 @@ def _sqlite(path: Path, *, create: bool) -> Database:
         if not create:
             raise NoLedgerError(f"{name} does not exist: no night was recorded yet", hint="refrain nightly LOG...")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):  # another process makes it now
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))
+        make_private(path)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path.resolve())),
         poolclass=NullPool,  # a connection never crosses a fork or a thread
@@ -148,13 +147,10 @@ def _sqlite(path: Path, *, create: bool) -> Database:
 
 
 def _postgresql(url: sa.URL) -> Database:
-    name = f"the ledger {_without_secrets(url)}"
-    password = os.environ.get(PASSWORD_VARIABLE)
-    if password and url.password is None:
-        url = url.set(password=password)
+    name = f"the ledger {without_secrets(url)}"
     try:
         engine = sa.create_engine(
-            url.set(drivername="postgresql+psycopg"),
+            with_password(url, PASSWORD_VARIABLE).set(drivername="postgresql+psycopg"),
             poolclass=NullPool,
             hide_parameters=True,
             connect_args={"connect_timeout": _CONNECT_SECONDS},
@@ -169,11 +165,23 @@ def shown_url(url: str) -> str:
     if not url:
         return url
     try:
-        return _without_secrets(sa.make_url(url))
+        return without_secrets(sa.make_url(url))
     except (exc.ArgumentError, ValueError):
         return "(no database URL)"
 
 
-def _without_secrets(url: sa.URL) -> str:
+def without_secrets(url: sa.URL) -> str:
     """The URL without its password and its query, which may hold one, too."""
     return url.set(query={})._replace(password=None).render_as_string()
+
+
+def with_password(url: sa.URL, variable: str) -> sa.URL:
+    """The URL with the password that stands in the environment, where it has none itself."""
+    password = os.environ.get(variable)
+    return url.set(password=password) if password and url.password is None else url
+
+
+def make_private(path: Path) -> None:
+    """Nothing; the file is there, with mode 0600 where it was made just now."""
+    with suppress(FileExistsError):  # another process makes it now
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _FILE_MODE))

@@ -6,7 +6,6 @@ is about the query's own words is handed on.
 Source: https://docs.sqlalchemy.org/en/20/core/connections.html (stream_results, yield_per)
 """
 
-import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from refrain.config import PlacesConfig
 from refrain.errors import InputError, PlaceError
+from refrain.ledger.database import with_password, without_secrets
 from refrain.printable import printable
 
 PASSWORD_VARIABLE = "REFRAIN_SQL_PASSWORD"  # the variable's name, no password
@@ -136,10 +136,9 @@ def open_source(url: str, query: str, config: PlacesConfig) -> Iterator[Source]:
     query = query.strip().rstrip("; \n")
     if not query:
         raise InputError("the query is blank")
-    name = parsed.set(query={})._replace(password=None).render_as_string()
-    password = os.environ.get(PASSWORD_VARIABLE)
-    if password and parsed.password is None and backend != _SQLITE:
-        parsed = parsed.set(password=password)
+    name = without_secrets(parsed)
+    if backend != _SQLITE:
+        parsed = with_password(parsed, PASSWORD_VARIABLE)
     try:
         engine = _sqlite(parsed) if backend == _SQLITE else _server(parsed, backend, config)
     except ImportError as error:
