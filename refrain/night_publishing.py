@@ -134,16 +134,14 @@ def is_finished(run: Run, row: NightRow, ledger: Ledger) -> bool:
     return done is not None and done[0] == _digest(row, ledger.sightings(day=row.day), ledger.events(day=row.day))
 
 
-def tell_again(run: Run, row: NightRow, ledger: Ledger, config: Config) -> bool:
-    """False where the webhook did not hear of the night when it was published, and does not now."""
-    done = read_done(run.folder)
-    if done is None or done[1]:
-        return True
+def tell_again(run: Run, row: NightRow, ledger: Ledger, config: Config, *, night: str) -> bool:
+    """Whether the webhook, which did not take the message of the night when it was published, takes it now; `night` is
+    the digest that its mark has."""
     before = _night_before(ledger, row.day)
     oddities = oddities_of(row.day, row.counts, before.counts if before else None, config.alerts)
     told = _tell(run, row, new_campaigns(ledger, row.day, ledger.sightings(day=row.day)), oddities, config)
     if told:
-        mark_done(run.folder, done[0], told=True)
+        mark_done(run.folder, night, told=True)
     return told
 
 

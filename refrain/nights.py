@@ -156,8 +156,10 @@ def _tell_untold(outputs: Path, nights: Sequence[NightRow], ledger: Ledger, conf
     """Nothing; the webhook heard of the nights that it had not taken, oldest first, until it takes none again."""
     for row in nights:
         done = read_done(outputs / "runs" / row.run_id)
-        run = None if done is None or done[1] else _published_run(outputs, row)
-        if run is not None and not tell_again(run, row, ledger, config):
+        if done is None or done[1]:
+            continue
+        run = _published_run(outputs, row)
+        if run is not None and not tell_again(run, row, ledger, config, night=done[0]):
             logger.warning("the webhook still does not take the message of the night of %s", row.day)
             return
 
