@@ -15,7 +15,6 @@ from refrain.errors import InputError
 from refrain.figures import counted
 from refrain.printable import printable
 
-_WHY_CHARACTERS = 500  # of a line
 _QUARANTINE = "quarantine.jsonl"  # added to the name of the file that was read
 
 Form = Annotated[
@@ -63,6 +62,7 @@ def list_decisions(
     """
     from refrain.ledger import open_ledger
     from refrain.ledger.names import gone_words, resolve
+    from refrain.ledger.wording import WHY_CHARACTERS
 
     settings, folder = settings_of(config, overrides, outputs)
     with open_ledger(folder, settings.config.ledger, create=False) as ledger:
@@ -73,7 +73,7 @@ def list_decisions(
         typer.echo(json.dumps({"decisions": plain}))
         return
     for row in rows:
-        said = printable(f"by {row.by}: {row.why}", 2 * _WHY_CHARACTERS)
+        said = printable(f"by {row.by}: {row.why}", 2 * WHY_CHARACTERS)
         ended = f" ({gone[row.identity]})" if gone[row.identity] else ""
         typer.echo(f"{row.identity}  {row.verdict:<9}  {row.when:%Y-%m-%d %H:%M}  {said}{ended}")
     if not rows:

@@ -84,7 +84,7 @@ def decide(
     from refrain.ledger.names import resolve
     from refrain.ledger.wording import WHO_CHARACTERS, WHY_CHARACTERS
 
-    words = {"why": _line(why, "--why", WHY_CHARACTERS), "by": _line(by or _you(), "--by", WHO_CHARACTERS)}
+    words = {"why": _line(why, "--why", WHY_CHARACTERS), "by": _line(by or you(), "--by", WHO_CHARACTERS)}
     settings, folder = settings_of(config, overrides, outputs)
     with open_ledger(folder, settings.config.ledger, create=False) as ledger:
         identity = resolve(ledger, campaign)
@@ -103,7 +103,8 @@ def as_values(row: Any) -> dict[str, Any]:
     return {**vars(row), "when": row.when.isoformat(timespec="seconds")}
 
 
-def _you() -> str:
+def you() -> str:
+    """Who decides where --by does not say; InputError where the system does not know either."""
     try:
         return getpass.getuser()
     except (KeyError, OSError) as error:  # a container's user may have no name

@@ -1,6 +1,5 @@
 """`suppress`: what an analyst dismissed, kept in the ledger, or in a list of the analyst's own."""
 
-import getpass
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refrain.cli.ledger import you
 from refrain.cli.options import AsJson, ConfigFile, Outputs, Overrides, complete_run, settings_of
 from refrain.errors import InputError, RefrainError
 from refrain.printable import printable
@@ -18,8 +18,6 @@ from refrain.settings import load_settings
 if TYPE_CHECKING:
     from refrain.config import LedgerConfig
     from refrain.known import Suppression
-
-_REASON_CHARACTERS, _NAME_CHARACTERS = 500, 64  # what a person writes on one line, and what names them
 
 
 def _complete_name(incomplete: str) -> list[str]:
@@ -129,6 +127,7 @@ def _add(
     from refrain.findings import finding
     from refrain.known import NAME
     from refrain.ledger import open_ledger
+    from refrain.ledger.wording import WHO_CHARACTERS, WHY_CHARACTERS
     from refrain.suppressed_list import add_suppression
     from refrain.suppressions import suppress_finding
 
@@ -136,7 +135,7 @@ def _add(
         raise InputError("which campaign?", hint=f"refrain show {run} lists them")
     if name is not None and not re.fullmatch(NAME, name):
         raise InputError(f"{name!r} cannot name an entry", hint="at most 64 letters, digits, - and _")
-    why, who = _line(reason, "--reason", _REASON_CHARACTERS), _line(by or getpass.getuser(), "--by", _NAME_CHARACTERS)
+    why, who = _line(reason, "--reason", WHY_CHARACTERS), _line(by or you(), "--by", WHO_CHARACTERS)
     found = open_run(outputs, run)
     found.result("campaigns")
     silent_p = load_settings(run=found.config).config.score.silent_p
@@ -169,6 +168,7 @@ def _line(text: str | None, option: str, limit: int) -> str:
 def _list(outputs: Path, config: "LedgerConfig", file: Path | None, *, as_json: bool) -> None:
     from refrain.known import read_list
     from refrain.ledger import find_ledger
+    from refrain.ledger.wording import WHY_CHARACTERS
 
     if file is not None:
         entries, place = list(read_list(file).suppressions), str(file)
@@ -182,6 +182,6 @@ def _list(outputs: Path, config: "LedgerConfig", file: Path | None, *, as_json: 
     for entry in entries:
         spoke = ", ".join((*entry.families, *entry.benign)).replace("_", " ")
         about = (f"{len(entry.members):,} accounts", f"by {entry.by}", entry.when, spoke, entry.reason)
-        typer.echo(f"{entry.name}  {printable('; '.join(filter(None, about)), 2 * _REASON_CHARACTERS)}")
+        typer.echo(f"{entry.name}  {printable('; '.join(filter(None, about)), 2 * WHY_CHARACTERS)}")
     if not entries:
         typer.echo(f"nothing is suppressed in {place}")
