@@ -14,6 +14,7 @@ from refrain.batches import Batch, Fault, Reading
 from refrain.config import IngestConfig
 from refrain.dialects import AUTO, OWN, Dialect, dialect, dialects, identity
 from refrain.errors import InputError
+from refrain.figures import counted
 from refrain.lines import Advance, TornFileError
 from refrain.logs import LogFile, each
 from refrain.records import read_portions
@@ -57,7 +58,7 @@ OWN_COLUMNS = Formats({})
 
 
 def _line(files: int, title: str) -> str:
-    return f"reading {files:,} {'file' if files == 1 else 'files'} as {title}"
+    return f"reading {counted(files, 'file')} as {title}"
 
 
 def reading_of(config: IngestConfig) -> Reading:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from refrain.figures import counted
 from refrain.inspection import Inspection, Sample
 from refrain.printable import printable
 
@@ -11,7 +12,7 @@ _NAME, _LINE = 60, 200  # characters of a name, and of a line of several
 def lines_of(inspection: Inspection) -> Iterator[str]:
     """The lines, without ends."""
     looked = "" if inspection.looked_at == inspection.files else f", {inspection.looked_at:,} of them looked into"
-    yield f"{inspection.files:,} {'file' if inspection.files == 1 else 'files'}{looked}"
+    yield f"{counted(inspection.files, 'file')}{looked}"
     for sample in inspection.samples:
         yield ""
         yield from _sample(sample)
