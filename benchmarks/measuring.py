@@ -193,9 +193,17 @@ def machine() -> dict[str, Any]:
         "vector_instructions": [flag for flag in FLAGS if flag in flags],
         "cores": core_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
+        "accelerator": accelerator(),
         "python": platform.python_version(),
         "packages": versions,
     }
+
+
+def accelerator() -> str | None:
+    """What torch would compute on beside the processor, by its name; None where there is nothing."""
+    import torch
+
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
 
 
 def parser(name: str, description: str | None) -> argparse.ArgumentParser:

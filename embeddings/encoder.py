@@ -12,6 +12,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from refrain.artifacts import digest_file, digest_json
 from refrain.config import EmbedConfig
 from refrain.cores import core_count
+from refrain.counting import ranges
 from refrain.errors import ConfigError, RefrainError
 
 logger = logging.getLogger(__name__)
@@ -76,19 +79,22 @@ class SentenceEncoder:
         out = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
             return out
-        pieces = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self.tokenizer.encode_batch(list(texts))]
-        bucket = np.searchsorted(self.lengths, [len(ids) for ids in pieces])
+        pieces = _Pieces.of([encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))])
+        bucket = np.searchsorted(self.lengths, pieces.counts)
         batches = []
         for at in np.unique(bucket):
             rows = max(1, self.batch_tokens // self.lengths[at])
             members = np.flatnonzero(bucket == at)
-            batches += [(members[start : start + rows], rows, int(at)) for start in range(0, len(members), rows)]
+            batches += [
+                (members[start : start + rows], rows, self.lengths[at]) for start in range(0, len(members), rows)
+            ]
 
         def encode_batch(batch: tuple[NDArray[np.int64], int, int]) -> None:
-            chosen, rows, at = batch
-            out[chosen] = self._batch([pieces[i] for i in chosen], rows, self.lengths[at])[: len(chosen)]
+            chosen, rows, length = batch
+            out[chosen] = self._batch(pieces, chosen, rows, length)
 
-        # A batch is too small to be split: two batches side by side take half the time of two threads on each.
+        # A batch is too small to be split: two batches side by side take half the time of two threads on each, and
+        # beside an accelerator one is put together while the other is computed.
         with ThreadPoolExecutor(self.workers, initializer=_one_thread) as pool:
             list(pool.map(encode_batch, batches))
         if not np.isfinite(out).all():
@@ -99,30 +105,31 @@ class SentenceEncoder:
         """Unit vectors (n, d) of single word pieces, each between the special pieces that the model expects."""
         around = self.tokenizer.post_process(self.tokenizer.encode("a", add_special_tokens=False))
         frame = np.asarray(around.ids, dtype=np.int64)
-        place = int(np.flatnonzero(np.asarray(around.special_tokens_mask) == 0)[0])
+        framed = np.tile(frame, (len(ids), 1))
+        framed[:, int(np.flatnonzero(np.asarray(around.special_tokens_mask) == 0)[0])] = ids
+        pieces = _Pieces(framed.ravel(), np.full(len(ids), len(frame)))
         rows = max(1, self.batch_tokens // len(frame))
         out = np.empty((len(ids), self.dimension), dtype=np.float32)
 
         def encode_batch(start: int) -> None:
-            framed = []
-            for piece in ids[start : start + rows]:
-                framed.append(frame.copy())
-                framed[-1][place] = piece
-            out[start : start + rows] = self._batch(framed, rows, len(frame))[: len(framed)]
+            chosen = np.arange(start, min(start + rows, len(ids)))
+            out[chosen] = self._batch(pieces, chosen, rows, len(frame))
 
         with ThreadPoolExecutor(self.workers, initializer=_one_thread) as pool:
             list(pool.map(encode_batch, range(0, len(ids), rows)))
         return out
 
-    def _batch(self, pieces: Sequence[NDArray[np.int64]], rows: int, length: int) -> Vectors:
+    def _batch(self, pieces: "_Pieces", chosen: NDArray[np.int64], rows: int, length: int) -> Vectors:
+        """Unit vectors (m, d) of m chosen texts in a batch of `rows` times `length` pieces."""
         import torch
 
         ids = np.zeros((rows, length), dtype=np.int64)
         mask = np.zeros((rows, length), dtype=np.int64)
         mask[:, 0] = 1  # a dummy row of one padding piece: without any, its mean would be 0 / 0
-        for row, piece in enumerate(pieces):
-            ids[row, : len(piece)] = piece
-            mask[row, : len(piece)] = 1
+        counts = pieces.counts[chosen]
+        real = np.arange(length) < counts[:, None]
+        mask[: len(chosen)][real] = 1
+        ids[: len(chosen)][real] = pieces.ids[np.repeat(pieces.starts[chosen], counts) + ranges(counts)]
         features = {
             "input_ids": torch.from_numpy(ids).to(self.device),
             "attention_mask": torch.from_numpy(mask).to(self.device),
@@ -132,7 +139,25 @@ class SentenceEncoder:
         with torch.inference_mode():
             encoded = self.transformer(features)["sentence_embedding"]
             vectors: Vectors = torch.nn.functional.normalize(encoded.float(), dim=1).cpu().numpy()
-        return vectors
+        return vectors[: len(chosen)]
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """The word pieces of texts one text after the other: `counts[i]` of `ids`, from `starts[i]` on, are text i's."""
+
+    ids: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]]) -> "_Pieces":
+        counts = np.fromiter(map(len, texts), np.int64, len(texts))
+        return cls(np.fromiter(chain.from_iterable(texts), np.int64, int(counts.sum())), counts)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each text's begin."""
+        return np.cumsum(self.counts) - self.counts
 
 
 def _one_thread() -> None:
@@ -178,9 +203,9 @@ def open_transformer(config: EmbedConfig, dtype: str | None = None) -> SentenceE
     tokenizer.enable_truncation(longest)
     tokenizer.encode_special_tokens = True  # "[SEP]" in a prompt is text, not an instruction to the model
     lengths = (*sorted({length for length in config.padded_tokens if length < longest}), longest)
-    workers = 1 if cuda else core_count()
+    workers = min(2, core_count()) if cuda else core_count()
     probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, batch_tokens, workers)
-    dimension = probe._batch([], 1, lengths[0]).shape[1]
+    dimension = probe._batch(_Pieces.of([]), np.empty(0, np.int64), 1, lengths[0]).shape[1]
     fingerprint = digest_json({
         "version": VERSION,
         "files": _model_files(folder),
