@@ -44,6 +44,8 @@ def population_of(
     client: Ints | None = None,
     card: Trait | None = None,
     network: Trait | None = None,
+    asn: Trait | None = None,
+    asn_share: float = 0.0,
     script: Ints | None = None,
     request_model: Ints | None = None,
 ) -> Population:
@@ -67,6 +69,8 @@ def population_of(
         clients=[f"client-{c}" for c in range(int(client.max(initial=-1)) + 1)],
         card=nothing if card is None else card,
         network=nothing if network is None else network,
+        asn=nothing if asn is None else asn,
+        asn_share=asn_share,
         script=np.zeros(owners, np.int64) if script is None else script,
     )
 
@@ -180,7 +184,7 @@ def people(seed: int, owners: int = 240, days: int = 14, requests: int = 24) -> 
 
 def awkward_setting(population: Population, draws: int = 300, seed: int = 0, bias: float = 1.0) -> Setting:
     """The setting of the default strata."""
-    return setting(population, stratify(population, 6, 40), draws, seed, bias)
+    return setting(population, stratify(population, 6, 40), draws, seed, bias, by_systems=population.asn_share >= 0.9)
 
 
 @dataclass(frozen=True)
@@ -221,12 +225,13 @@ def instruments(population: Population, setting: Setting, templates: Sequence[Ca
 
 
 def without(population: Population, *columns: str) -> Population:
-    """The same population from a log without some of age, client, card, network."""
+    """The same population from a log without some of age, client, card, network, systems."""
     nothing = trait([], [], population.owners)
     empty: dict[str, Any] = {
         "age_days": np.full(population.owners, np.nan),
         "client": np.full(population.owners, -1),
         "card": nothing,
         "network": nothing,
+        "asn": nothing,
     }
     return replace(population, **{name: empty[name] for name in columns})
