@@ -101,6 +101,26 @@ def test_each_value_is_the_keyed_hash_of_its_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("keyed")
+def test_systems_are_hashed_beside_addresses_under_whatever_spelling(tmp_path: Path) -> None:
+    numbers = [64500, "64500", "AS64500 Some Name", "0.64500", None, 0, "4200000123", "as64501"]
+    records = [record(at, asn=number) for at, number in enumerate(numbers)]
+    table = tmp_path / "table.csv"
+    table.write_text("network,autonomous_system_number\n198.51.100.4/31,4200000123\n")
+    settings = config("ip", asn_table=str(table), keep_staged=False)
+    ingested(tmp_path / "out", written(tmp_path / "log", *records), settings)
+    rows = requests_of(tmp_path / "out")
+    one, other, last = oracle("AS64500"), oracle("AS4200000123"), oracle("AS64501")
+    assert [row["asn"] for row in rows] == [one, one, one, one, other, other, other, last]
+    assert hits(tmp_path / "out", "AS64500", "4200000123", "AS64501", "Some Name") == []
+    ingested(tmp_path / "alone", written(tmp_path / "log", *records), config("asn", keep_staged=False))
+    alone = requests_of(tmp_path / "alone")
+    assert [row["asn"] for row in alone] == [one, one, one, one, None, None, other, last]
+    assert [row["ip"] for row in alone] == [f"198.51.100.{at}" for at in range(8)]
+    with pytest.raises(InputError, match="named by asn"):
+        DOOR.check_names(["asn=64500/a.jsonl"], [("asn", "asn")])
+
+
+@pytest.mark.usefixtures("keyed")
 def test_owners_are_the_same_with_and_without(tmp_path: Path) -> None:
     records = [record(at, account_id=f"p{at}", ip=f"198.51.{at % 4}.{at}") for at in range(12)]
     log = written(
@@ -239,7 +259,8 @@ def test_a_network_that_the_log_gives_goes_before_the_address(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("keyed")
 def test_findings_are_the_same_and_no_raw_value_is_anywhere(small_run: SmallRun, tmp_path: Path) -> None:
-    settings = replace(CONFIG, ingest=config("account_id", "request_id", "ip", "payment_hash", "org_id", "api_key_id"))
+    hashed = config("account_id", "request_id", "ip", "payment_hash", "org_id", "api_key_id")
+    settings = replace(CONFIG, ingest=hashed)
     done = run_all([str(small_run.log)], settings, tmp_path / "outputs", run_id="hashed", progress=NoProgress())
 
     def findings(run: Path, *, plain: bool) -> list[tuple[Any, ...]]:

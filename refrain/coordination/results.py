@@ -166,7 +166,7 @@ def setting(population: Population, strata: Strata, draws: int, seed: int, bias:
     return Setting(
         population, strata, draws, seed, rank(-population.age_days, strata, bias),
         rank(_wandering(population.network, population.activity, strata), strata, bias),
-        rank(_wandering(population.asn, population.activity, strata), strata, bias),
+        rank(_wandering(population.asn, population.activity, strata, level=True), strata, bias),
         by_systems,
         Holdings.of_clients(population, strata),
         Holdings.of(population.card, strata, strata.sizes),
@@ -176,12 +176,14 @@ def setting(population: Population, strata: Strata, draws: int, seed: int, bias:
     )  # fmt: skip
 
 
-def _wandering(places: Trait, activity: Ints, strata: Strata) -> Floats:
+def _wandering(places: Trait, activity: Ints, strata: Strata, *, level: bool = False) -> Floats:
     """(owners,) log places (networks, systems) beyond the line that they follow with log activity inside the stratum,
     NaN where unknown.
 
     Nobody's places grow as fast as the requests, and a stratum of the busiest spans a factor of ten and more, so by
-    places for each request who sends less than the others would seem to wander.
+    places for each request who sends less than the others would seem to wander. With `level` all who have one place
+    share the lowest value: most owners have one system, and the line through them alone would order these by how little
+    they send (docs/log.md).
     """
     many = np.diff(places.bounds)
     out = np.full(len(activity), np.nan)
@@ -193,6 +195,8 @@ def _wandering(places: Trait, activity: Ints, strata: Strata) -> Floats:
         x = x - x.mean()
         squares = float(x @ x)
         out[known] = y - y.mean() - (float(x @ y) / squares * x if squares > 0 else 0)
+        if level:
+            out[known[many[known] == 1]] = out[known].min()
     return out
 
 
