@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -257,10 +258,46 @@ def test_a_network_that_the_log_gives_goes_before_the_address(tmp_path: Path) ->
     assert not read_population(tmp_path / "blind", 24, 48).network.present
 
 
+def column_of(log: Path, name: str) -> set[str]:
+    """The values of a column in the files below a folder."""
+    tables = (pq.ParquetFile(path).read(columns=[name]) for path in sorted(log.rglob("*.parquet")))
+    return {value for table in tables for value in table[name].unique().to_pylist() if value is not None}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("keyed")
+def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(small_run: SmallRun, tmp_path: Path) -> None:
+    blocks = sorted({ip_network(f"{ip}/24", strict=False) for ip in column_of(small_run.log, "ip")})
+    table = tmp_path / "table.csv"
+    table.write_text("network,asn\n" + "".join(f"{block},{4200000000 + at % 37}\n" for at, block in enumerate(blocks)))
+    told = []
+    for name, columns in (("plain", ()), ("hashed", ("ip",))):
+        settings = replace(CONFIG, ingest=config(*columns, asn_table=str(table)))
+        done = run_all([str(small_run.log)], settings, tmp_path / name, run_id=name, progress=NoProgress())
+        exports = done.folder / "exports"
+        packets = [json.loads(line) for line in (exports / "packets.jsonl").read_text("utf-8").splitlines()]
+        tests = [
+            (family["family"], test["test"], test["p_value"], test["off"], test["text"])
+            for packet in packets
+            for family in packet["waterfall"]["families"]
+            for test in family["tests"]
+        ]
+        systems = [row for packet in packets for row in packet["shared"] if row["what"] == "asn"]
+        assert systems
+        assert all(row["value"].startswith("h1:" if columns else "AS42000000") for row in systems)
+        assert [test for test in tests if test[1] == "systems" and test[2] is not None]
+        assert {test[3] for test in tests if test[1] == "addresses"} == {"autonomous systems are counted instead"}
+        labels = pq.ParquetFile(exports / "labels.parquet").read(columns=["request_id", "template_id", "campaign_id"])
+        told.append((labels.to_pylist(), tests, sorted((row["owners"], row["outside"]) for row in systems)))
+    assert told[0] == told[1]
+    numbers = [str(4200000000 + at) for at in range(37)]
+    assert hits(tmp_path / "hashed", *numbers) == []
+    assert hits(tmp_path / "plain", *numbers)
+
+
 @pytest.mark.usefixtures("keyed")
 def test_findings_are_the_same_and_no_raw_value_is_anywhere(small_run: SmallRun, tmp_path: Path) -> None:
-    hashed = config("account_id", "request_id", "ip", "payment_hash", "org_id", "api_key_id")
-    settings = replace(CONFIG, ingest=hashed)
+    settings = replace(CONFIG, ingest=config("account_id", "request_id", "ip", "payment_hash", "org_id", "api_key_id"))
     done = run_all([str(small_run.log)], settings, tmp_path / "outputs", run_id="hashed", progress=NoProgress())
 
     def findings(run: Path, *, plain: bool) -> list[tuple[Any, ...]]:

@@ -34,7 +34,8 @@ def records() -> list[dict[str, Any]]:
     places: list[dict[str, Any]] = [
         {"ip": "198.51.100.7"}, {"ip": "198.51.100.200"}, {"ip": "2001:db8::5"}, {"ip": "192.0.2.1"}, {},
         {"ip": "198.51.100.7", "asn": 64999}, {"ip": "198.51.100.7", "asn": ""}, {"ip": "198.51.100.7", "asn": "AS0"},
-        {"ip": ["198.51.100.7"]}, {"ip": "some-hash", "asn": "AS64503 Name"}, {"asn": "h1:00"}, {"ip": "::ffff:198.51.100.7"},
+        {"ip": ["198.51.100.7"]}, {"ip": "some-hash", "asn": "AS64503 Name"}, {"asn": "h1:00"},
+        {"ip": "::ffff:198.51.100.7"},
     ]  # fmt: skip
     return [
         {"account_id": f"p{at}", "timestamp": f"2026-03-02T10:00:{at:02}Z", "prompt": f"Ask number {at}", **place}

@@ -1,8 +1,9 @@
-"""Tables of autonomous systems: both shapes value for value, the longest prefix against a plain loop, bad rows named."""
+"""Tables of autonomous systems: both shapes value for value, the longest prefix by a plain loop, bad rows named."""
 
 import gzip
 import ipaddress
 import pickle
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ GEOLITE = """\
 network,autonomous_system_number,autonomous_system_organization
 1.0.0.0/24,13335,"Some, Inc."
 1.0.4.0/22,38803,Other
-203.0.113.0/25,64500,"He said ""hi"""
+203.0.113.0/25,64500,"He said ""hi"" once"
 203.0.113.128/25,,
 2001:db8::/32,64501,Six
 2001:db8:1::/48,4200000123,Inside
@@ -51,7 +52,6 @@ def numbers_of(table: SystemTable) -> dict[str, int]:
 
 @pytest.mark.parametrize("text", [GEOLITE, IPTOASN, IPTOASN.replace("\t", ","), "\ufeff" + GEOLITE])
 def test_both_shapes_value_for_value(text: str, tmp_path: Path) -> None:
-    text = text.replace('SOME "NET', "SOME NET") if "," in text and "\t" not in text else text
     table = read_system_table(written(tmp_path, text))
     assert numbers_of(table) == EXPECTED
     packed = tmp_path / "table.csv.gz"
@@ -77,14 +77,10 @@ def test_the_first_of_equal_prefixes_counts(tmp_path: Path) -> None:
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 255), st.integers(24, 32), st.integers(0, 9)), min_size=1, max_size=20
-    ),
+    st.lists(st.tuples(st.integers(0, 255), st.integers(24, 32), st.integers(0, 9)), min_size=1, max_size=20),
     st.booleans(),
 )
 def test_the_longest_prefix_against_a_plain_loop(rows: list[tuple[int, int, int]], six: bool) -> None:
-    import tempfile
-
     base, more = ("2001:db8::", 96) if six else ("192.0.2.0", 0)
     first = int(ipaddress.ip_address(base))
     networks = [
