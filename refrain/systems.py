@@ -11,8 +11,9 @@ from refrain.fields import NOTHING, Field, read_label
 
 _MOST = 2**32 - 1
 _HALF = 2**16
+_REMEMBERED = 80  # characters of a text whose reading is remembered: what an account wrote fills no memory
 # "13335", "AS13335", "1.10"; after "AS" and the number the system's name may follow, as some tools write it.
-_WRITTEN = re.compile(r"([Aa][Ss])?0*(?:([0-9]+)|([0-9]{1,5})\.([0-9]{1,5}))(?(1)(?:\s.*)?)", re.DOTALL)
+_WRITTEN = re.compile(r"([Aa][Ss])?(?:([0-9]++)(?!\.)|([0-9]{1,5})\.([0-9]{1,5}))(?(1)(?:\s.*)?)", re.DOTALL)
 
 
 def system_number(text: str) -> int | None:
@@ -24,8 +25,10 @@ def system_number(text: str) -> int | None:
     if whole is None:
         halves = int(high), int(low)
         return halves[0] * _HALF + halves[1] if max(halves) < _HALF else None
-    number = int(whole) if len(whole) <= len(str(_MOST)) else _MOST + 1
-    return number if number <= _MOST else None
+    digits = whole.lstrip("0")
+    if len(digits) > len(str(_MOST)) or int(digits or 0) > _MOST:
+        return None
+    return int(digits or 0)
 
 
 def system_name(number: int) -> str | None:
@@ -39,7 +42,7 @@ def read_system(value: object, limit: int, key: bytes) -> Field:
     A text that says no number (a hash, a name) stands for itself, as a network does: equal words are one system. A
     number that no system can have is kept as it is and flagged, and so are other types, as they are in every label.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= _REMEMBERED:
         return _of_text(value, limit, key)
     return _of(value, limit, key)
 

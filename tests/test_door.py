@@ -266,7 +266,10 @@ def column_of(log: Path, name: str) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("keyed")
-def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(small_run: SmallRun, tmp_path: Path) -> None:
+def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_KEY", KEY.hex())  # one order of segments in both
     blocks = sorted({ip_network(f"{ip}/24", strict=False) for ip in column_of(small_run.log, "ip")})
     table = tmp_path / "table.csv"
     table.write_text("network,asn\n" + "".join(f"{block},{4200000000 + at % 37}\n" for at, block in enumerate(blocks)))
@@ -277,7 +280,13 @@ def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(small_run:
         exports = done.folder / "exports"
         packets = [json.loads(line) for line in (exports / "packets.jsonl").read_text("utf-8").splitlines()]
         tests = [
-            (family["family"], test["test"], test["p_value"], test["off"], test["text"])
+            (
+                family["family"],
+                test["test"],
+                test["p_value"] and float(f"{test['p_value']:.6g}"),
+                test["off"],
+                test["text"],
+            )
             for packet in packets
             for family in packet["waterfall"]["families"]
             for test in family["tests"]
@@ -288,7 +297,7 @@ def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(small_run:
         assert [test for test in tests if test[1] == "systems" and test[2] is not None]
         assert {test[3] for test in tests if test[1] == "addresses"} == {"autonomous systems are counted instead"}
         labels = pq.ParquetFile(exports / "labels.parquet").read(columns=["request_id", "template_id", "campaign_id"])
-        told.append((labels.to_pylist(), tests, sorted((row["owners"], row["outside"]) for row in systems)))
+        told.append((labels.to_pylist(), tests, sorted(row["owners"] for row in systems)))
     assert told[0] == told[1]
     numbers = [str(4200000000 + at) for at in range(37)]
     assert hits(tmp_path / "hashed", *numbers) == []

@@ -59,6 +59,8 @@ def test_a_text_of_any_length_and_content_ends_as_a_label() -> None:
     assert read_system("9" * 100_000, 512, b"k").cut
     assert read_system("9" * 100_000, 1 << 62, b"").text == "9" * 100_000
     assert read_system("AS13335\x00", 512, b"k").mended
+    for text in ("0" * 3_000_000 + "x", "AS" + "0" * 3_000_000 + ".", "AS1" + " " * 3_000_000):  # in one go
+        assert len(read_system(text, 1 << 62, b"").text or "") <= len(text)
 
 
 @given(st.integers(0, 2**32 - 1), st.text(st.characters(exclude_categories=["Cs"]), max_size=5))
