@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -26,12 +26,18 @@ _GZIP = b"\x1f\x8b"
 _PREFIX, _NUMBERS = "network", ("autonomous_system_number", "asn")  # names in a header
 _FIRST, _LAST, _NUMBER = "first address", "last address", "number"  # what is told of a range without one
 _BITS = {4: 32, 6: 128}
+_MAPPED = 0xFFFF  # above the 32 bits of an address of version 4 that is written as one of version 6 (RFC 4291)
 
 
 class _Tabs(csv.excel_tab):
     """Rows with tabs, in which a quotation mark is one."""
 
     quoting = csv.QUOTE_NONE
+
+
+class _Address(NamedTuple):
+    version: int
+    value: int
 
 
 class _Range(NamedTuple):
@@ -72,7 +78,7 @@ class SystemTable:
             parsed = _address(text)
             if parsed is not None:
                 places[parsed.version].append(at)
-                values[parsed.version].append(int(parsed))
+                values[parsed.version].append(parsed.value)
         for version, where in places.items():
             found[where] = self.parts[version].numbers_of(_words(values[version]))
         return found.tolist()
@@ -120,11 +126,11 @@ def _prefix(path: Path, at: int, row: list[str], places: tuple[int, int], name: 
     bits = _BITS[parsed.version]
     if not (length.isascii() and length.isdigit() and len(length) <= len("128") and int(length) <= bits):
         _refuse(path, at, _PREFIX, f"has no length of 0 to {bits}")
-    size = 1 << bits - int(length)
-    if int(parsed) % size:
+    beyond = (1 << bits - int(length)) - 1
+    if parsed.value & beyond:
         _refuse(path, at, _PREFIX, "has bits beyond its length")
     number = _number(path, at, row[places[1]], name)
-    return parsed.version, _Range(int(parsed), -(int(parsed) + size - 1), at, number)
+    return parsed.version, _Range(parsed.value, -(parsed.value | beyond), at, number)
 
 
 def _range(path: Path, at: int, row: list[str]) -> tuple[int, _Range]:
@@ -137,12 +143,12 @@ def _range(path: Path, at: int, row: list[str]) -> tuple[int, _Range]:
         ends.append(parsed)
     if ends[0].version != ends[1].version:
         _refuse(path, at, _LAST, "is of the other version of addresses")
-    if int(ends[0]) > int(ends[1]):
+    if ends[0].value > ends[1].value:
         _refuse(path, at, _LAST, "lies before the first")
     if _NUMBER not in fields:
         _refuse(path, at, _NUMBER, "is missing")
     number = _number(path, at, fields[_NUMBER], _NUMBER)
-    return ends[0].version, _Range(int(ends[0]), -int(ends[1]), at, number)
+    return ends[0].version, _Range(ends[0].value, -ends[1].value, at, number)
 
 
 def _number(path: Path, at: int, text: str, name: str) -> int:
@@ -199,15 +205,16 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path} cannot be read to its end ({type(error).__name__})") from None
 
 
-def _address(text: str, *, mapped: bool = True) -> IPv4Address | IPv6Address | None:
+def _address(text: str, *, mapped: bool = True) -> _Address | None:
     """The address of a text, None where it is none; one of version 4 that is written as one of version 6 is that."""
+    six = ":" in text
     try:
-        parsed = ip_address(text.strip())
-    except ValueError:
+        value = int.from_bytes(inet_pton(AF_INET6 if six else AF_INET, text.strip()), "big")
+    except (OSError, ValueError):
         return None
-    if mapped and isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped
-    return parsed
+    if six and mapped and value >> 32 == _MAPPED:
+        return _Address(4, value & (1 << 32) - 1)
+    return _Address(6 if six else 4, value)
 
 
 def _words(values: Sequence[int]) -> NDArray[np.bytes_]:

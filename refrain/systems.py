@@ -18,6 +18,8 @@ _WRITTEN = re.compile(r"([Aa][Ss])?(?:([0-9]++)(?!\.)|([0-9]{1,5})\.([0-9]{1,5})
 
 def system_number(text: str) -> int | None:
     """The number that a text says; None where it says none, or one that no system can have."""
+    if len(text) < len(str(_MOST)) and text.isascii() and text.isdigit():
+        return int(text)
     written = _WRITTEN.fullmatch(text.strip())
     if written is None:
         return None
