@@ -265,6 +265,7 @@ def column_of(log: Path, name: str) -> set[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two runs
 @pytest.mark.usefixtures("keyed")
 def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(
     small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
