@@ -13,6 +13,7 @@ from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
 from refrain.fields import LARGEST_COUNT, Field, all_plain, read_count, read_label
 from refrain.networks import exit_network
+from refrain.systems import read_system
 from refrain.times import Clock, all_believed, read_time
 
 _REMEMBERED = 100_000  # labels whose coercion is remembered; only speed depends on it
@@ -44,7 +45,10 @@ class AttributeReader:
         """The attributes of every record of a batch."""
         size = len(batch.rows)
         mended, cut = bytearray(size), bytearray(size)
-        columns: list[Sequence[Any]] = [self._texts(batch.columns.get(name), mended, cut) for name in LABELS]
+        columns: list[Sequence[Any]] = []
+        for name in LABELS:
+            given = batch.columns.get(name)
+            columns.append(self._systems(given, mended, cut) if name == "asn" else self._texts(given, mended, cut))
         prefixes = self._config.ipv4_prefix, self._config.ipv6_prefix
         addresses, networks = (columns[LABELS.index(name)] for name in ("ip", "network"))
         columns.append(
@@ -63,12 +67,13 @@ class AttributeReader:
             return [None] * len(mended)
         if all_plain(given, self._config.max_field_characters):
             return given
-        fields = [self._label(value) for value in given]
-        for at, field in enumerate(fields):
-            if field.mended or field.cut:
-                mended[at] |= field.mended
-                cut[at] |= field.cut
-        return [field.text for field in fields]
+        return _flagged([self._label(value) for value in given], mended, cut)
+
+    def _systems(self, given: list[Any] | None, mended: bytearray, cut: bytearray) -> Sequence[str | None]:
+        if given is None:
+            return [None] * len(mended)
+        limit = self._config.max_field_characters
+        return _flagged([read_system(value, limit, self._key) for value in given], mended, cut)
 
     def _moments(self, given: list[Any] | None, mended: bytearray) -> Sequence[int | None]:
         if given is None:
@@ -89,6 +94,15 @@ class AttributeReader:
                 self._labels.clear()
             found = self._labels[value] = read_label(value, self._config.max_field_characters, self._key)
         return found
+
+
+def _flagged(fields: list[Field], mended: bytearray, cut: bytearray) -> Sequence[str | None]:
+    """The texts; what was done to get them is noted."""
+    for at, field in enumerate(fields):
+        if field.mended or field.cut:
+            mended[at] |= field.mended
+            cut[at] |= field.cut
+    return [field.text for field in fields]
 
 
 def _counts(given: list[Any] | None, mended: bytearray) -> Sequence[int | None]:

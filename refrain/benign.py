@@ -129,7 +129,7 @@ def benign_hypotheses(
     # What hardly speaks stays evidence beside the hypothesis; it does not give back all that this explains.
     human = above(rule.refuting_p, "time_rhythm", "time_minutes")
     own_cards = above(rule.refuting_p, "identity_card")
-    own_networks = above(rule.refuting_p, "identity_network", "identity_addresses")
+    own_networks = above(rule.refuting_p, "identity_network", "identity_addresses", "identity_systems")
     product = (client_share >= rule.client_share) & human & own_cards & own_networks
     one_place = (network_share >= rule.place_share) & (together >= rule.place_concentration) & human & own_cards
     alone = candidates.sums(candidates.counts >= population.activity[users]) / sizes

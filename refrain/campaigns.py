@@ -61,7 +61,8 @@ def score_campaigns(
         """What candidates are assessed with in these strata; the kept pairs are the reference of use."""
         reference = use_reference(population, owners[kept], counts[kept], config.activity_bins)
         instruments = make_instruments(population, strata, reference, config)
-        shared = setting(population, strata, config.draws, config.seed, config.matched_bias)
+        by_systems = population.asn_share >= config.systems_share
+        shared = setting(population, strata, config.draws, config.seed, config.matched_bias, by_systems=by_systems)
         return Scene(groups, uses, shared, instruments, signals.tagged, config)
 
     def with_signals(scene: Scene, state: State) -> Scene:

@@ -29,6 +29,10 @@ HINTS: dict[str, tuple[str, ...]] = {
     "model": ("model", "model_name", "model_id", "engine", "deployment"),
     "ip": ("ip", "ip_address", "client_ip", "remote_addr", "remote_ip", "source_ip", "ip_addr", "client_address"),
     "network": ("network", "subnet", "exit_network", "ip_prefix", "ip_network"),
+    "asn": (
+        "asn", "as_number", "autonomous_system_number", "network_number", "client_as_number", "source_as_number",
+        "client_asn",
+    ),
     "user_agent": ("user_agent", "useragent", "ua", "http_user_agent", "client"),
     "payment_hash": ("payment_hash", "card_hash", "card_fingerprint", "payment_fingerprint", "payment_method_hash"),
     "org_id": ("org_id", "organization_id", "organisation_id", "organization", "org", "team_id", "company_id"),

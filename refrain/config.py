@@ -16,7 +16,8 @@ from refrain.dialects import AUTO, BUILT_IN, OWN, names
 FAMILIES = ("identity", "time", "use")  # of evidence
 _CONTENT = "content"
 ContentFile = Annotated[str, _CONTENT]
-"""The name of a file in configs/, or a path, whose content counts as the setting."""
+"""The name of a file in configs/, or a path, whose content counts as the setting; "" stands for none where that may
+be."""
 _FOLDER = "content of a folder"
 ContentFolder = Annotated[str, _FOLDER]
 """The name of a folder in configs/, or a path, whose `*.toml` count as the setting; "" stands for none."""
@@ -86,6 +87,7 @@ class IngestConfig:
     owners: tuple[str, ...]
     ipv4_prefix: int
     ipv6_prefix: int
+    asn_table: ContentFile
     workers: Speed
     worker_mib: Speed
     keep_staged: SpeedSwitch
@@ -307,6 +309,7 @@ class ScoreConfig:
     listed_p: float
     ipv4_prefix: int
     ipv6_prefix: int
+    systems_share: float
     rhythm_controls: int
     rhythm_min_requests: int
     rhythm_max_requests: int
@@ -358,6 +361,8 @@ class ScoreConfig:
         for name in ("known_shingle_words", "signal_segments"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
+        if not 0 < self.systems_share <= 1:
+            raise ValueError("systems_share must lie above 0 and be at most 1")
         if self.matched_bias < 1:
             raise ValueError("matched_bias must be at least 1: a factor of odds, and 1 is a perfect match")
         for name in ("known_factor", "suppressed_factor"):

@@ -2,7 +2,8 @@
 
 A value is replaced by HMAC-SHA256 (RFC 2104) of its text under $REFRAIN_HASH_KEY, cut to 128 bits, with the key's
 number before it: "h1:" and 32 hexadecimal digits. Equal values give equal hashes in whichever column and log, and
-nobody without the key can confirm a guess. The network that an address lies in is taken first and hashed by itself.
+nobody without the key can confirm a guess. The network that an address lies in, and its autonomous system, are taken
+first and hashed by themselves.
 Texts (prompts, messages) stay: what an account writes of itself there is not hashed.
 """
 
@@ -16,14 +17,15 @@ from typing import Any
 from refrain.batches import MISSING, Batch
 from refrain.config import IngestConfig
 from refrain.errors import InputError
-from refrain.fields import all_plain, read_id, read_label
+from refrain.fields import WHOLE, all_plain, label_texts, read_id, read_label
 from refrain.given_keys import LEAST_BYTES, given_key
 from refrain.key import key_id
 from refrain.networks import exit_network
+from refrain.systems import read_system
 
 HASH_KEY_VARIABLE = "REFRAIN_HASH_KEY"
 _DIGEST_BYTES = 16
-_WHOLE = 1 << 62  # characters: no id is cut before it is hashed
+_BESIDE = {"network", "asn"}  # columns that say where an address lies, hashed where it is
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,19 @@ class Door:
     def closed(self, batch: Batch) -> Batch:
         """The batch with its columns hashed. Of a record that could not be read, nothing can be told apart: its content
         is left out."""
-        columns = dict(batch.columns)
-        if "ip" in self.columns and ("ip" in columns or "network" in columns):
+        columns, closed = dict(batch.columns), set(self.columns)
+        if "ip" in closed and ("ip" in columns or "network" in columns):
             absent = [None] * len(batch.rows)
-            addresses, networks = (_texts(columns.get(name, absent)) for name in ("ip", "network"))
+            addresses, networks = (label_texts(columns.get(name, absent)) for name in ("ip", "network"))
             columns["network"] = [
                 self.hashed(network) if network is not None else None if address is None else self.network(address)
                 for address, network in zip(addresses, networks, strict=True)
             ]
-        for name in self.columns:
-            if name in columns and not (name == "network" and "ip" in self.columns):
+        if "asn" in columns and not closed.isdisjoint(("ip", "asn")):
+            systems = (read_system(value, WHOLE, b"").text for value in columns["asn"])
+            columns["asn"] = [None if system is None else self.hashed(system) for system in systems]
+        for name in closed - _BESIDE if "ip" in closed else closed - {"asn"}:
+            if name in columns:
                 columns[name] = self._hashes(columns[name])
         faults = [replace(fault, content="") for fault in batch.faults]
         return replace(batch, columns=columns, faults=faults)
@@ -69,7 +74,7 @@ class Door:
     def check_names(self, files: Iterable[str], names: Sequence[tuple[str, str]]) -> None:
         """Nothing; InputError where a folder's name (`account_id=...`) says a value that is to be hashed. `names` are
         our name and the log's of each column."""
-        hashed = {*self.columns, "network"} if "ip" in self.columns else {*self.columns}
+        hashed = {*self.columns, *_BESIDE} if "ip" in self.columns else {*self.columns}
         closed = {theirs: ours for ours, theirs in names if ours in hashed}
         for file in files:
             for part in file.split("/")[:-1]:
@@ -81,15 +86,15 @@ class Door:
                     )
 
     def _hashes(self, column: Sequence[Any]) -> list[Any]:
-        if all_plain(column, _WHOLE):
+        if all_plain(column, WHOLE):
             return [None if text is None else self.hashed(text) for text in column]
         return [self._value(value) for value in column]
 
     def _value(self, value: object) -> Any:
         """The hash of a value; what is no value stays none, and what has the wrong type has it still."""
-        found = read_id(value, _WHOLE, b"")
+        found = read_id(value, WHOLE, b"")
         if found.wrong:
-            text = read_label(value, _WHOLE, b"").text or ""
+            text = read_label(value, WHOLE, b"").text or ""
             return {"hashed": self.hashed(text)}
         if found.text is None:
             return MISSING if value is MISSING else None
@@ -105,11 +110,6 @@ def open_door(config: IngestConfig) -> Door | None:
         return None
     columns = tuple(sorted(set(config.hash)))
     return Door(columns, _key(), config.hash_key_version, config.ipv4_prefix, config.ipv6_prefix)
-
-
-def _texts(column: Sequence[Any]) -> Sequence[str | None]:
-    """The values as the texts that stand for them, None for none."""
-    return column if all_plain(column, _WHOLE) else [read_label(value, _WHOLE, b"").text for value in column]
 
 
 def _key() -> bytes:

@@ -16,6 +16,7 @@ from refrain.text import repair
 
 _EXACT = 2**53  # floats from here on no longer tell neighbouring integers apart
 LARGEST_COUNT = 2**63 - 1
+WHOLE = 1 << 62  # characters: a limit that cuts nothing
 
 
 class Field(NamedTuple):
@@ -116,6 +117,13 @@ def all_plain(column: Sequence[object], limit: int) -> bool:
         and max(map(len, texts), default=0) <= limit
         and not any(map(str.isspace, texts))
     )
+
+
+def label_texts(column: Sequence[object]) -> Sequence[str | None]:
+    """The values of a column as the whole texts that stand for them as labels, None for none."""
+    if all_plain(column, WHOLE):
+        return cast("Sequence[str | None]", column)
+    return [read_label(value, WHOLE, b"").text for value in column]
 
 
 def read_text(value: object) -> Field:

@@ -24,6 +24,7 @@ from refrain.lines import TornFileError
 from refrain.logs import LogFile, discover
 from refrain.records import Portion, read_portions
 from refrain.shapes import shape
+from refrain.system_lookup import SystemLookup, open_systems
 
 MOST_FILES, MOST_RECORDS, SHOWN_RECORDS, SHOWN_NAMES = 20, 200, 3, 40
 UNKNOWN = "unknown"
@@ -90,7 +91,8 @@ def inspect_log(sources: Sequence[str], config: IngestConfig, places: PlacesConf
                 form = None
                 unclear.append(error.message)
         groups.setdefault(UNKNOWN if form is None else form or OWN, []).append(file)
-    samples = [_sample(form, group, config) for form, group in sorted(groups.items())]
+    systems = open_systems(config)
+    samples = [_sample(form, group, config, systems) for form, group in sorted(groups.items())]
     for sample in samples:
         if sample.format == UNKNOWN and unclear:
             sample.title = unclear[0]
@@ -110,7 +112,7 @@ def settings_for(inspection: Inspection) -> dict[str, Any]:
     return {"ingest": {"format": OWN, "columns": {ours: names[0] for ours, names in sample.columns.items()}}}
 
 
-def _sample(form: str, files: Sequence[LogFile], config: IngestConfig) -> Sample:
+def _sample(form: str, files: Sequence[LogFile], config: IngestConfig, systems: SystemLookup | None) -> Sample:
     head = [record for file in files for record in _records(file, config)]
     seen = [record for record in head if not isinstance(record, Fault)]
     names = Counter(name for record in seen for name in record)
@@ -135,7 +137,7 @@ def _sample(form: str, files: Sequence[LogFile], config: IngestConfig) -> Sample
     sample.records = len(head)
     sample.zone = (dialect(form).naive_times if form not in (OWN, UNKNOWN) else "") or config.timezone
     if form != UNKNOWN or columns:
-        _take(sample, files, config, "" if form in (OWN, UNKNOWN) else form)
+        _take(sample, files, config, "" if form in (OWN, UNKNOWN) else form, systems)
     return sample
 
 
@@ -146,7 +148,9 @@ def _own_columns(form: str, names: Mapping[str, int], config: IngestConfig) -> d
     return {ours: [theirs] for ours, theirs in mapped if theirs in names}
 
 
-def _take(sample: Sample, files: Sequence[LogFile], config: IngestConfig, form: str) -> None:
+def _take(
+    sample: Sample, files: Sequence[LogFile], config: IngestConfig, form: str, systems: SystemLookup | None
+) -> None:
     """Nothing; the sample then says what the intake makes of the heads of the files."""
     reading = head_reading(config, MOST_RECORDS)
     join = dialect(form).join if form else None
@@ -159,6 +163,8 @@ def _take(sample: Sample, files: Sequence[LogFile], config: IngestConfig, form: 
     for file in files:
         for portion in _first_portion(file, config, form):
             batch = portion.batch(reading)
+            if systems is not None:
+                batch = systems.named(batch)
             intake.take(file.name, batch)
             given += len(batch.rows)
             for name in COLUMNS:

@@ -25,11 +25,13 @@ from refrain.quarantine import Quarantine, record_json
 from refrain.segments import SegmentRules
 from refrain.slices import Sieve
 from refrain.staged_tables import OCCURRENCES, ROWS
+from refrain.system_lookup import SystemLookup
 from refrain.talks import Talks
 from refrain.times import Clock
 from refrain.tombstones import Graves
 
 _NONE = -1
+_ACCOUNT, _SYSTEM = ROWS.get_field_index("account_id"), ROWS.get_field_index("asn")
 
 
 @dataclass
@@ -82,9 +84,10 @@ class Intake:
         sieve: Sieve | None = None,
         graves: Graves | None = None,
         door: Door | None = None,
+        systems: SystemLookup | None = None,
     ) -> None:
         self._config, self._clock, self._key, self._sieve, self._graves = config, by, key, sieve, graves
-        self._door = door
+        self._door, self._systems = door, systems
         self._prefix = f"{config.source}:" if config.source else ""
         self._rules = SegmentRules(
             max_words=config.segment_max_words,
@@ -102,6 +105,8 @@ class Intake:
 
     def take(self, file: str, batch: Batch) -> None:
         """Takes one batch of a file."""
+        if self._systems is not None:
+            batch = self._systems.named(batch)
         if self._door is not None:
             batch = self._door.closed(batch)
         for fault in batch.faults:
@@ -219,8 +224,10 @@ class Intake:
         return pa.table(columns, schema=ROWS)
 
     def _contents(self, held: _Held, flags: list[list[bool]], told: Told) -> Sequence[bytes]:
-        """What equal requests have in common: everything but the request_id."""
-        facts = map(repr, zip(*held.facts[3:], *flags, strict=True))
+        """What equal requests have in common: everything but the request_id, and the autonomous system: that follows
+        from the address, and a newer table of systems gives no request another id."""
+        others = (column for at, column in enumerate(held.facts) if at >= _ACCOUNT and at != _SYSTEM)
+        facts = map(repr, zip(*others, *flags, strict=True))
         labels = {pair: b"%d %d " % pair for pair in set(zip(held.roles, held.numbers, strict=True))}
         turns = zip(held.roles, held.numbers, held.texts, strict=True)
         heard = [labels[role, number] + told.wholes[text] for role, number, text in turns]

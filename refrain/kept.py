@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from refrain.artifacts import MANIFEST, digest_json, discard, seal, staged, sweep, whole_manifest
 from refrain.code import code_digest
-from refrain.config import IngestConfig, speed_fields
+from refrain.config import IngestConfig, content_fields, speed_fields
 from refrain.detection import OWN_COLUMNS, Formats
 from refrain.door import Door
 from refrain.intake import Tally
@@ -73,7 +73,10 @@ def _by_day(file: LogFile, part: Slice | None) -> bool:
 
 
 class KeptTables:
-    """The units' tables in a folder of the store. Only who holds the writers' lock may have one."""
+    """The units' tables in a folder of the store. Only who holds the writers' lock may have one.
+
+    `systems` stands for the table of autonomous systems, "" for none.
+    """
 
     def __init__(
         self,
@@ -84,11 +87,14 @@ class KeptTables:
         formats: Formats = OWN_COLUMNS,
         joined: Mapping[str, str] = NOT_JOINED,
         door: Door | None = None,
+        systems: str = "",
     ) -> None:
         self._folder, self._key, self._part, self._formats = folder, key, part, formats
         self._joined, self._door = joined, door
-        left_out = {*speed_fields(config), *_JOINING}
+        left_out = {*speed_fields(config), *content_fields(config), *_JOINING}
         self._config = {name: value for name, value in plain(config).items() if name not in left_out}
+        if systems:
+            self._config["asn_table"] = systems
         self._code = code_digest("refrain.kept")
         self._used: set[Path] = set()
         sweep(folder)

@@ -19,7 +19,7 @@ from refrain.thresholds import Decision
 _OWN = """
 CREATE TEMP TABLE own AS
 SELECT l.campaign_id, l.template_id, r.request_row, r.request_id, a.account_id, a.owner_row, r.timestamp, r.ip,
-       r.network, r.user_agent AS client, r.payment_hash AS card, coalesce(u.system, FALSE) AS system,
+       r.network, r.asn, r.user_agent AS client, r.payment_hash AS card, coalesce(u.system, FALSE) AS system,
        CASE WHEN u.system THEN coalesce(r.system_text_row, r.prompt_text_row)
             ELSE coalesce(r.prompt_text_row, r.system_text_row) END AS text_row
 FROM read_parquet($labels) l
@@ -48,7 +48,7 @@ JOIN read_parquet($distinct) g ON g.segment_row = s.segment_row
 """
 _ABSENT = """
 SELECT count(coalesce(r.ip, r.network)) = 0 AS ip, count(r.user_agent) = 0 AS user_agent,
-       count(r.payment_hash) = 0 AS payment_hash,
+       count(r.payment_hash) = 0 AS payment_hash, count(r.asn) = 0 AS asn,
        (SELECT count(created_at) = 0 FROM read_parquet($accounts)) AS account_created_at
 FROM read_parquet($requests) r
 """

@@ -81,6 +81,8 @@ class Population:
     clients: list[str]
     card: Trait
     network: Trait
+    asn: Trait  # autonomous systems
+    asn_share: float  # of the requests whose network or system is known, those whose system is
     script: Ints
 
     @cached_property
@@ -98,10 +100,9 @@ class Population:
         """Whether any request's model is known."""
         return bool((self.request_model >= 0).any())
 
-    @cached_property
-    def networks_per_request(self) -> Floats:
-        """(owners,) distinct networks for each request; NaN where no network is known."""
-        many = np.diff(self.network.bounds)
+    def values_per_request(self, trait: Trait) -> Floats:
+        """(owners,) distinct values of a trait for each request; NaN where none is known."""
+        many = np.diff(trait.bounds)
         return np.where(many > 0, many / self.activity, np.nan)
 
     @cached_property
@@ -139,7 +140,7 @@ class Population:
 def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Population:
     """The population of an ingested log; addresses count by network, of the given prefix lengths in bits."""
     log = read_columns(requests / "requests", ["account_row", "timestamp"])
-    texts = read_coded(requests / "requests", ["user_agent", "payment_hash", "ip", "network", "model"])
+    texts = read_coded(requests / "requests", ["user_agent", "payment_hash", "ip", "network", "asn", "model"])
     accounts = read_columns(requests / "accounts.parquet", ["owner_row", "created_at"])
     account_owner = accounts["owner_row"]
     owners = int(account_owner.max(initial=-1)) + 1
@@ -153,6 +154,7 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
     np.minimum.at(created, account_owner[known], accounts["created_at"][known])
     age = np.where(created < np.iinfo(np.int64).max, (first - created) / DAY_US, np.nan)
     networks = _networks(texts["ip"], texts["network"], ipv4_prefix, ipv6_prefix)
+    systems = texts["asn"]
     return Population(
         owners,
         request_owner,
@@ -166,6 +168,8 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
         texts["user_agent"].values,
         _trait(request_owner, texts["payment_hash"].codes, owners, texts["payment_hash"].values),
         _trait(request_owner, networks.codes, owners, networks.values),
+        _trait(request_owner, systems.codes, owners, systems.values),
+        float((systems.codes >= 0).sum() / max(1, ((systems.codes >= 0) | (networks.codes >= 0)).sum())),
         _scripts(requests, request_owner, owners),
     )
 

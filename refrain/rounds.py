@@ -149,7 +149,8 @@ def _matched_by_benign_groups(shared: Setting, below: list[Suspect], config: Sco
     ]
     if not groups:
         return shared
-    return setting(shared.population, with_groups(shared.strata, groups), shared.draws, shared.seed, shared.bias)
+    strata = with_groups(shared.strata, groups)
+    return setting(shared.population, strata, shared.draws, shared.seed, shared.bias, by_systems=shared.by_systems)
 
 
 def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -211,7 +212,8 @@ def _membership(scene: Scene, items: Sequence[Assessed]) -> Memberships:
         "identity_client": lambda own: traits.client_trait(own, shared),
         "identity_card": lambda own: traits.sharing_trait(own, shared, population.card, "card", 11),
         "identity_network": lambda own: traits.sharing_trait(own, shared, population.network, "network", 12),
-        "identity_addresses": lambda own: traits.address_trait(own, shared),
+        "identity_addresses": lambda own: traits.wandering_trait(own, shared, shared.addresses, "addresses"),
+        "identity_systems": lambda own: traits.wandering_trait(own, shared, shared.systems, "systems"),
         "time_rhythm": lambda own: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
     }
     for key, maker in makers.items():

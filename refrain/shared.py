@@ -1,18 +1,19 @@
-"""What the accounts of a campaign have in common: networks, cards and clients, and how many others have them."""
+"""What the accounts of a campaign have in common: networks, cards, clients and autonomous systems, and how
+many others have them. A system is shown and is no evidence: people of one country have a few providers."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
-KINDS = ("network", "card", "client")
+KINDS = ("network", "card", "client", "asn")
 
 _THEIRS = """
 CREATE TEMP TABLE theirs AS
 SELECT campaign_id, request_row, owner_row, what, value FROM (
-    SELECT campaign_id, request_row, owner_row, coalesce(own.network, places.network) AS network, card, client
+    SELECT campaign_id, request_row, owner_row, coalesce(own.network, places.network) AS network, card, client, own.asn
     FROM own LEFT JOIN places USING (ip)
-) UNPIVOT (value FOR what IN (network, card, client))
+) UNPIVOT (value FOR what IN (network, card, client, asn))
 """
 # The values of each kind that most of a campaign's owners share; then their owners in the whole log.
 _SHARED = """
@@ -23,11 +24,12 @@ WITH shared AS (
 ),
 everybody AS (
     SELECT DISTINCT what, value, owner_row FROM (
-        SELECT a.owner_row, coalesce(r.network, p.network) AS network, r.payment_hash AS card, r.user_agent AS client
+        SELECT a.owner_row, coalesce(r.network, p.network) AS network, r.payment_hash AS card,
+               r.user_agent AS client, r.asn
         FROM read_parquet($requests) r
         JOIN read_parquet($accounts) a USING (account_row)
         LEFT JOIN places p USING (ip)
-    ) UNPIVOT (value FOR what IN (network, card, client))
+    ) UNPIVOT (value FOR what IN (network, card, client, asn))
     WHERE (what, value) IN (SELECT (what, value) FROM shared)
 )
 SELECT s.campaign_id, s.what, s.value, s.owners, s.requests, count(*) - any_value(s.owners) AS outside

@@ -21,6 +21,7 @@ from refrain.quarantine import TORN, Quarantine
 from refrain.records import Portion, read_portions
 from refrain.slices import Slice
 from refrain.staging import Rules, Task, cut_tasks, stage_all, worker_count, write_staged
+from refrain.system_lookup import open_systems, systems_identity
 from refrain.tombstones import NO_TOMBSTONES, Tombstones
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,8 @@ def stage_files(
 ) -> Staged:
     """The staged tables of the files without what was purged, in `work` or, where they are kept, in the store.
 
-    InputError for a torn file, unless the config keeps what came before, and for a folder that is named by a value
-    which is to be hashed.
+    InputError for a torn file, unless the config keeps what came before, for a folder that is named by a value which
+    is to be hashed, and for a table of systems that cannot be read.
     """
     door = open_door(config)
     if door is not None:
@@ -79,7 +80,7 @@ def stage_files(
         if digests is None:
             digests = {file.name: digest for file, digest in digests_of(files)}
         joined = joined_identities(files, formats, digests)
-        kept = KeptTables(store.staged, config, store.key, part, formats, joined, door)
+        kept = KeptTables(store.staged, config, store.key, part, formats, joined, door, systems_identity(config))
     staging = _Staging(work, config, store.key, part, kept, digests, formats, stones, door)
     units = list(cut_units(files, part, digests, config.staged_unit_kib << 10))
     new = staging.find(units)
@@ -126,9 +127,11 @@ class _Staging:
         return new
 
     def join(self, files: Sequence[LogFile], progress: Progress) -> None:
-        """Nothing; what the records of these files say of one another can be looked up then."""
+        """Nothing; what the records of these files say of one another can be looked up then, and the systems of their
+        addresses."""
         joined = write_joined(files, self._formats, self._rules.reading, self._work, progress)
-        self._rules = replace(self._rules, reading=replace(self._rules.reading, joined=joined))
+        reading, systems = replace(self._rules.reading, joined=joined), open_systems(self._config)
+        self._rules = replace(self._rules, reading=reading, systems=systems)
 
     def stage(self, units: Sequence[Unit], new: Sequence[int], advance: Advance) -> Staged:
         """The tables of all units, of which `new` are read; `advance` is told the bytes of files that were read or need

@@ -26,7 +26,7 @@ ROWS = pa.schema(
         ("system", pa.int32()),
         ("cut", pa.bool_()),
         ("repaired", pa.bool_()),
-        ("content", DIGEST),  # of everything but the request_id: equal content is the same request
+        ("content", DIGEST),  # of all but request_id and asn: equal content is the same request
     ]
 )
 OCCURRENCES = pa.schema(

@@ -303,7 +303,7 @@ def identity(section: object) -> dict[str, Any]:
     one that shapes speed alone not at all."""
     values = plain(section)
     for name in content_fields(section):
-        values[name] = digest_file(config_file(values[name]))
+        values[name] = digest_file(config_file(values[name])) if values[name] else ""
     for name in content_folders(section):
         folder = config_folder(values[name])
         files = sorted(folder.glob("*.toml")) if folder else []

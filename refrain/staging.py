@@ -30,6 +30,7 @@ from refrain.intake import Intake, Tally
 from refrain.passages import segment_digests
 from refrain.records import Portion
 from refrain.slices import Sieve, Slice
+from refrain.system_lookup import SystemLookup
 from refrain.tombstones import NO_TOMBSTONES, Graves, Tombstones
 
 _BATCHES = 8  # of records in a task, fewer where they are large: a task is some tenths of a second
@@ -52,8 +53,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Rules:
-    """What staging needs beside the records: how they are read, which of them belong, which were purged, and what of
-    them is hashed."""
+    """What staging needs beside the records: how they are read, which of them belong, which were purged, what of them
+    is hashed, and what systems their addresses are of."""
 
     config: IngestConfig
     reading: Reading
@@ -61,6 +62,7 @@ class Rules:
     part: Slice | None
     stones: Tombstones = NO_TOMBSTONES
     door: Door | None = None
+    systems: SystemLookup | None = None
 
 
 class Stager:
@@ -74,7 +76,7 @@ class Stager:
         config, key = self._rules.config, self._rules.key
         sieve = None if part is None else Sieve(part, partial(segment_digests, config=config, key=key))
         graves = None if self._rules.stones.empty else Graves(self._rules.stones, key)
-        return Intake(config, self._rules.reading.clock, key, sieve, graves, self._rules.door)
+        return Intake(config, self._rules.reading.clock, key, sieve, graves, self._rules.door, self._rules.systems)
 
     def stage(self, task: Task) -> Tally:
         """What became of the records; the tables then lie in the folder as `<name>-<number>.parquet`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.coordination.controls import Strata
+from refrain.coordination.controls import Ranks, Strata
 from refrain.coordination.drawing import draw
 from refrain.coordination.results import Candidates, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
@@ -100,13 +100,13 @@ def partners(trait: Trait, sets: Ints, group: Ints | int = 0) -> Ints:
     return out.reshape(sets.shape)
 
 
-def address_trait(candidates: Candidates, setting: Setting) -> TraitTable:
-    """Networks for each request, as a quarter of the stratum."""
+def wandering_trait(candidates: Candidates, setting: Setting, ranks: Ranks, name: str) -> TraitTable:
+    """Networks or systems for each request, as a quarter of the stratum."""
     # Ranks lie between -1/2 and 1/2.
-    bins = np.searchsorted(RANK_EDGES, setting.addresses.scores + 1 / 2)
-    bins[np.isnan(setting.addresses.scores)] = -1
+    bins = np.searchsorted(RANK_EDGES, ranks.scores + 1 / 2)
+    bins[np.isnan(ranks.scores)] = -1
     law = _strata_law(bins, len(RANK_EDGES) + 1, candidates, setting.strata)
-    return TraitTable("addresses", bins[candidates.owners], law, of_use=False)
+    return TraitTable(name, bins[candidates.owners], law, of_use=False)
 
 
 def rhythm_trait(candidates: Candidates, setting: Setting, rhythms: Rhythms, rule: RhythmRule) -> TraitTable:

@@ -18,6 +18,7 @@ NEEDED_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "identity_card": ("payment_hash",),
     "identity_network": ("ip",),
     "identity_addresses": ("ip",),
+    "identity_systems": ("asn",),
 }
 # What the accounts have in common where a test speaks of values: the value itself is what an analyst can look up.
 _VALUES = {"identity_client": "client", "identity_card": "card", "identity_network": "network"}

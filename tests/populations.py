@@ -44,6 +44,8 @@ def population_of(
     client: Ints | None = None,
     card: Trait | None = None,
     network: Trait | None = None,
+    asn: Trait | None = None,
+    asn_share: float = 0.0,
     script: Ints | None = None,
     request_model: Ints | None = None,
 ) -> Population:
@@ -67,12 +69,15 @@ def population_of(
         clients=[f"client-{c}" for c in range(int(client.max(initial=-1)) + 1)],
         card=nothing if card is None else card,
         network=nothing if network is None else network,
+        asn=nothing if asn is None else asn,
+        asn_share=asn_share,
         script=np.zeros(owners, np.int64) if script is None else script,
     )
 
 
-def awkward_population(seed: int, owners: int = 1200, days: int = 14) -> Population:
-    """A population with all the features that the module names, and no coordination."""
+def awkward_population(seed: int, owners: int = 1200, days: int = 14, *, systems: bool = False) -> Population:
+    """A population with all the features that the module names, and no coordination; with `systems` the log knows the
+    autonomous system of every request."""
     rng = np.random.default_rng([seed, owners])
     machine = rng.random(owners) < 0.12
     activity = np.clip(rng.pareto(1.1, owners) * 6 + 1, 1, 400).astype(np.int64)
@@ -97,9 +102,16 @@ def awkward_population(seed: int, owners: int = 1200, days: int = 14) -> Populat
         age_days=age,
         client=client,
         card=_cards(owners, rng),
-        network=_networks(activity, machine, rng),
+        network=trait(*_coded(places := _networks(activity, machine, rng)), owners),
+        asn=trait(*_coded(_systems(places, np.random.default_rng([seed, owners, 7]))), owners) if systems else None,
+        asn_share=float(systems),
         script=rng.choice(4, owners, p=[0.7, 0.15, 0.1, 0.05]),
     )
+
+
+def _coded(pairs: tuple[list[int], list[int]]) -> tuple[list[int], Ints]:
+    """Aligned owners and values, these numbered from 0 in their order."""
+    return pairs[0], np.unique(pairs[1], return_inverse=True)[1]
 
 
 def _models(owner: Ints, time: Ints, owners: int, days: int, rng: np.random.Generator) -> Ints:
@@ -132,9 +144,13 @@ def _machine_times(requests: int, joined: int, days: int, rng: np.random.Generat
     return (START + np.minimum(hours, days * 24 - 0.001) * HOUR_US).astype(np.int64)
 
 
-def _networks(activity: Ints, machine: NDArray[np.bool_], rng: np.random.Generator) -> Trait:
+_OWN = 1000  # the first network of somebody's own
+
+
+def _networks(activity: Ints, machine: NDArray[np.bool_], rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Owners and their networks."""
     owners, values = [], []
-    own = 1000
+    own = _OWN
     for owner, many in enumerate(activity):
         draw = rng.random()
         if machine[owner] or draw < 0.1:  # one of three clouds
@@ -151,8 +167,23 @@ def _networks(activity: Ints, machine: NDArray[np.bool_], rng: np.random.Generat
         own += 1
         owners += [owner] * len(found)
         values += found
-    _, codes = np.unique(values, return_inverse=True)
-    return trait(owners, codes, len(activity))
+    return owners, values
+
+
+def _systems(places: tuple[list[int], list[int]], rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """Owners and the systems of their networks: clouds and carriers are one each, homes and offices share providers;
+    one owner in twenty also comes through some of a proxy's."""
+    cloud, office = 10, 100  # networks below are clouds', are offices'
+    owners, values = list(places[0]), []
+    for network in places[1]:
+        shared = 20 + network % 7 if network < office else 30 + (network - office) // 60
+        values.append(network if network < cloud else shared if network < _OWN else 40 + network % 12)
+    for owner in sorted(set(owners)):
+        if rng.random() < 1 / 20:
+            through = rng.integers(100, 160, size=int(rng.integers(2, 9))).tolist()
+            owners += [owner] * len(through)
+            values += through
+    return owners, values
 
 
 def _cards(owners: int, rng: np.random.Generator) -> Trait:
@@ -180,7 +211,7 @@ def people(seed: int, owners: int = 240, days: int = 14, requests: int = 24) -> 
 
 def awkward_setting(population: Population, draws: int = 300, seed: int = 0, bias: float = 1.0) -> Setting:
     """The setting of the default strata."""
-    return setting(population, stratify(population, 6, 40), draws, seed, bias)
+    return setting(population, stratify(population, 6, 40), draws, seed, bias, by_systems=population.asn_share >= 0.9)
 
 
 @dataclass(frozen=True)
@@ -221,12 +252,13 @@ def instruments(population: Population, setting: Setting, templates: Sequence[Ca
 
 
 def without(population: Population, *columns: str) -> Population:
-    """The same population from a log without some of age, client, card, network."""
+    """The same population from a log without some of age, client, card, network, systems."""
     nothing = trait([], [], population.owners)
     empty: dict[str, Any] = {
         "age_days": np.full(population.owners, np.nan),
         "client": np.full(population.owners, -1),
         "card": nothing,
         "network": nothing,
+        "asn": nothing,
     }
     return replace(population, **{name: empty[name] for name in columns})

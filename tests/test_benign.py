@@ -31,6 +31,7 @@ class Group:
     users: int = 25
     busiest: int = 25  # so many send nearly all
     system: bool = False
+    systems: int = 0  # autonomous systems that each comes through, over ten networks; 0 where the log has none
 
     def assess(self) -> Assessment:
         rng = np.random.default_rng(0)
@@ -47,16 +48,23 @@ class Group:
             age[group] = rng.uniform(0, 1, self.users)
         if self.one_client:
             client[group] = 3
-        if self.network != "own":
+        if self.network in ("one", "crowded"):
             network[group] = 1
         if self.network == "crowded":
             network[:80] = 1
         if self.cards < self.users:
             card[group] = np.arange(self.users) % self.cards
         everybody = np.arange(owners)
+        places, networks, systems = everybody, network, everybody % 9
+        if self.network == "many":
+            wide = np.repeat(group, 10)
+            places = np.concatenate([everybody[:PEOPLE], wide])
+            networks = np.concatenate([network[:PEOPLE], 1000 + np.arange(len(wide))])
+            systems = np.concatenate([systems[:PEOPLE], 20 + (wide + np.arange(len(wide)) % max(self.systems, 1)) % 40])
         population = population_of(
             owner, time, owners, age_days=age, client=client,
-            card=trait(everybody, card, owners), network=trait(everybody, network, owners),
+            card=trait(everybody, card, owners), network=trait(places, networks, owners),
+            asn=trait(places, systems, owners) if self.systems else None, asn_share=float(self.systems > 0),
         )  # fmt: skip
         setting = awkward_setting(population)
         uses = [self.uses if place < self.busiest else 1 for place in range(self.users)]
@@ -76,6 +84,9 @@ def holding(found: Assessment) -> set[str]:
     [
         (PRODUCT, Group(one_client=True), Group(one_client=True, cards=4)),
         (PRODUCT, Group(one_client=True, young=True), Group(one_client=True, asleep=False)),
+        # A product on phones, by its systems; by its networks it looks like a pool.
+        (PRODUCT, Group(one_client=True, network="many", systems=1), Group(one_client=True, network="many", systems=6)),
+        (PRODUCT, Group(one_client=True, network="many", systems=1), Group(one_client=True, network="many")),
         (HARNESS, Group(one_client=True, system=True), Group(one_client=True, network="one", system=True)),
         (PLACE, Group(network="one"), Group(network="one", asleep=False)),
         (PLACE, Group(network="one", young=True), Group(network="one", cards=4)),

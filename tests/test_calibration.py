@@ -14,12 +14,14 @@ from populations import NullUse, awkward_population, awkward_setting, instrument
 from scipy import stats
 
 from refrain.assessment import assess
-from refrain.coordination.results import Candidates
+from refrain.coordination.identity import many_systems
+from refrain.coordination.results import Candidates, candidate
 
 LEVELS = (0.1, 0.05, 0.01, 0.001)
 FALSE_FAILURE = 1e-10
 SIZES, TILTS = (5, 20, 100), (-1, 0, 1)
 ALL = (0, 0)
+WITH_SYSTEMS = 2  # the seed whose log knows the autonomous systems of its requests
 
 
 def check(p_values: dict[tuple[str, tuple[int, int]], list[float]]) -> None:
@@ -33,7 +35,7 @@ def check(p_values: dict[tuple[str, tuple[int, int]], list[float]]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_p_values_of_templates_without_coordination_are_uniform_or_larger(seed: int) -> None:
-    population = awkward_population(seed, owners=900)
+    population = awkward_population(seed, owners=900, systems=seed == WITH_SYSTEMS)
     setting = awkward_setting(population)
     rng = np.random.default_rng(seed)
     candidates = [
@@ -53,8 +55,36 @@ def test_p_values_of_templates_without_coordination_are_uniform_or_larger(seed: 
                     p_values[name, where].append(p)
     check(p_values)
     # These are not merely conservative.
-    for name in ("identity_young", "identity_addresses", "time_minutes"):
+    wandering = "identity_systems" if seed == WITH_SYSTEMS else "identity_addresses"
+    assert np.isnan(named["identity_systems"]).all() == (seed != WITH_SYSTEMS)
+    for name in ("identity_young", wandering, "time_minutes"):
         assert np.mean(np.array(p_values[name, ALL]) <= LEVELS[0]) > LEVELS[0] / 5
+
+
+@pytest.mark.parametrize("bias", [1.0, 1.25])
+def test_many_systems_are_no_coincidence_however_active_the_users_are_inside_their_strata(bias: float) -> None:
+    population = awkward_population(4, owners=900, systems=True)
+    setting = awkward_setting(population, bias=bias)
+    rng = np.random.default_rng(4)
+    own = [
+        ((size, tilt), null_candidate(population, setting.strata, NullUse(size, tilt, False), rng))
+        for size, tilt in product(SIZES, TILTS)
+        for _ in range(60)
+    ]
+    # Those of a stratum who send the least of it, or the most: no permutation has them so often.
+    for tilt in (-1, 1):
+        weight = population.activity.astype(float) ** tilt
+        for _ in range(60):
+            users = [rng.choice(m, 3, replace=False, p=weight[m] / weight[m].sum()) for m in setting.strata.members]
+            rows = np.flatnonzero(np.isin(population.request_owner, np.concatenate(users)))
+            own.append(((-1, tilt), candidate(rows, population)))
+    found = many_systems(Candidates.of([c for _, c in own]), setting).p_values
+    p_values = defaultdict(list)
+    for (group, _), p in zip(own, found.tolist(), strict=True):
+        p_values["systems", group].append(p)
+    check(p_values)
+    fair = np.concatenate([p for (_, (size, _)), p in p_values.items() if size > 0])
+    assert bias > 1 or np.mean(fair <= LEVELS[0]) > LEVELS[0] / 5
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from refrain.config import IngestConfig
 from refrain.door import HASH_KEY_VARIABLE, Door, open_door
 from refrain.errors import ConfigError, InputError
 from refrain.needles import Needles
+from refrain.networks import exit_network
 from refrain.population import read_population
 from refrain.progress import NoProgress
 from refrain.purge_search import Sought, search_outputs
@@ -98,6 +99,26 @@ def test_each_value_is_the_keyed_hash_of_its_text(tmp_path: Path) -> None:
     assert {row["org_id"] for row in rows} == {None}
     accounts = pq.ParquetFile(tmp_path / "out" / "accounts.parquet").read()["account_id"].to_pylist()
     assert sorted(accounts) == sorted([oracle("person-1", 4), oracle("7", 4)])  # a number and its digits are one id
+
+
+@pytest.mark.usefixtures("keyed")
+def test_systems_are_hashed_beside_addresses_under_whatever_spelling(tmp_path: Path) -> None:
+    numbers = [64500, "64500", "AS64500 Some Name", "0.64500", None, 0, "4200000123", "as64501"]
+    records = [record(at, asn=number) for at, number in enumerate(numbers)]
+    table = tmp_path / "table.csv"
+    table.write_text("network,autonomous_system_number\n198.51.100.4/31,4200000123\n")
+    settings = config("ip", asn_table=str(table), keep_staged=False)
+    ingested(tmp_path / "out", written(tmp_path / "log", *records), settings)
+    rows = requests_of(tmp_path / "out")
+    one, other, last = oracle("AS64500"), oracle("AS4200000123"), oracle("AS64501")
+    assert [row["asn"] for row in rows] == [one, one, one, one, other, other, other, last]
+    assert hits(tmp_path / "out", "AS64500", "4200000123", "AS64501", "Some Name") == []
+    ingested(tmp_path / "alone", written(tmp_path / "log", *records), config("asn", keep_staged=False))
+    alone = requests_of(tmp_path / "alone")
+    assert [row["asn"] for row in alone] == [one, one, one, one, None, None, other, last]
+    assert [row["ip"] for row in alone] == [f"198.51.100.{at}" for at in range(8)]
+    with pytest.raises(InputError, match="named by asn"):
+        DOOR.check_names(["asn=64500/a.jsonl"], [("asn", "asn")])
 
 
 @pytest.mark.usefixtures("keyed")
@@ -235,6 +256,53 @@ def test_a_network_that_the_log_gives_goes_before_the_address(tmp_path: Path) ->
     blind = [{**one, "ip": None, "network": None} for one in records]
     ingested(tmp_path / "blind", written(tmp_path / "none", *blind), config())
     assert not read_population(tmp_path / "blind", 24, 48).network.present
+
+
+def column_of(log: Path, name: str) -> set[str]:
+    """The values of a column in the files below a folder."""
+    tables = (pq.ParquetFile(path).read(columns=[name]) for path in sorted(log.rglob("*.parquet")))
+    return {value for table in tables for value in table[name].unique().to_pylist() if value is not None}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)  # two runs
+@pytest.mark.usefixtures("keyed")
+def test_findings_with_systems_are_the_same_and_no_number_is_anywhere(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFRAIN_KEY", KEY.hex())  # one order of segments in both
+    blocks = sorted({exit_network(ip, 24, 48) or "" for ip in column_of(small_run.log, "ip")})
+    table = tmp_path / "table.csv"
+    table.write_text("network,asn\n" + "".join(f"{block},{4200000000 + at % 37}\n" for at, block in enumerate(blocks)))
+    told = []
+    for name, columns in (("plain", ()), ("hashed", ("ip",))):
+        settings = replace(CONFIG, ingest=config(*columns, asn_table=str(table)))
+        done = run_all([str(small_run.log)], settings, tmp_path / name, run_id=name, progress=NoProgress())
+        exports = done.folder / "exports"
+        packets = [json.loads(line) for line in (exports / "packets.jsonl").read_text("utf-8").splitlines()]
+        tests = [
+            (
+                family["family"],
+                test["test"],
+                test["p_value"] and float(f"{test['p_value']:.6g}"),
+                test["off"],
+                test["text"],
+            )
+            for packet in packets
+            for family in packet["waterfall"]["families"]
+            for test in family["tests"]
+        ]
+        systems = [row for packet in packets for row in packet["shared"] if row["what"] == "asn"]
+        assert systems
+        assert all(row["value"].startswith("h1:" if columns else "AS42000000") for row in systems)
+        assert [test for test in tests if test[1] == "systems" and test[2] is not None]
+        assert {test[3] for test in tests if test[1] == "addresses"} == {"autonomous systems are counted instead"}
+        labels = pq.ParquetFile(exports / "labels.parquet").read(columns=["request_id", "template_id", "campaign_id"])
+        told.append((labels.to_pylist(), tests, sorted(row["owners"] for row in systems)))
+    assert told[0] == told[1]
+    numbers = [str(4200000000 + at) for at in range(37)]
+    assert hits(tmp_path / "hashed", *numbers) == []
+    assert hits(tmp_path / "plain", *numbers)
 
 
 @pytest.mark.usefixtures("keyed")

@@ -28,6 +28,7 @@ from refrain.coordination.identity import (
     TESTS_BY_DRAWS,
     concentrated_p,
     many_networks,
+    many_systems,
     one_client,
     repeats,
 )
@@ -51,9 +52,10 @@ def base() -> Population:
     network = trait(
         np.arange(240), np.where(rng.random(240) < 0.3, rng.integers(6, size=240), 10 + np.arange(240)), 240
     )
+    system = trait(np.arange(240), np.random.default_rng(9).integers(9, size=240), 240)
     card = trait(np.arange(240), np.where(rng.random(240) < 0.1, rng.integers(8, size=240), 10 + np.arange(240)), 240)
     return population_of(
-        owner, time, 240, age_days=rng.lognormal(4, 1, 240), client=clients, card=card, network=network
+        owner, time, 240, age_days=rng.lognormal(4, 1, 240), client=clients, card=card, network=network, asn=system
     )
 
 
@@ -76,7 +78,7 @@ def p_of(result: TestResult) -> float:
 
 def test_people_who_have_nothing_in_common_are_not_seen() -> None:
     assert {name: p_of(r) > 0.01 for name, r in all_tests(base()).items()} == dict.fromkeys(
-        ["young", "client", "addresses", "card", "network"], True
+        ["young", "client", "addresses", "systems", "card", "network"], True
     )
 
 
@@ -141,6 +143,67 @@ def test_many_networks_for_one_account_are_seen() -> None:
     assert p_of(all_tests(spread)["addresses"]) < 1e-6
 
 
+def through(systems_of_pool: list[list[int]], *, known: bool = True) -> Population:
+    """The base, whose pool's networks lie in these systems and everybody else's in one of nine: two networks a system
+    for the pool, where it has several, twenty in one, where that is a carrier's. `known`: of all requests."""
+    rng = np.random.default_rng(3)
+    owners, networks, systems = list(range(20, 240)), list(range(220)), rng.integers(9, size=220).tolist()
+    for owner, own in zip(POOL.tolist(), systems_of_pool, strict=True):
+        for system in own:
+            many = 20 if len(own) == 1 else 2
+            owners += [owner] * many
+            networks += (1000 + 1000 * system + rng.permutation(1000)[:many]).tolist()
+            systems += [system] * many
+    return replace(
+        base(),
+        network=trait(owners, np.unique(networks, return_inverse=True)[1], 240),
+        asn=trait(owners, np.unique(systems, return_inverse=True)[1], 240),
+        asn_share=1.0 if known else 0.5,
+    )
+
+
+def test_proxies_in_many_systems_are_seen_and_phones_on_one_carrier_are_not() -> None:
+    phones = through([[at % 3] for at in range(20)])
+    proxies = through([[20 + (at + step) % 40 for step in range(6)] for at in range(20)])
+    assert p_of(all_tests(phones)["systems"]) > 0.1
+    assert p_of(all_tests(proxies)["systems"]) < 1e-6
+    # By networks both are many, so these are not counted where it is known of what systems they are.
+    for population in (phones, proxies):
+        counted = all_tests(population)["addresses"]
+        assert (counted.p_value, counted.off) == (None, "autonomous systems are counted instead")
+        assert p_of(all_tests(replace(population, asn=without(population, "asn").asn, asn_share=0))["addresses"]) < 1e-6
+
+
+def test_where_systems_are_known_of_some_requests_networks_are_counted_beside_them() -> None:
+    proxies = through([[20 + (at + step) % 40 for step in range(6)] for at in range(20)], known=False)
+    found = all_tests(proxies)
+    assert max(p_of(found["systems"]), p_of(found["addresses"])) < 1e-6
+
+
+def test_one_system_for_all_the_users_is_no_evidence() -> None:
+    """As people of one country have it: no test of identity moves, be it rare elsewhere or not."""
+    before = all_tests(base())
+    shared = replace(base(), asn=trait(np.arange(240), np.where(np.arange(240) < 20, 7, 3 + np.arange(240) % 3), 240))
+    assert {name: found.p_value for name, found in all_tests(shared).items()} == {
+        name: found.p_value for name, found in before.items()
+    }
+
+
+def test_who_has_one_system_wanders_as_little_as_anybody_who_has() -> None:
+    """Most have one, so the fewer requests, the more systems for each."""
+    rng = np.random.default_rng(2)
+    activity = rng.permutation(np.geomspace(20, 400, 240).astype(int))
+    owner = np.repeat(np.arange(240), activity)
+    several = np.where(rng.random(240) < activity / 800, 2, 1)
+    wandering = trait(np.repeat(np.arange(240), several), rng.integers(50, size=several.sum()), 240)
+    population = population_of(owner, np.arange(len(owner)), 240, asn=wandering, asn_share=1.0)
+    setting = awkward_setting(population)
+    for part in (slice(None, 20), slice(-20, None)):
+        users = np.concatenate([m[np.argsort(activity[m])][part] for m in setting.strata.members])
+        own = Candidates.of([of_everything(population, np.sort(users))])
+        assert p_of(many_systems(own, setting).one(0)) > 1e-2
+
+
 def test_owners_who_send_less_than_their_stratum_do_not_seem_to_wander() -> None:
     """Phones meet a few networks however much they send: the fewer requests, the more networks for each."""
     rng = np.random.default_rng(2)
@@ -157,7 +220,13 @@ def test_owners_who_send_less_than_their_stratum_do_not_seem_to_wander() -> None
 
 @pytest.mark.parametrize(
     ("column", "tests"),
-    [("age_days", ["young"]), ("client", ["client"]), ("card", ["card"]), ("network", ["network", "addresses"])],
+    [
+        ("age_days", ["young"]),
+        ("client", ["client"]),
+        ("card", ["card"]),
+        ("network", ["network", "addresses"]),
+        ("asn", ["systems"]),
+    ],
 )
 def test_a_missing_column_switches_its_tests_off_and_no_other(column: str, tests: list[str]) -> None:
     found = all_tests(without(base(), column))
@@ -246,7 +315,7 @@ def test_traits_are_runs_of_each_owner() -> None:
 @pytest.fixture(scope="module")
 def beside_one_another() -> tuple[Setting, list[Candidate]]:
     """Candidates of one user to half of a stratum, some of whom nothing is known, some with much in common."""
-    population = awkward_population(0, owners=600)
+    population = replace(awkward_population(0, owners=600, systems=True), asn_share=0.5)  # networks count, too
     setting = awkward_setting(population, draws=60)
     rng = np.random.default_rng(0)
     wanted = [1, 2, 3, 5, 8, 8, 13, 20, 40, 200]
@@ -276,7 +345,7 @@ def test_many_candidates_are_as_each_alone(beside_one_another: tuple[Setting, li
 
 def test_of_no_candidates_nothing_is_told(beside_one_another: tuple[Setting, list[Candidate]]) -> None:
     setting, _ = beside_one_another
-    assert [found.p_values.tolist() for found in made(Candidates.of([]), setting)] == [[]] * 5
+    assert [found.p_values.tolist() for found in made(Candidates.of([]), setting)] == [[]] * 6
 
 
 def test_what_is_read_is_what_was_found(beside_one_another: tuple[Setting, list[Candidate]]) -> None:

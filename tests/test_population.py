@@ -23,10 +23,12 @@ def request(number: int, account: str, text: str, day: float, **more: str | None
 def small_log() -> Log:
     return log_of(
         [
-            request(0, "a", "hello there", 0, ip="10.0.0.1", user_agent="curl", payment_hash="card-1", model="m1"),
+            request(
+                0, "a", "hello there", 0, ip="10.0.0.1", asn="AS7", user_agent="curl", payment_hash="card-1", model="m1"
+            ),
             request(1, "a", "hello there", 1.5, ip="10.0.0.99", user_agent="app", payment_hash="card-1", model="m2"),
-            request(2, "a", "добрый день", 2, ip="10.0.1.1", user_agent="app"),
-            request(3, "b", "добрый день", 0.5, ip="10.0.0.7", user_agent="app", payment_hash="card-2"),
+            request(2, "a", "добрый день", 2, ip="10.0.1.1", asn="AS8", user_agent="app"),
+            request(3, "b", "добрый день", 0.5, ip="10.0.0.7", asn="AS7", user_agent="app", payment_hash="card-2"),
             request(4, "c", "добрый вечер", 1, ip="2001:db8::1", user_agent="curl"),
             request(5, "c", "hello there", 1.1, ip="not an address", user_agent="app"),
             request(6, "d", "你好", 2.9),
@@ -76,6 +78,9 @@ def test_traits_are_distinct_values_and_addresses_count_by_network(tmp_path: Pat
         {"10.0.0.0/24", "2001:db8::/48", "not an address"},
         set(),
     ]
+    assert values_of(population.asn, log) == [{"AS7", "AS8"}, {"AS7"}, set()]
+    assert population.asn_share == 3 / 6  # the last request has neither
+    assert population.values_per_request(population.asn)[:2].tolist() == [2 / 3, 1 / 3]
 
 
 def test_the_most_used_client_and_script_the_smallest_among_equals(tmp_path: Path) -> None:
@@ -98,5 +103,7 @@ def test_columns_that_the_log_lacks_are_absent(tmp_path: Path) -> None:
     population = read(tmp_path, log)
     assert not population.card.present
     assert not population.network.present
+    assert not population.asn.present
+    assert population.asn_share == 0
     assert population.client.tolist() == population.request_model.tolist() == [-1, -1, -1]
     assert population.clients == []

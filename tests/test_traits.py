@@ -10,7 +10,7 @@ from refrain import traits
 from refrain.coordination.results import Candidates
 from refrain.members import TraitTable
 
-POPULATION = awkward_population(5, owners=600)
+POPULATION = awkward_population(5, owners=600, systems=True)
 SETTING = awkward_setting(POPULATION)
 OWN = [
     null_candidate(POPULATION, SETTING.strata, NullUse(users, tilt, in_a_row=False), np.random.default_rng(users))
@@ -24,7 +24,8 @@ MAKERS: dict[str, Callable[[Candidates], TraitTable]] = {
     "client": lambda own: traits.client_trait(own, SETTING),
     "card": lambda own: traits.sharing_trait(own, SETTING, POPULATION.card, "card", 11),
     "network": lambda own: traits.sharing_trait(own, SETTING, POPULATION.network, "network", 12),
-    "addresses": lambda own: traits.address_trait(own, SETTING),
+    "addresses": lambda own: traits.wandering_trait(own, SETTING, SETTING.addresses, "addresses"),
+    "systems": lambda own: traits.wandering_trait(own, SETTING, SETTING.systems, "systems"),
     "rhythm": lambda own: traits.rhythm_trait(own, SETTING, TOOLS.rhythms, TOOLS.rhythm),
 }
 

@@ -1,6 +1,13 @@
-"""Who the users are: young accounts, one client, shared cards, shared networks, many networks for one account."""
+"""Who the users are: young accounts, one client, shared cards, shared networks, many networks or autonomous systems for
+one account.
+
+That users share a system is no test: people of one country and language have a few providers, and strata know no
+country.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +26,7 @@ from refrain.coordination.results import (
 )
 from refrain.coordination.tails import biased
 from refrain.counting import Ints, portions
+from refrain.population import Trait
 
 Floats = NDArray[np.float64]
 _TOGETHER = 1 << 16  # owners of control sets whose values are sorted at once: bounds the memory, changes no count
@@ -194,20 +202,45 @@ def many_networks(candidates: Candidates, setting: Setting) -> TestResults:
     """Do single accounts come from more networks for their number of requests than matched owners?"""
     if not setting.population.network.present:
         return all_off(IDENTITY, "addresses", "the log has no addresses", len(candidates))
-    per_owner = setting.population.networks_per_request
-    p_values = _ranked(setting.addresses, candidates, setting)
+    if setting.by_systems:
+        # A phone wanders over its carrier's networks, and what more of them mean is known where systems are.
+        return all_off(IDENTITY, "addresses", "autonomous systems are counted instead", len(candidates))
+    words = _Words("addresses", "addresses", "networks")
+    return _wandering(candidates, setting, setting.population.network, setting.addresses, words)
+
+
+def many_systems(candidates: Candidates, setting: Setting) -> TestResults:
+    """Do single accounts come from more autonomous systems for their number of requests than matched owners?"""
+    if not setting.population.asn.present:
+        return all_off(IDENTITY, "systems", "the log has no AS numbers", len(candidates))
+    words = _Words("systems", "AS numbers", "autonomous systems")
+    return _wandering(candidates, setting, setting.population.asn, setting.systems, words)
+
+
+class _Words(NamedTuple):
+    """A test's name, what the log would have to say, and what is counted."""
+
+    name: str
+    column: str
+    noun: str
+
+
+def _wandering(candidates: Candidates, setting: Setting, places: Trait, ranks: Ranks, words: _Words) -> TestResults:
+    per_owner = setting.population.values_per_request(places)
+    p_values = _ranked(ranks, candidates, setting)
 
     def read(place: int) -> TestResult:
         if np.isnan(p_values[place]):
-            return switched_off(IDENTITY, "addresses", "no user's addresses are known")
+            return switched_off(IDENTITY, words.name, f"no user's {words.column} are known")
         observed, expected = _medians(per_owner, candidates.one(place).owners, setting)
         return TestResult(
-            IDENTITY, "addresses", observed, expected, float(p_values[place]),
-            f"a user's requests come from {observed:.2f} networks each (median), a matched owner's from {expected:.2f}",
+            IDENTITY, words.name, observed, expected, float(p_values[place]),
+            f"a user's requests come from {observed:.2f} {words.noun} each (median), "
+            f"a matched owner's from {expected:.2f}",
         )  # fmt: skip
 
-    return TestResults(IDENTITY, "addresses", p_values, read)
+    return TestResults(IDENTITY, words.name, p_values, read)
 
 
-TESTS = (young, one_client, many_networks)
+TESTS = (young, one_client, many_networks, many_systems)
 TESTS_BY_DRAWS = (shared_cards, shared_networks)

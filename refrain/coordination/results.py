@@ -14,7 +14,7 @@ from refrain.coordination.controls import Ranks, Strata, rank
 from refrain.coordination.holdings import Holdings
 from refrain.coordination.models import moved_shares
 from refrain.counting import Ints, mix, ranges
-from refrain.population import Population
+from refrain.population import Population, Trait
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -152,6 +152,8 @@ class Setting:
     seed: int
     age: Ranks  # youngest highest
     addresses: Ranks  # of networks for the activity
+    systems: Ranks  # of autonomous systems for the activity
+    by_systems: bool  # whether systems are counted instead of networks
     clients: Holdings
     cards: Holdings
     networks: Holdings
@@ -159,11 +161,13 @@ class Setting:
     bias: float  # by which factor users' odds may differ from those of matched owners for reasons that nobody sees
 
 
-def setting(population: Population, strata: Strata, draws: int, seed: int, bias: float) -> Setting:
+def setting(population: Population, strata: Strata, draws: int, seed: int, bias: float, *, by_systems: bool) -> Setting:
     """The setting with the ranks that tests share."""
     return Setting(
         population, strata, draws, seed, rank(-population.age_days, strata, bias),
-        rank(_wandering(population, strata), strata, bias),
+        rank(_wandering(population.network, population.activity, strata), strata, bias),
+        rank(_wandering(population.asn, population.activity, strata, level=True), strata, bias),
+        by_systems,
         Holdings.of_clients(population, strata),
         Holdings.of(population.card, strata, strata.sizes),
         Holdings.of(population.network, strata, strata.sizes),
@@ -172,22 +176,27 @@ def setting(population: Population, strata: Strata, draws: int, seed: int, bias:
     )  # fmt: skip
 
 
-def _wandering(population: Population, strata: Strata) -> Floats:
-    """(owners,) log networks beyond the line that they follow with log activity inside the stratum, NaN where unknown.
+def _wandering(places: Trait, activity: Ints, strata: Strata, *, level: bool = False) -> Floats:
+    """(owners,) log places (networks, systems) beyond the line that they follow with log activity inside the stratum,
+    NaN where unknown.
 
-    Nobody's networks grow as fast as the requests, and a stratum of the busiest spans a factor of ten and more, so by
-    networks for each request who sends less than the others would seem to wander.
+    Nobody's places grow as fast as the requests, and a stratum of the busiest spans a factor of ten and more, so by
+    places for each request who sends less than the others would seem to wander. With `level` all who have one place
+    share the lowest value: most owners have one system, and the line through them alone would order these by how little
+    they send (docs/log.md).
     """
-    many = np.diff(population.network.bounds)
-    out = np.full(population.owners, np.nan)
+    many = np.diff(places.bounds)
+    out = np.full(len(activity), np.nan)
     for members in strata.members:
         known = members[many[members] > 0]
         if not len(known):
             continue
-        y, x = np.log(many[known]), np.log(population.activity[known])
+        y, x = np.log(many[known]), np.log(activity[known])
         x = x - x.mean()
         squares = float(x @ x)
         out[known] = y - y.mean() - (float(x @ y) / squares * x if squares > 0 else 0)
+        if level:
+            out[known[many[known] == 1]] = out[known].min()
     return out
 
 

@@ -29,6 +29,7 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "conversation_id": ("gen_ai.conversation.id", "session.id"),
     "model": ("gen_ai.request.model", "gen_ai.response.model"),
     "ip": ("client.address", "http.client_ip"),
+    "asn": ("client.as.number", "source.as.number"),
     "user_agent": ("user_agent.original", "http.user_agent"),
     "tokens_in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
     "tokens_out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),

@@ -37,6 +37,7 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "conversation_id": ("session.id",),
     "model": ("llm.request.model_name", "llm.model_name", "llm.response.model_name"),
     "ip": ("client.address", "http.client_ip"),
+    "asn": ("client.as.number", "source.as.number"),
     "user_agent": ("user_agent.original", "http.user_agent"),
     "tokens_in": ("llm.token_count.prompt",),
     "tokens_out": ("llm.token_count.completion",),
