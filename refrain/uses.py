@@ -12,12 +12,14 @@ from refrain.occurrences import Occurrences, Sequence
 @dataclass(frozen=True)
 class Uses:
     """Pairs (request, template), sorted by request, then template; `shares` of the request's words are fixed, `system`
-    says whether any of these stand in the system prompt, `counted` whether any is more than resent history."""
+    says whether any of these stand in the system prompt, `given` whether any stand in the template that the log gives
+    with the request, `counted` whether any is more than resent history."""
 
     requests: Ints
     templates: Ints
     shares: NDArray[np.float64]
     system: NDArray[np.bool_]
+    given: NDArray[np.bool_]
     counted: NDArray[np.bool_]
 
 
@@ -37,13 +39,15 @@ def find_uses(
     requests, templates = np.divmod(keys, max(count, 1))
     total = np.bincount(placed.requests, segment_words[placed.segments])
     key_of_entry = np.searchsorted(keys, sequence.requests * count + groups[sequence.units])
-    system = np.bincount(key_of_entry, placed.system[sequence.entries], len(keys)) > 0
-    counted = np.bincount(key_of_entry, placed.counted[sequence.entries], len(keys)) > 0
     enough = held >= held_part * size[templates]
+    system, given, counted = (
+        np.bincount(key_of_entry, flags[sequence.entries], len(keys))[enough] > 0
+        for flags in (placed.system, placed.given, placed.counted)
+    )
     requests = requests[enough]
     # Clusters count their median, so that the sum may exceed the request.
     shares = np.minimum(held[enough] / np.maximum(total[requests], 1), 1)
-    return Uses(requests, templates[enough], shares, system[enough], counted[enough])
+    return Uses(requests, templates[enough], shares, system, given, counted)
 
 
 def frame_worth(fillings: Ints, words: Ints, sentence_words: int) -> Ints:
@@ -75,4 +79,5 @@ def renumbered(uses: Uses, ids: Ints) -> Uses:
     templates = ids[uses.templates]
     live = np.flatnonzero(templates >= 0)
     order = live[np.lexsort((templates[live], uses.requests[live]))]
-    return Uses(uses.requests[order], templates[order], uses.shares[order], uses.system[order], uses.counted[order])
+    flags = (uses.system[order], uses.given[order], uses.counted[order])
+    return Uses(uses.requests[order], templates[order], uses.shares[order], *flags)

@@ -1,0 +1,55 @@
+"""Templates that the log gives outright: what of their text is a template, and how long it is.
+
+A given template stands in a request as segments of a part of its own (refrain.turns.TEMPLATE), so that units, groups
+and uses find it as they find what was said. A slot is written in it as a skeleton writes one; a line that is nothing
+else is kept as a place, and is no unit.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from refrain.counting import Ints
+from refrain.occurrences import Occurrences, Sequence
+from refrain.segments import says_something
+from refrain.skeletons import SLOT
+from refrain.uses import Uses
+
+Flags = NDArray[np.bool_]
+
+
+def telling_entries(placed: Occurrences, texts: pa.ChunkedArray) -> Flags:
+    """Of each occurrence whether its text may be a unit: not where it is nothing but slots of a given template.
+
+    `texts` are the normalised segments.
+    """
+    telling = np.ones(len(placed.segments), bool)
+    rows = np.unique(placed.segments[placed.given])
+    blank = np.array([SLOT in text and not says_something(text.replace(SLOT, "")) for text in _texts(texts, rows)], bool)
+    telling[placed.given] = ~np.isin(placed.segments[placed.given], rows[blank])
+    return telling
+
+
+def given_groups(uses: Uses, count: int) -> Flags:
+    """Of each of `count` groups of units whether more than half of its requests have it from the log, (count,)."""
+    return 2 * np.bincount(uses.templates, uses.given, count) > np.bincount(uses.templates, minlength=count)
+
+
+def counted_units(sequence: Sequence, placed: Occurrences, groups: Ints, given: Flags) -> Flags:
+    """Of each unit whether its words are its group's: not where the group is `given` and the unit is not in what is.
+
+    Spans that its renderings share are units beside it, and say the same words again.
+    """
+    inside = np.bincount(sequence.units, placed.given[sequence.entries], len(groups)) > 0
+    return inside | ~given[groups]
+
+
+def read_entries(uses_given: Flags, use: Ints, entry_given: Flags) -> Flags:
+    """Of each entry whether its use reads in it: in what the log gives where that has the template, else in what was
+    said. `use` is each entry's place among `uses_given`."""
+    return np.asarray(uses_given[use] == entry_given)
+
+
+def _texts(texts: pa.ChunkedArray, rows: Ints) -> list[str]:
+    found: list[str] = texts.take(pa.array(rows)).to_pylist()
+    return found
