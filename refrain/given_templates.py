@@ -5,6 +5,8 @@ and uses find it as they find what was said. A slot is written in it as a skelet
 else is kept as a place, and is no unit.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from refrain.counting import Ints
 from refrain.occurrences import Occurrences, Sequence
 from refrain.segments import says_something
 from refrain.skeletons import SLOT
+from refrain.units import Units
 from refrain.uses import Uses
 
 Flags = NDArray[np.bool_]
@@ -25,7 +28,9 @@ def telling_entries(placed: Occurrences, texts: pa.ChunkedArray) -> Flags:
     """
     telling = np.ones(len(placed.segments), bool)
     rows = np.unique(placed.segments[placed.given])
-    blank = np.array([SLOT in text and not says_something(text.replace(SLOT, "")) for text in _texts(texts, rows)], bool)
+    blank = np.array(
+        [SLOT in text and not says_something(text.replace(SLOT, "")) for text in _texts(texts, rows)], bool
+    )
     telling[placed.given] = ~np.isin(placed.segments[placed.given], rows[blank])
     return telling
 
@@ -35,13 +40,19 @@ def given_groups(uses: Uses, count: int) -> Flags:
     return 2 * np.bincount(uses.templates, uses.given, count) > np.bincount(uses.templates, minlength=count)
 
 
-def counted_units(sequence: Sequence, placed: Occurrences, groups: Ints, given: Flags) -> Flags:
-    """Of each unit whether its words are its group's: not where the group is `given` and the unit is not in what is.
+def group_words(units: Units, sequence: Sequence, placed: Occurrences, groups: Ints, given: Flags) -> Units:
+    """The units with the words that are their groups': of a group that is `given` those of what the log gives, without
+    its slots.
 
-    Spans that its renderings share are units beside it, and say the same words again.
+    What its renderings share in the prompts are units beside it, and say the same words again.
     """
     inside = np.bincount(sequence.units, placed.given[sequence.entries], len(groups)) > 0
-    return inside | ~given[groups]
+    outside = given[groups] & ~inside
+    slots = np.zeros(len(groups), np.int64)
+    for unit in np.flatnonzero(given[groups] & inside).tolist():
+        slots[unit] = units.texts[unit].count(SLOT)
+    words, fixed = (np.where(outside, 0, np.maximum(many - slots, 0)) for many in (units.words, units.fixed))
+    return replace(units, words=words, fixed=fixed)
 
 
 def read_entries(uses_given: Flags, use: Ints, entry_given: Flags) -> Flags:

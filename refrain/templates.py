@@ -1,6 +1,5 @@
 """Templates: recurrent units that occur together, the requests that use them, and what fills their slots."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs
 from refrain.descriptions import Log, describe_templates
 from refrain.fillings import count_fillings
-from refrain.given_templates import counted_units, given_groups, telling_entries
+from refrain.given_templates import given_groups, group_words, telling_entries
 from refrain.groups import group_units
 from refrain.occurrences import Occurrences, occurrences, unit_sequence
 from refrain.progress import Progress
@@ -59,15 +58,13 @@ def mine_templates(
         uses = find_uses(sequence, placed, segment_words, units.words, groups, config.held_part)
         count = int(groups.max(initial=-1)) + 1
         fillings = count_fillings(uses, placed, units, groups, count)
-        given = given_groups(uses, count)
-        own = counted_units(sequence, placed, groups, given)
-        fixed = np.bincount(groups, units.fixed * own, count).astype(np.int64)
+        own = group_words(units, sequence, placed, groups, given_groups(uses, count))
+        fixed = np.bincount(groups, own.fixed, count).astype(np.int64)
         ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
         advance(1)
         columns = describe_templates(
-            uses, placed, replace(units, words=units.words * own), template_of_unit, log, segments.readable,
-            requests / "texts.parquet", config,
+            uses, placed, own, template_of_unit, log, segments.readable, requests / "texts.parquet", config
         )
         columns["fillings"] = fillings[np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]]
         write_columns(out / "templates.parquet", _TEMPLATES, columns)

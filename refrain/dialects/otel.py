@@ -18,7 +18,7 @@ def recognises(raw: Mapping[str, Any]) -> bool:
 DIALECT = Dialect(
     name="otel",
     title="OpenTelemetry GenAI spans (OTLP JSON or flattened)",
-    version=1,
+    version=2,
     recognises=recognises,
     read=read,
     fields={
