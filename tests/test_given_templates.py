@@ -93,9 +93,10 @@ def tables(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def test_what_the_log_gives_changes_nothing_that_was_said(tmp_path: Path) -> None:
+def test_what_the_log_gives_changes_nothing_that_was_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFRAIN_KEY", "5a" * 32)  # digests of one store are another's
     said = [
-        *(Said(f"a{i}", f"Name a bird.\n{task(i)}", "You are kind.", conversation=f"c{i % 2}") for i in range(6)),
+        *(Said(f"a{i % 3}", f"Name a bird.\n{task(i)}", "You are kind.", conversation="c") for i in range(6)),
         *OTHERS,
     ]
     for name, template in (("absent", None), ("blank", " \n"), ("given", "Name a bird.\nFind {slot} in it.")):
@@ -103,8 +104,9 @@ def test_what_the_log_gives_changes_nothing_that_was_said(tmp_path: Path) -> Non
     assert tables(tmp_path / "absent") == tables(tmp_path / "blank")
     without, given = (placed(tmp_path / name) for name in ("absent", "given"))
     assert [row for row in given if row[1] != "template"] == without
+    # The second half of the conversations sends the template again.
     assert {row for row in given if row[1] == "template"} == {
-        (f"r{i:04}", "template", 0, text, i not in repeated(said))
+        (f"r{i:04}", "template", 0, text, i not in range(3, 6))
         for i in range(len(said))
         for text in ("name a bird.", "find {slot} in it.")
     }
@@ -112,18 +114,6 @@ def test_what_the_log_gives_changes_nothing_that_was_said(tmp_path: Path) -> Non
     first, second = tables(tmp_path / "absent"), tables(tmp_path / "given")
     for name in [*same, *(name for name in first if name.startswith("requests/requests/"))]:
         assert first[name] == second[name], name
-
-
-def repeated(said: list[Said]) -> set[int]:
-    """The requests that send a conversation's template again."""
-    seen: set[tuple[str, str]] = set()
-    found = set()
-    for at, one in enumerate(said):
-        if one.conversation is not None and (one.account, one.conversation) in seen:
-            found.add(at)
-        elif one.conversation is not None:
-            seen.add((one.account, one.conversation))
-    return found
 
 
 def placed(folder: Path) -> list[tuple[str, str, int, str, bool]]:

@@ -5,13 +5,11 @@ completions API, `input.value`, `llm.prompt_template` filled with its variables.
 (`OPENINFERENCE_HIDE_INPUTS` and the like) is missing: the word that stands for it is nobody's template. Only spans of
 the kind LLM are requests.
 
-The template stands beside the texts, with a slot where it has the name of one of its variables in braces and nowhere
-else: braces are common in code.
+The template stands beside the texts (refrain.dialects.prompt_templates).
 
 https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +20,7 @@ from refrain.dialects.inputs import read_input
 from refrain.dialects.messages import messages
 from refrain.dialects.otlp import Span
 from refrain.dialects.paths import below, find, indexed
-from refrain.skeletons import SLOT
+from refrain.dialects.prompt_templates import given_template, read_variables, replaced
 
 KIND = "openinference.span.kind"
 KINDS = frozenset(
@@ -33,7 +31,6 @@ KINDS = frozenset(
 )  # fmt: skip
 _MESSAGES, _PROMPTS, _INPUT, _TEMPLATE = "llm.input_messages", "llm.prompts", "input.value", "llm.prompt_template"
 _HIDDEN = "__REDACTED__"  # as the instrumentation writes it
-_PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}")  # {{name}} or {name}
 # Our columns and the attributes that say them, in order of precedence.
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "account_id": ("user.id",),
@@ -60,18 +57,7 @@ def request_of(span: Span) -> Record | Bad | Passed:
     if span_kind(span) != "LLM":
         return NOT_A_CALL
     texts = _texts(span)
-    return texts if isinstance(texts, Bad) else {**facts(span, ATTRIBUTES), **texts, **_template(span)}
-
-
-def _template(span: Span) -> Record:
-    """The template that the log gives, where it does; what is no text is left to the intake."""
-    template = _seen(find(span.attributes, f"{_TEMPLATE}.template"))
-    if template is None:
-        return {}
-    if not isinstance(template, str):
-        return {"prompt_template": template}
-    known = _variables(span)
-    return {"prompt_template": _PLACE.sub(lambda at: SLOT if _name(at) in known else at[0], template)}
+    return texts if isinstance(texts, Bad) else {**facts(span, ATTRIBUTES), **texts, **given_template(*_template(span))}
 
 
 def _texts(span: Span) -> Record | Bad:
@@ -97,31 +83,21 @@ def _texts(span: Span) -> Record | Bad:
 
 def _filled(span: Span) -> str | None:
     """The template of the prompt with its variables in their places; None where there is none."""
-    template = _seen(find(span.attributes, f"{_TEMPLATE}.template"))
+    template, known = _template(span)
     if not isinstance(template, str):
         return None
-    known = _variables(span)
 
-    def fill(place: re.Match[str]) -> str:
-        value = known.get(_name(place))
-        return value if isinstance(value, str) else place[0] if value is None else str(value)
+    def value(name: str) -> str | None:
+        found = known.get(name)
+        return found if found is None else str(found)
 
-    return _PLACE.sub(fill, template)
-
-
-def _variables(span: Span) -> dict[str, Any]:
-    """The variables of the template by name; none where they are hidden or cannot be read."""
-    values = _seen(find(span.attributes, f"{_TEMPLATE}.variables"))
-    if isinstance(values, str):
-        try:
-            values = decode(values)
-        except UnparsableError:
-            values = None
-    return values if isinstance(values, dict) else {}
+    return replaced(template, value)
 
 
-def _name(place: re.Match[str]) -> str:
-    return place[1] or place[2]
+def _template(span: Span) -> tuple[Any, dict[str, Any]]:
+    """The template of the prompt, None where it is hidden, and its variables by name."""
+    template, variables = (_seen(find(span.attributes, f"{_TEMPLATE}.{name}")) for name in ("template", "variables"))
+    return template, read_variables(variables)
 
 
 def _seen(value: Any) -> Any:

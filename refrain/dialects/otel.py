@@ -33,6 +33,7 @@ DIALECT = Dialect(
         ),
         "prompt": ("gen_ai.prompt",),
         "system_prompt": ("gen_ai.system_instructions",),
+        "prompt_template": ("traceloop.prompt.template",),
         **ATTRIBUTES,
     },
     paths=paths,
