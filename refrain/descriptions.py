@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from refrain.config import MineConfig
 from refrain.counting import Ints, group_sizes, slices
-from refrain.given_templates import given_groups
 from refrain.occurrences import Occurrences
 from refrain.readings import Told, read_templates
 from refrain.skeletons import skeleton
@@ -21,7 +20,6 @@ from refrain.units import CLUSTER, EXACT, SPAN, Units
 from refrain.uses import Uses
 
 _KINDS = (EXACT, CLUSTER, SPAN)  # a template is of the first of these that it has
-GIVEN = "given"  # but where the log gives it with most of its requests
 _BATCH = 4096  # templates whose texts are fetched together: bounds the memory, changes no result
 
 
@@ -63,11 +61,10 @@ def describe_templates(
         requests[low + np.array(_of_distinct_owners(owners[low:high], config.examples), np.int64)]
         for low, high in pairwise(bounds.tolist())
     ]
-    found = [_KINDS[kind] for kind in np.minimum.reduceat(kinds, unit_bounds[:-1])] if count else []
     return {
         "template_id": np.arange(count),
         "skeleton": shown,
-        "kind": np.where(given_groups(uses, count), GIVEN, found).tolist(),
+        "kind": [_KINDS[kind] for kind in np.minimum.reduceat(kinds, unit_bounds[:-1])] if count else [],
         "words": np.bincount(template_of_unit[owned], units.words[owned], count).astype(np.int64),
         "requests": np.diff(bounds),
         "accounts": group_sizes(uses.templates, log.accounts[uses.requests], count),

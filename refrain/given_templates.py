@@ -16,9 +16,10 @@ from refrain.occurrences import Occurrences, Sequence
 from refrain.segments import says_something
 from refrain.skeletons import SLOT
 from refrain.units import Units
-from refrain.uses import Uses
 
 Flags = NDArray[np.bool_]
+GIVEN = "given"
+"""The kind of a template that the log gives with most of its requests."""
 
 
 def telling_entries(placed: Occurrences, texts: pa.ChunkedArray) -> Flags:
@@ -35,9 +36,14 @@ def telling_entries(placed: Occurrences, texts: pa.ChunkedArray) -> Flags:
     return telling
 
 
-def given_groups(uses: Uses, count: int) -> Flags:
-    """Of each of `count` groups of units whether more than half of its requests have it from the log, (count,)."""
-    return 2 * np.bincount(uses.templates, uses.given, count) > np.bincount(uses.templates, minlength=count)
+def given_groups(sequence: Sequence, placed: Occurrences, groups: Ints, count: int) -> Flags:
+    """Of each of `count` groups of units whether more than half of the requests that hold some of it have some from the
+    log, (count,)."""
+    if not placed.given.any():
+        return np.zeros(count, bool)
+    keys, of_entry = np.unique(sequence.requests * count + groups[sequence.units], return_inverse=True)
+    from_log = np.bincount(of_entry, placed.given[sequence.entries], len(keys)) > 0
+    return 2 * np.bincount(keys % count, from_log, count) > np.bincount(keys % count, minlength=count)
 
 
 def group_words(units: Units, sequence: Sequence, placed: Occurrences, groups: Ints, given: Flags) -> Units:

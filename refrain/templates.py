@@ -10,7 +10,7 @@ from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs
 from refrain.descriptions import Log, describe_templates
 from refrain.fillings import count_fillings
-from refrain.given_templates import given_groups, group_words, telling_entries
+from refrain.given_templates import GIVEN, given_groups, group_words, telling_entries
 from refrain.groups import group_units
 from refrain.occurrences import Occurrences, occurrences, unit_sequence
 from refrain.progress import Progress
@@ -55,10 +55,12 @@ def mine_templates(
         advance(1)
         sequence = unit_sequence(placed, units)
         groups = group_units(sequence, placed, len(units.kinds), config.near_units, config.together)
-        uses = find_uses(sequence, placed, segment_words, units.words, groups, config.held_part)
         count = int(groups.max(initial=-1)) + 1
+        given = given_groups(sequence, placed, groups, count)
+        own = group_words(units, sequence, placed, groups, given)
+        sizes = np.bincount(groups, own.words, count)
+        uses = find_uses(sequence, placed, segment_words, units.words, groups, sizes, config.held_part)
         fillings = count_fillings(uses, placed, units, groups, count)
-        own = group_words(units, sequence, placed, groups, given_groups(uses, count))
         fixed = np.bincount(groups, own.fixed, count).astype(np.int64)
         ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
@@ -66,7 +68,9 @@ def mine_templates(
         columns = describe_templates(
             uses, placed, own, template_of_unit, log, segments.readable, requests / "texts.parquet", config
         )
-        columns["fillings"] = fillings[np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]]
+        kept = np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]
+        columns["fillings"] = fillings[kept]
+        columns["kind"] = np.where(given[kept], GIVEN, columns["kind"]).tolist()
         write_columns(out / "templates.parquet", _TEMPLATES, columns)
         _write_uses(out / "request_templates.parquet", uses)
         _write_segments(out / "template_segments.parquet", units, template_of_unit, segments.clusters)

@@ -14,7 +14,11 @@ from refrain.batches import MISSING, Batch
 from refrain.dialects import dialect
 from refrain.people import Refusals
 from refrain.progress import NoProgress
+from refrain.purge import purge
+from refrain.purge_seen import Targets
 from refrain.requests import ingest_logs
+from refrain.runs import run_all
+from refrain.settings import load_settings
 from refrain.slices import make_slice
 from refrain.talks import Talks
 
@@ -71,8 +75,10 @@ def test_what_renderings_share_counts_no_word_twice(tmp_path: Path) -> None:
     said = [Said(f"a{i}", given.replace("{slot}", task(i)[:-1]), template=given) for i in range(6)]
     (alone,) = Mined(tmp_path / "alone", [replace(one, template=None) for one in said]).templates
     assert (alone["kind"], alone["words"]) == ("span", 11)
+    # Two whom the log gives none are users all the same: they hold most of its words.
+    said += [replace(one, account=f"b{i}", template=None) for i, one in enumerate(said[:2])]
     (template,) = Mined(tmp_path / "given", said).templates
-    assert (template["skeleton"], template["words"], template["owners"]) == (given, 12, 6)
+    assert (template["skeleton"], template["words"], template["owners"]) == (given, 12, 8)
 
 
 def test_two_templates_of_the_log_are_two_and_a_line_of_slots_is_none(tmp_path: Path) -> None:
@@ -204,7 +210,7 @@ def test_a_slice_finds_what_the_log_gives(tmp_path: Path) -> None:
     ],
 )
 def test_a_slot_is_what_the_variables_name(template: object, variables: object, given: object) -> None:
-    attributes = {
+    attributes: dict[str, object] = {
         "openinference.span.kind": "LLM",
         "user.id": "acct",
         "input.value": "said",
@@ -218,3 +224,46 @@ def test_a_slot_is_what_the_variables_name(template: object, variables: object, 
     attributes["llm.prompt_template.template"] = "__REDACTED__"
     (record,) = read({"context": {"trace_id": "a", "span_id": "b"}, "attributes": attributes})
     assert "prompt_template" not in record
+
+
+def test_what_the_log_gives_goes_with_its_account(tmp_path: Path) -> None:
+    own = "Recite {slot} in the voice of nobody else"
+    said = [
+        *renderings(PLACES),
+        Said("gone", rendered(8), template=PLACES),
+        Said("gone", task(30), template=own),
+        *OTHERS,
+    ]
+    rows = [
+        {
+            "request_id": f"r{i}",
+            "account_id": one.account,
+            "timestamp": 1_767_225_600 + 60 * i,
+            "prompt": one.prompt,
+            "prompt_template": one.template,
+        }
+        for i, one in enumerate(said)
+    ]
+    log, outputs = tmp_path / "log.jsonl", tmp_path / "outputs"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run = run_all([str(log)], load_settings().config, outputs, run_id="given", progress=NoProgress())
+    (template,) = pq.read_table(run.folder / "exports" / "templates.parquet").to_pylist()
+    assert (template["skeleton"], template["kind"], template["owners"]) == (PLACES, "given", 9)
+    assert holding(outputs, "voice of nobody else")
+    done = purge(outputs, Targets(accounts=frozenset({"gone"})), NoProgress())
+    assert (done.left, done.found["requests"]) == ((), 2)
+    assert holding(outputs, "voice of nobody else") == []
+    (template,) = pq.read_table(run.folder / "exports" / "templates.parquet").to_pylist()
+    assert template["skeleton"] == PLACES
+
+
+def holding(outputs: Path, text: str) -> list[str]:
+    """The tables and files that hold a text in any case, by the plainest search there is."""
+    found = []
+    for path in sorted(path for path in outputs.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            data += str(pq.ParquetFile(path).read().to_pylist()).encode()
+        if text in data.decode("utf-8", "replace").lower():
+            found.append(str(path.relative_to(outputs)))
+    return found

@@ -17,7 +17,8 @@ GROUPS = st.lists(st.integers(0, 2), min_size=UNITS, max_size=UNITS).map(
 @given(DRAWN, GROUPS, st.sampled_from([0.3, 0.5, 1.0]))
 def test_uses_are_those_of_plain_sets(drawn: Drawn, groups: np.typing.NDArray[np.int64], held_part: float) -> None:
     table = drawn.table
-    found = find_uses(drawn.sequence, drawn.placed, WORDS, table.words, groups, held_part)
+    sizes = np.bincount(groups, table.words)
+    found = find_uses(drawn.sequence, drawn.placed, WORDS, table.words, groups, sizes, held_part)
     expected = []
     for row, (_, entries) in enumerate(drawn.requests):
         for group in sorted(set(groups.tolist())):
