@@ -5,22 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from mined import ASSIGNED, DRAWN, Drawn
 from planted import CONFIG, Mined, Said, task
 
 from refrain.artifacts import Store
 from refrain.batches import MISSING, Batch
 from refrain.dialects import dialect
+from refrain.given_templates import given_groups, group_words
+from refrain.occurrences import Occurrences
 from refrain.people import Refusals
 from refrain.progress import NoProgress
 from refrain.purge import purge
 from refrain.purge_seen import Targets
+from refrain.readings import read_templates
 from refrain.requests import ingest_logs
-from refrain.runs import run_all
-from refrain.settings import load_settings
+from refrain.runs import store_of
 from refrain.slices import make_slice
+from refrain.stages import ingest
 from refrain.talks import Talks
+from refrain.uses import Uses
 
 PLACES = "Compare {slot} with {slot} for {slot} in {slot} words."
 WORDS = ["rivers", "winters", "kernels", "gardens", "violins", "bridges", "planets", "harbours", "poems", "engines"]
@@ -51,18 +58,18 @@ def test_slots_in_the_middle_of_a_line_are_found_because_the_log_gives_the_templ
 
 
 def test_a_template_of_several_lines_reads_as_it_stands(tmp_path: Path) -> None:
-    given = "You are a tutor of {slot}.\nShow the full working of your answer.\n{slot}\nEnd with {slot}."
+    text = "You are a tutor of {slot}.\nShow the full working of your answer.\n{slot}\nEnd with {slot}."
     said = [
         Said(
             f"a{i}",
             f"You are a tutor of {WORDS[i]}.\nShow the full working of your answer.\n{task(i)}\nEnd with {NUMBERS[i]}.",
-            template=given,
+            template=text,
         )
         for i in range(6)
     ]
     mined = Mined(tmp_path, [*said, *OTHERS])
     (template,) = mined.templates
-    assert template["skeleton"] == given
+    assert template["skeleton"] == text
     assert (template["kind"], template["words"], template["fillings"]) == ("given", 5 + 7 + 2, 6)
     # The line that the prompt has, too, is one segment that six requests have once.
     segments = pq.read_table(tmp_path / "requests" / "segments.parquet").to_pylist()
@@ -70,15 +77,28 @@ def test_a_template_of_several_lines_reads_as_it_stands(tmp_path: Path) -> None:
     assert counts["show the full working of your answer."] == (6, 6)
 
 
-def test_what_renderings_share_counts_no_word_twice(tmp_path: Path) -> None:
-    given = "Rewrite {slot} so that a tired reader of the evening paper enjoys it"
-    said = [Said(f"a{i}", given.replace("{slot}", task(i)[:-1]), template=given) for i in range(6)]
+@pytest.mark.parametrize(
+    ("text", "shared", "words"),
+    [
+        # What the renderings share is most of the template, and its unit; or less, and a unit beside it.
+        ("Rewrite {slot} so that a tired reader of the evening paper enjoys it", 11, 12),
+        ("Take {slot} with {slot} and {slot} over {slot} so that a tired reader enjoys it", 7, 12),
+    ],
+)
+def test_what_renderings_share_counts_no_word_twice(tmp_path: Path, text: str, shared: int, words: int) -> None:
+    said = [Said(f"a{i}", filled(text, i), template=text) for i in range(6)]
     (alone,) = Mined(tmp_path / "alone", [replace(one, template=None) for one in said]).templates
-    assert (alone["kind"], alone["words"]) == ("span", 11)
+    assert (alone["kind"], alone["words"]) == ("span", shared)
     # Two whom the log gives none are users all the same: they hold most of its words.
-    said += [replace(one, account=f"b{i}", template=None) for i, one in enumerate(said[:2])]
+    said += [Said(f"b{i}", filled(text, 7 + i)) for i in range(2)]
     (template,) = Mined(tmp_path / "given", said).templates
-    assert (template["skeleton"], template["words"], template["owners"]) == (given, 12, 8)
+    assert (template["skeleton"], template["words"], template["owners"]) == (text, words, 8)
+
+
+def filled(text: str, i: int) -> str:
+    """The template with a word in each of its slots."""
+    first, *rest = text.split("{slot}")
+    return first + "".join(f"{WORDS[(i + at) % len(WORDS)]}{part}" for at, part in enumerate(rest))
 
 
 def test_two_templates_of_the_log_are_two_and_a_line_of_slots_is_none(tmp_path: Path) -> None:
@@ -246,15 +266,20 @@ def test_what_the_log_gives_goes_with_its_account(tmp_path: Path) -> None:
     ]
     log, outputs = tmp_path / "log.jsonl", tmp_path / "outputs"
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = run_all([str(log)], load_settings().config, outputs, run_id="given", progress=NoProgress())
-    (template,) = pq.read_table(run.folder / "exports" / "templates.parquet").to_pylist()
-    assert (template["skeleton"], template["kind"], template["owners"]) == (PLACES, "given", 9)
-    assert holding(outputs, "voice of nobody else")
+    ingest([str(log)], CONFIG, store=store_of(outputs), progress=NoProgress())
+    # Stage result and staged tables: both have it as segments, and nothing has it whole.
+    assert {Path(name).name.split("-")[0] for name in holding(outputs, "voice of nobody else")} == {
+        "segments.parquet",
+        "forms",
+    }
     done = purge(outputs, Targets(accounts=frozenset({"gone"})), NoProgress())
     assert (done.left, done.found["requests"]) == ((), 2)
     assert holding(outputs, "voice of nobody else") == []
-    (template,) = pq.read_table(run.folder / "exports" / "templates.parquet").to_pylist()
-    assert template["skeleton"] == PLACES
+    again = ingest([str(log)], CONFIG, store=store_of(outputs), progress=NoProgress())
+    assert (again.manifest.counts["kept"], again.manifest.counts["purged"]) == (18, 2)
+    texts = pq.read_table(again.folder / "segments.parquet")["text"].to_pylist()
+    assert PLACES.lower() in texts
+    assert own.lower() not in texts
 
 
 def holding(outputs: Path, text: str) -> list[str]:
@@ -267,3 +292,51 @@ def holding(outputs: Path, text: str) -> list[str]:
         if text in data.decode("utf-8", "replace").lower():
             found.append(str(path.relative_to(outputs)))
     return found
+
+
+def from_log(drawn: Drawn) -> Occurrences:
+    """The drawn log in which what is said to stand in the system prompt is what the log gives."""
+    placed = drawn.placed
+    return replace(placed, given=placed.system, system=np.zeros_like(placed.system))
+
+
+def held_from_log(drawn: Drawn, row: int, wanted: set[int]) -> bool:
+    return any(given and wanted & set(drawn.units[segment]) for segment, given in drawn.requests[row][1])
+
+
+@settings(max_examples=100)
+@given(DRAWN, ASSIGNED)
+def test_a_group_is_given_where_most_of_its_requests_have_it_from_the_log(
+    drawn: Drawn, assigned: np.typing.NDArray[np.int64]
+) -> None:
+    groups = assigned + 1
+    found = given_groups(drawn.sequence, from_log(drawn), groups, 4)
+    for group in range(4):
+        wanted = set(np.flatnonzero(groups == group).tolist())
+        rows = [row for row in range(len(drawn.requests)) if wanted & set(drawn.units_of(row))]
+        assert found[group] == (2 * sum(held_from_log(drawn, row, wanted) for row in rows) > len(rows))
+    own = group_words(drawn.table, drawn.sequence, from_log(drawn), groups, found)
+    inside = {
+        unit for _, entries in drawn.requests for segment, given in entries if given for unit in drawn.units[segment]
+    }
+    for unit, words in enumerate(drawn.table.words.tolist()):
+        assert own.words[unit] == own.fixed[unit] == (0 if found[groups[unit]] and unit not in inside else words)
+
+
+@settings(max_examples=100)
+@given(DRAWN, ASSIGNED)
+def test_a_use_reads_what_the_log_gives_or_what_was_said(drawn: Drawn, assigned: np.typing.NDArray[np.int64]) -> None:
+    wanted = set(np.flatnonzero(assigned == 0).tolist())
+    rows = [row for row in range(len(drawn.requests)) if wanted & set(drawn.units_of(row))]
+    flags = np.array([held_from_log(drawn, row, wanted) for row in rows], bool)
+    none = np.zeros(len(rows), bool)
+    uses = Uses(np.array(rows, np.int64), np.zeros(len(rows), np.int64), np.ones(len(rows)), none, flags, ~none)
+    (found,) = read_templates(uses, np.arange(len(rows)), from_log(drawn), drawn.table, assigned, 1)
+    alone = [
+        (owner, [entry for entry in entries if entry[1] == (row in rows and bool(flags[rows.index(row)]))])
+        for row, (owner, entries) in enumerate(drawn.requests)
+    ]
+    # The same log with no more in each request than is read.
+    read = Drawn(alone, drawn.units)
+    (expected,) = read_templates(replace(uses, given=none), np.arange(len(rows)), read.placed, read.table, assigned, 1)
+    assert found == expected
