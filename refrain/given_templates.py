@@ -61,6 +61,16 @@ def group_words(units: Units, sequence: Sequence, placed: Occurrences, groups: I
     return replace(units, words=words, fixed=fixed)
 
 
+def needed_words(units: Units, own: Units, sequence: Sequence, placed: Occurrences, groups: Ints, given: Flags) -> Ints:
+    """The words of each group of which a use holds a part, (groups,): its `own`, but of one that is `given` no more
+    than are ever said, so that who sends its renderings without the log giving it uses it as if it were given nowhere.
+    """
+    sizes = np.bincount(groups, own.words, len(given)).astype(np.int64)
+    said = np.bincount(sequence.units, ~placed.given[sequence.entries], len(groups)) > 0
+    spoken = np.bincount(groups, units.words * said, len(given)).astype(np.int64)
+    return np.where(given & (spoken > 0), np.minimum(sizes, spoken), sizes)
+
+
 def read_entries(uses_given: Flags, use: Ints, entry_given: Flags) -> Flags:
     """Of each entry whether its use reads in it: in what the log gives where that has the template, else in what was
     said. `use` is each entry's place among `uses_given`."""

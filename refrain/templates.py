@@ -10,7 +10,7 @@ from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs
 from refrain.descriptions import Log, describe_templates
 from refrain.fillings import count_fillings
-from refrain.given_templates import GIVEN, given_groups, group_words, telling_entries
+from refrain.given_templates import GIVEN, given_groups, group_words, needed_words, telling_entries
 from refrain.groups import group_units
 from refrain.occurrences import Occurrences, occurrences, unit_sequence
 from refrain.progress import Progress
@@ -51,14 +51,15 @@ def mine_templates(
         segments, segment_words = _read_segments(requests, clusters)
         advance(1)
         telling = telling_entries(placed, segments.texts)
-        units = find_units(segments, placed.segments[telling], placed.owners[telling], config)
+        sent = (placed.segments[telling], placed.owners[telling])
+        units = find_units(segments, *sent, config, placed.given[telling])
         advance(1)
         sequence = unit_sequence(placed, units)
         groups = group_units(sequence, placed, len(units.kinds), config.near_units, config.together)
         count = int(groups.max(initial=-1)) + 1
         given = given_groups(sequence, placed, groups, count)
         own = group_words(units, sequence, placed, groups, given)
-        sizes = np.bincount(groups, own.words, count)
+        sizes = needed_words(units, own, sequence, placed, groups, given)
         uses = find_uses(sequence, placed, segment_words, units.words, groups, sizes, config.held_part)
         fillings = count_fillings(uses, placed, units, groups, count)
         fixed = np.bincount(groups, own.fixed, count).astype(np.int64)

@@ -29,10 +29,10 @@ def find_uses(
     segment_words: Ints,
     unit_words: Ints,
     groups: Ints,
-    sizes: NDArray[np.float64],
+    sizes: Ints,
     held_part: float,
 ) -> Uses:
-    """The requests that hold at least `held_part` of a group's words, of which each has `sizes` (groups,); groups stand
+    """The requests that hold at least `held_part` of a group's words, of which it needs `sizes` (groups,); groups stand
     for templates here."""
     count = len(sizes)
     request, unit = distinct_pairs(sequence.requests, sequence.units)

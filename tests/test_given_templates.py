@@ -82,7 +82,13 @@ def test_a_template_of_several_lines_reads_as_it_stands(tmp_path: Path) -> None:
     [
         # What the renderings share is most of the template, and its unit; or less, and a unit beside it.
         ("Rewrite {slot} so that a tired reader of the evening paper enjoys it", 11, 12),
-        ("Take {slot} with {slot} and {slot} over {slot} so that a tired reader enjoys it", 7, 12),
+        ("Take {slot} with {slot} and {slot} over {slot} so that a tired reader enjoys it", 7, 11),
+        (
+            "Add {slot} to {slot} or {slot} to {slot} near {slot} by {slot} but {slot} since {slot} not {slot} "
+            "so that a tired reader enjoys it",
+            7,
+            16,
+        ),
     ],
 )
 def test_what_renderings_share_counts_no_word_twice(tmp_path: Path, text: str, shared: int, words: int) -> None:
@@ -112,7 +118,7 @@ def test_two_templates_of_the_log_are_two_and_a_line_of_slots_is_none(tmp_path: 
 
 def tables(folder: Path) -> dict[str, bytes]:
     """The files that ingest and mine left."""
-    found = {}
+    found: dict[str, bytes] = {}
     for noun in ("requests", "templates"):
         files = (path for path in (folder / noun).rglob("*") if path.is_file())
         found |= {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -243,6 +249,7 @@ def test_a_slot_is_what_the_variables_name(template: object, variables: object, 
     assert (record["prompt"], record["prompt_template"]) == ("said", given)
     attributes["llm.prompt_template.template"] = "__REDACTED__"
     (record,) = read({"context": {"trace_id": "a", "span_id": "b"}, "attributes": attributes})
+    assert isinstance(record, dict)
     assert "prompt_template" not in record
 
 

@@ -17,7 +17,7 @@ GROUPS = st.lists(st.integers(0, 2), min_size=UNITS, max_size=UNITS).map(
 @given(DRAWN, GROUPS, st.sampled_from([0.3, 0.5, 1.0]))
 def test_uses_are_those_of_plain_sets(drawn: Drawn, groups: np.typing.NDArray[np.int64], held_part: float) -> None:
     table = drawn.table
-    sizes = np.bincount(groups, table.words)
+    sizes = np.bincount(groups, table.words).astype(np.int64)
     found = find_uses(drawn.sequence, drawn.placed, WORDS, table.words, groups, sizes, held_part)
     expected = []
     for row, (_, entries) in enumerate(drawn.requests):
