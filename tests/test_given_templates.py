@@ -1,16 +1,20 @@
 """A template that the log gives outright: found where prompts alone say nothing, shown as it stands, and no prompt."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from mined import ASSIGNED, DRAWN, Drawn
 from planted import CONFIG, Mined, Said, task
+from rich.console import Console
+from tables import write_small_run
 
 from refrain.artifacts import Store
 from refrain.batches import MISSING, Batch
@@ -22,8 +26,10 @@ from refrain.progress import NoProgress
 from refrain.purge import purge
 from refrain.purge_seen import Targets
 from refrain.readings import read_templates
+from refrain.report import write_report
 from refrain.requests import ingest_logs
 from refrain.runs import store_of
+from refrain.show import finding, render_finding
 from refrain.slices import make_slice
 from refrain.stages import ingest
 from refrain.talks import Talks
@@ -299,6 +305,22 @@ def holding(outputs: Path, text: str) -> list[str]:
         if text in data.decode("utf-8", "replace").lower():
             found.append(str(path.relative_to(outputs)))
     return found
+
+
+@pytest.mark.parametrize("kind", ["given", "exact"])
+def test_a_finding_says_which_of_its_templates_the_log_gives(tmp_path: Path, kind: str) -> None:
+    write_small_run(tmp_path)
+    path = tmp_path / "templates" / "templates.parquet"
+    table = pq.read_table(path)
+    wanted = finding(tmp_path, 0)["templates"][0]["template_id"]
+    kinds = [kind if number == wanted else "exact" for number in table["template_id"].to_pylist()]
+    at = table.column_names.index("kind")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(kinds)), path)
+    file = io.StringIO()
+    render_finding(finding(tmp_path, 0), Console(file=file, width=200, color_system=None))
+    write_report(tmp_path, tmp_path / "report.html")
+    said = [text.count("given by the log") for text in (file.getvalue(), (tmp_path / "report.html").read_text())]
+    assert said == ([1, 1] if kind == "given" else [0, 0])
 
 
 def from_log(drawn: Drawn) -> Occurrences:
