@@ -24,6 +24,7 @@ HINTS: dict[str, tuple[str, ...]] = {
         "content", "instruction", "request",
     ),
     "system_prompt": ("system_prompt", "system", "system_message", "instructions"),
+    "prompt_template": ("prompt_template", "template"),
     "messages": ("messages", "conversation", "chat", "chat_history", "input_messages"),
     "conversation_id": ("conversation_id", "session_id", "thread_id", "chat_id", "sessionid", "conversation_hash"),
     "model": ("model", "model_name", "model_id", "engine", "deployment"),

@@ -6,7 +6,8 @@ LABELS = (
     "end_user", "channel",
 )  # fmt: skip
 COUNTS = ("tokens_in", "tokens_out")
-COLUMNS = ("request_id", "account_id", *TIMES, "prompt", "system_prompt", "messages", *LABELS, *COUNTS)
+TEXTS = ("prompt", "system_prompt", "prompt_template", "messages")
+COLUMNS = ("request_id", "account_id", *TIMES, *TEXTS, *LABELS, *COUNTS)
 # Columns that say who somebody is or where: those that can be hashed at the door.
 HASHABLE = (
     "request_id", "account_id", "conversation_id", "ip", "network", "asn", "user_agent", "payment_hash", "org_id",

@@ -11,7 +11,8 @@ _ENTRIES = 1 << 22  # occurrences looked at together: bounds the memory, changes
 
 
 def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_unit: Ints, count: int) -> Ints:
-    """How many different things stand beside a template's whole units in its requests, system prompts aside, (count,).
+    """How many different things stand beside a template's whole units in its requests, (count,): in what is said
+    to the model, so system prompts and templates that the log gives are aside.
 
     Things are sequences of segments; a template whose requests hold nothing else has one, the empty sequence. Requests
     that only resend it as history are left out: their conversation grows, and the filling is the same.
@@ -25,7 +26,7 @@ def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_un
     for some in portions(many, _ENTRIES):
         use = np.repeat(np.arange(some.start, some.stop), many[some])
         at = placed.bounds[requests[use]] + ranges(many[some])
-        free = ~placed.system[at]
+        free = ~(placed.system | placed.given)[at]
         free[free] = find_sorted(templates[use[free]] * segments + placed.segments[at[free]], fixed) < 0
         bounds = np.searchsorted(use[free], np.arange(some.start, some.stop + 1))
         contents[some] = mixed_sequences(placed.segments[at[free]], bounds)

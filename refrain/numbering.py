@@ -19,7 +19,7 @@ from refrain.owners import Links, Owners, find_owners
 from refrain.progress import Progress
 from refrain.queries import batches, quoted, write_table
 from refrain.request_schemas import ACCOUNTS, OWNERS, REQUEST_SEGMENTS, REQUESTS, SEGMENTS, TEXTS
-from refrain.turns import ROLES
+from refrain.turns import PARTS
 
 _PORTION = 4096  # rows that a query hands over at a time: bounds memory where rows are long texts
 _SHORT_PORTION = 65_536  # where rows are numbers and ids
@@ -149,7 +149,7 @@ LEFT JOIN text_rows AS prompts ON prompt = prompts.id LEFT JOIN text_rows AS sys
 ORDER BY request_row
 """
 _REQUEST_SEGMENTS_QUERY = f"""
-SELECT request_row, position, {list(ROLES)}[role + 1] AS role, turn, segment_row, counted,
+SELECT request_row, position, {list(PARTS)}[role + 1] AS role, turn, segment_row, counted,
     time // {_MICROSECONDS_A_DAY} AS day
 FROM spoken JOIN segment_rows USING (segment) JOIN kept USING (request_row) ORDER BY request_row, position
 """

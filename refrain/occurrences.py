@@ -17,17 +17,23 @@ class Occurrences:
     requests: Ints
     segments: Ints
     system: NDArray[np.bool_]
+    given: NDArray[np.bool_]  # of the template that the log gives beside what was said
     counted: NDArray[np.bool_]  # said here for the first time in the conversation, no resent history
     owners: Ints  # of the request
     bounds: Ints  # (requests of the log + 1,)
 
 
 def occurrences(
-    requests: Ints, segments: Ints, system: NDArray[np.bool_], counted: NDArray[np.bool_], owner_of_request: Ints
+    requests: Ints,
+    segments: Ints,
+    system: NDArray[np.bool_],
+    given: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    owner_of_request: Ints,
 ) -> Occurrences:
     """The occurrences in a log of len(owner_of_request) requests."""
     bounds = slices(requests, len(owner_of_request))
-    return Occurrences(requests, segments, system, counted, owner_of_request[requests], bounds)
+    return Occurrences(requests, segments, system, given, counted, owner_of_request[requests], bounds)
 
 
 @dataclass(frozen=True)

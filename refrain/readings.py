@@ -1,7 +1,8 @@
 """How requests read with regard to their template: its fixed units in their order, with anything else as a slot.
 
 Fixed are the template's own units, and those of others that more than half of its requests hold: a line that unrelated
-templates share ("Question:") belongs to none of them, but each of them reads with it.
+templates share ("Question:") belongs to none of them, but each of them reads with it. Where the log gives a template
+with the request, that is what is read, and not the prompt that was made of it.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.counting import Ints, group_starts, mixed_sequences, portions, ranges, slices, stable_order
+from refrain.given_templates import read_entries
 from refrain.occurrences import Occurrences, segment_bounds
 from refrain.skeletons import SLOT_PART, Reading
 from refrain.units import Units
@@ -51,7 +53,7 @@ def read_templates(
     for some in portions(np.diff(entries[bounds]), _ENTRIES):
         part = chosen[bounds[some.start] : bounds[some.stop]]
         templates = uses.templates[part]
-        told = _sequences(templates, uses.requests[part], placed, units, template_of_unit, pairs)
+        told = _sequences(templates, uses.requests[part], uses.given[part], placed, units, template_of_unit, pairs)
         contents = mixed_sequences(told.units - SLOT_PART, told.edges).view(np.int64)
         order = np.lexsort((contents, templates))  # stable: the first request of equals first
         starts = group_starts(templates[order], contents[order])
@@ -83,13 +85,21 @@ def _usual_segments(told: _Parts, templates: Ints) -> Iterator[tuple[int, int, i
 
 
 def _sequences(
-    templates: Ints, requests: Ints, placed: Occurrences, units: Units, template_of_unit: Ints, pairs: Ints
+    templates: Ints,
+    requests: Ints,
+    given: NDArray[np.bool_],
+    placed: Occurrences,
+    units: Units,
+    template_of_unit: Ints,
+    pairs: Ints,
 ) -> _Parts:
     """The parts of all given uses. A segment gives the units in it that are fixed for the template, with a slot on
     either side unless one of them fills it, or one slot where it has none; slots side by side are one."""
     many = np.diff(placed.bounds)[requests]
     use = np.repeat(np.arange(len(many)), many)
-    segments = placed.segments[placed.bounds[requests[use]] + ranges(many)]
+    at = placed.bounds[requests[use]] + ranges(many)
+    read = read_entries(given, use, placed.given[at])
+    use, segments = use[read], placed.segments[at[read]]
     held = (pairs[1:] - pairs[:-1])[segments]
     entry = np.repeat(np.arange(len(segments)), held)
     pair = pairs[segments[entry]] + ranges(held)

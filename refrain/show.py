@@ -12,6 +12,7 @@ from rich.text import Text
 from refrain.evidence import evidence_bar
 from refrain.figures import counted, moment, number_text, p_text, period
 from refrain.findings import Row, excerpt, finding, findings
+from refrain.given_templates import GIVEN
 from refrain.packet_view import changes, messages, shared, slots, waterfall
 from refrain.printable import printable
 
@@ -133,6 +134,7 @@ def _templates(templates: Sequence[Row]) -> RenderableType:
         head = (
             f"template {row['template_id']}: {row['requests']:,} requests, {row['accounts']:,} accounts, "
             f"{row['owners']:,} owners, {row['words']} fixed words, {row['fillings']:,} fillings"
+            f"{', given by the log' if row['kind'] == GIVEN else ''}"
         )
         parts.append(Text(head, style=_MUTED))
         skeleton = Text(overflow="fold")

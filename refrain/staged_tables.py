@@ -33,7 +33,7 @@ OCCURRENCES = pa.schema(
     [
         ("record", pa.int32()),  # row in `rows`
         ("position", pa.int32()),
-        ("role", pa.int8()),
+        ("role", pa.int8()),  # place in refrain.turns.PARTS
         ("turn", pa.int32()),
         ("form", pa.int32()),  # row in `forms`
         ("first", pa.bool_()),  # whether the record has the form's normalised text here for the first time

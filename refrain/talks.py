@@ -1,4 +1,8 @@
-"""What was said in the records of a batch: the texts that are cut, the prompt and system prompt that are kept."""
+"""What was said in the records of a batch: the texts that are cut, the prompt and system prompt that are kept.
+
+A template that the log gives is cut as they are and follows them, as a part of its own. It is no prompt: where nothing
+else is said the record is refused, and where it is no text it is left out and the record flagged.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,10 +11,10 @@ from refrain.batches import MISSING, Batch
 from refrain.config import IngestConfig
 from refrain.fields import NOTHING, read_text
 from refrain.people import Refusals
-from refrain.turns import ROLES, Turn, WrongTypeError, last_turns, read_conversation
+from refrain.turns import PARTS, TEMPLATE, Turn, WrongTypeError, last_turns, read_conversation
 
-_ROLE_CODES = {role: code for code, role in enumerate(ROLES)}
-_SYSTEM, _USER = _ROLE_CODES["system"], _ROLE_CODES["user"]
+_ROLE_CODES = {role: code for code, role in enumerate(PARTS)}
+_SYSTEM, _USER, _GIVEN = (_ROLE_CODES[role] for role in ("system", "user", TEMPLATE))
 
 
 class Talk(NamedTuple):
@@ -33,9 +37,21 @@ class Talks:
         self._prompts, self._systems, self._messages = (
             batch.columns.get(name, absent) for name in ("prompt", "system_prompt", "messages")
         )
+        self._templates = batch.columns.get("prompt_template")
 
     def read(self, at: int, refused: Refusals) -> Talk | None:
         """What was said in a record; None where it is refused."""
+        talk = self._read(at, refused)
+        if talk is None or self._templates is None:
+            return talk
+        given = read_text(self._templates[at])
+        mended = talk.mended or given.mended or given.wrong
+        if given.text is None:
+            return talk._replace(mended=mended)
+        spoken = [*talk.spoken, (_GIVEN, 0, given.text)]
+        return talk._replace(spoken=spoken, said=[*talk.said, given.text], mended=mended)
+
+    def _read(self, at: int, refused: Refusals) -> Talk | None:
         given, above, messages = self._prompts[at], self._systems[at], self._messages[at]
         if given is MISSING and messages is MISSING:
             refused.add(at, "prompt", "missing column")

@@ -10,10 +10,12 @@ from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs
 from refrain.descriptions import Log, describe_templates
 from refrain.fillings import count_fillings
+from refrain.given_templates import GIVEN, given_groups, group_words, needed_words, telling_entries
 from refrain.groups import group_units
 from refrain.occurrences import Occurrences, occurrences, unit_sequence
 from refrain.progress import Progress
 from refrain.tables import column, read_coded, read_columns, read_table, write_columns
+from refrain.turns import TEMPLATE
 from refrain.units import CLUSTER, EXACT, SPAN, SegmentTexts, Units, find_units
 from refrain.uses import Uses, final_ids, find_uses, frame_worth, renumbered
 
@@ -48,21 +50,28 @@ def mine_templates(
         placed = _read_occurrences(requests, log.owners)
         segments, segment_words = _read_segments(requests, clusters)
         advance(1)
-        units = find_units(segments, placed.segments, placed.owners, config)
+        telling = telling_entries(placed, segments.texts)
+        sent = (placed.segments[telling], placed.owners[telling])
+        units = find_units(segments, *sent, config, placed.given[telling])
         advance(1)
         sequence = unit_sequence(placed, units)
         groups = group_units(sequence, placed, len(units.kinds), config.near_units, config.together)
-        uses = find_uses(sequence, placed, segment_words, units.words, groups, config.held_part)
         count = int(groups.max(initial=-1)) + 1
+        given = given_groups(sequence, placed, groups, count)
+        own = group_words(units, sequence, placed, groups, given)
+        sizes = needed_words(units, own, sequence, placed, groups, given)
+        uses = find_uses(sequence, placed, segment_words, units.words, groups, sizes, config.held_part)
         fillings = count_fillings(uses, placed, units, groups, count)
-        fixed = np.bincount(groups, units.fixed, count).astype(np.int64)
+        fixed = np.bincount(groups, own.fixed, count).astype(np.int64)
         ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
         advance(1)
         columns = describe_templates(
-            uses, placed, units, template_of_unit, log, segments.readable, requests / "texts.parquet", config
+            uses, placed, own, template_of_unit, log, segments.readable, requests / "texts.parquet", config
         )
-        columns["fillings"] = fillings[np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]]
+        kept = np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]
+        columns["fillings"] = fillings[kept]
+        columns["kind"] = np.where(given[kept], GIVEN, columns["kind"]).tolist()
         write_columns(out / "templates.parquet", _TEMPLATES, columns)
         _write_uses(out / "request_templates.parquet", uses)
         _write_segments(out / "template_segments.parquet", units, template_of_unit, segments.clusters)
@@ -87,9 +96,11 @@ def _read_log(requests: Path) -> Log:
 def _read_occurrences(requests: Path, owners: Ints) -> Occurrences:
     table = requests / "request_segments"
     roles = read_coded(table, ["role"])["role"]
-    system = np.array([role == "system" for role in roles.values] + [False])[roles.codes]
+    system, given = (
+        np.array([role == wanted for role in roles.values] + [False])[roles.codes] for wanted in ("system", TEMPLATE)
+    )
     rows, segments, counted = read_columns(table, ["request_row", "segment_row", "counted"]).values()
-    return occurrences(rows, segments, system, counted.astype(bool), owners)
+    return occurrences(rows, segments, system, given, counted.astype(bool), owners)
 
 
 def _read_segments(requests: Path, clusters: Path) -> tuple[SegmentTexts, Ints]:

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 ROLES = ("system", "user", "assistant", "tool")
+TEMPLATE = "template"
+PARTS = (*ROLES, TEMPLATE)
+"""Whose a segment of a request may be: somebody's who spoke, or the template's that the log gives."""
 # What other interfaces call the same roles. An unknown role counts as the user's: nobody hides behind a new word.
 _SYNONYMS = {"developer": "system", "human": "user", "model": "assistant", "ai": "assistant", "function": "tool"}
 _DEEPEST = 4  # lists of parts inside parts, as tool results have them; deeper nesting carries no prompt

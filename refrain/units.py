@@ -86,8 +86,18 @@ class _Found:
     texts: list[str]
 
 
-def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_owners: Ints, config: MineConfig) -> Units:
-    """The units over `occurrence_*`, aligned arrays with one entry a (request, segment): who sent which segment."""
+def find_units(
+    segments: SegmentTexts,
+    occurrence_segments: Ints,
+    occurrence_owners: Ints,
+    config: MineConfig,
+    given: Flags | None = None,
+) -> Units:
+    """The units over `occurrence_*`, aligned arrays with one entry a (request, segment): who sent which segment.
+
+    Of those that are `given` by the log (none, where it is None) spans are not told: a template recurs whole, and what
+    its renderings share is a span of theirs and not a small part of its own.
+    """
     variants = _variants(segments.texts, occurrence_segments, occurrence_owners)
     words = split_words(variants.keys)
     lengths = words.lengths
@@ -95,7 +105,11 @@ def find_units(segments: SegmentTexts, occurrence_segments: Ints, occurrence_own
     often = np.flatnonzero(recurrent)
     recurrent[often] = [_has_letter(key) for key in variants.keys.take(pa.array(often)).to_pylist()]
     rules = SpanRules(config.min_owners, config.span_min_ratio, config.span_min_part)
-    spans = find_spans(shingle(words, config.span_words), variants.sent_variants, variants.sent_owners, rules)
+    sent_variants, sent_owners = variants.sent_variants, variants.sent_owners
+    if given is not None and given.any():
+        said = variants.of_segment[occurrence_segments[~given]]
+        sent_variants, sent_owners = distinct_pairs(said, occurrence_owners[~given])
+    spans = find_spans(shingle(words, config.span_words), sent_variants, sent_owners, rules)
     covered = np.zeros(len(lengths), np.int64)
     np.maximum.at(covered, spans.texts, spans.covered)
     mostly = ~recurrent & (covered >= config.span_whole_part * np.maximum(lengths, 1))

@@ -11,22 +11,30 @@ from refrain.occurrences import Occurrences, Sequence
 
 @dataclass(frozen=True)
 class Uses:
-    """Pairs (request, template), sorted by request, then template; `shares` of the request's words are fixed, `system`
-    says whether any of these stand in the system prompt, `counted` whether any is more than resent history."""
+    """Pairs (request, template), sorted by request, then template; `shares` of the words that are said are fixed,
+    `system` says whether any of these stand in the system prompt, `given` whether any stand in the template that the
+    log gives with the request, `counted` whether any is more than resent history."""
 
     requests: Ints
     templates: Ints
     shares: NDArray[np.float64]
     system: NDArray[np.bool_]
+    given: NDArray[np.bool_]
     counted: NDArray[np.bool_]
 
 
 def find_uses(
-    sequence: Sequence, placed: Occurrences, segment_words: Ints, unit_words: Ints, groups: Ints, held_part: float
+    sequence: Sequence,
+    placed: Occurrences,
+    segment_words: Ints,
+    unit_words: Ints,
+    groups: Ints,
+    sizes: Ints,
+    held_part: float,
 ) -> Uses:
-    """The requests that hold at least `held_part` of a group's words; groups stand for templates here."""
-    count = int(groups.max(initial=-1)) + 1
-    size = np.bincount(groups, unit_words, count)
+    """The requests that hold at least `held_part` of a group's words, of which it needs `sizes` (groups,); groups stand
+    for templates here."""
+    count = len(sizes)
     request, unit = distinct_pairs(sequence.requests, sequence.units)
     # Rows and groups are fewer than 2^31 each, so that one number holds both.
     pairs = request * count + groups[unit]
@@ -35,15 +43,18 @@ def find_uses(
     keys = pairs[order[starts]]
     held = np.add.reduceat(unit_words[unit[order]], starts)
     requests, templates = np.divmod(keys, max(count, 1))
-    total = np.bincount(placed.requests, segment_words[placed.segments])
+    said = segment_words[placed.segments] * ~placed.given
+    total = np.bincount(placed.requests, said)
     key_of_entry = np.searchsorted(keys, sequence.requests * count + groups[sequence.units])
-    system = np.bincount(key_of_entry, placed.system[sequence.entries], len(keys)) > 0
-    counted = np.bincount(key_of_entry, placed.counted[sequence.entries], len(keys)) > 0
-    enough = held >= held_part * size[templates]
+    enough = held >= held_part * sizes[templates]
+    system, given, counted = (
+        np.bincount(key_of_entry, flags[sequence.entries], len(keys))[enough] > 0
+        for flags in (placed.system, placed.given, placed.counted)
+    )
     requests = requests[enough]
-    # Clusters count their median, so that the sum may exceed the request.
+    # Clusters count their median, and what the log gives is not said, so that the sum may exceed the request.
     shares = np.minimum(held[enough] / np.maximum(total[requests], 1), 1)
-    return Uses(requests, templates[enough], shares, system[enough], counted[enough])
+    return Uses(requests, templates[enough], shares, system, given, counted)
 
 
 def frame_worth(fillings: Ints, words: Ints, sentence_words: int) -> Ints:
@@ -75,4 +86,5 @@ def renumbered(uses: Uses, ids: Ints) -> Uses:
     templates = ids[uses.templates]
     live = np.flatnonzero(templates >= 0)
     order = live[np.lexsort((templates[live], uses.requests[live]))]
-    return Uses(uses.requests[order], templates[order], uses.shares[order], uses.system[order], uses.counted[order])
+    flags = (uses.system[order], uses.given[order], uses.counted[order])
+    return Uses(uses.requests[order], templates[order], uses.shares[order], *flags)

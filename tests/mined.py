@@ -25,7 +25,7 @@ class Drawn:
         columns = np.array(rows, np.int64).reshape(-1, 3).T
         owners = np.array([owner for owner, _ in self.requests], np.int64)
         counted = np.ones(len(rows), bool)
-        return occurrences(columns[0], columns[1], columns[2].astype(bool), counted, owners)
+        return occurrences(columns[0], columns[1], columns[2].astype(bool), ~counted, counted, owners)
 
     @property
     def table(self) -> Units:

@@ -44,6 +44,7 @@ class Said:
     at: int | None = None
     history: tuple[str, ...] = ()  # what the user said before in this conversation
     conversation: str | None = None
+    template: object = None  # what the log gives as the prompt's template
 
 
 class Mined:
@@ -61,6 +62,7 @@ class Mined:
                 "prompt": one.prompt,
                 "system_prompt": one.system,
                 "conversation_id": one.conversation,
+                **({} if one.template is None else {"prompt_template": one.template}),
                 "messages": [{"role": "user", "content": text} for text in (*one.history, one.prompt)],
             }
             for i, one in enumerate(said)

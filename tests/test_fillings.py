@@ -15,8 +15,9 @@ def test_fillings_are_the_distinct_sequences_beside_whole_units(
 ) -> None:
     uses = [(row, t) for row in range(len(drawn.requests)) for t in sorted({*assigned[drawn.units_of(row)]} - {-1})]
     columns = np.array(uses, np.int64).reshape(-1, 2).T
+    none = np.zeros(len(uses), bool)
     found = count_fillings(
-        Uses(columns[0], columns[1], np.ones(len(uses)), np.zeros(len(uses), bool), np.ones(len(uses), bool)),
+        Uses(columns[0], columns[1], np.ones(len(uses)), none, none, ~none),
         drawn.placed,
         drawn.table,
         assigned,
@@ -35,5 +36,5 @@ def test_history_that_is_sent_again_fills_nothing() -> None:
     calls = [(0, [(segment, False) for segment in range(length)]) for length in range(1, 5)]
     drawn = Drawn(calls, [{0: True}, {}, {}, {}, {}, {}])
     rows, first = np.arange(4), np.arange(4) == 0
-    uses = Uses(rows, rows * 0, np.ones(4), rows < 0, first)
+    uses = Uses(rows, rows * 0, np.ones(4), rows < 0, rows < 0, first)
     assert count_fillings(uses, drawn.placed, drawn.table, np.array([0, -1, -1, -1]), 1).tolist() == [1]

@@ -339,13 +339,14 @@ def test_a_pool_on_one_card_over_many_networks_and_customers_of_one_gateway_stay
 WORDS = st.sampled_from(["Be kind.", "be KIND!", "Grade A and B.", "Task 12", "task 7", "Пишите по-русски.", "😀 ok"])
 RECORDS = st.lists(
     st.builds(
-        lambda who, minute, text, system, talk, org: {
+        lambda who, minute, text, system, talk, org, template: {
             "account_id": f"a{who}",
             "timestamp": (START + timedelta(minutes=30 * minute)).isoformat(),
             "prompt": " ".join(text),
             "system_prompt": system,
             "conversation_id": talk,
             "org_id": org,
+            "prompt_template": template,
         },
         st.integers(0, 4),
         st.integers(0, 5),
@@ -353,6 +354,7 @@ RECORDS = st.lists(
         st.none() | WORDS,
         st.none() | st.sampled_from(["c1", "c2"]),
         st.none() | st.sampled_from(["o1", "o2"]),
+        st.none() | WORDS,
     ),
     min_size=1,
     max_size=25,
@@ -392,7 +394,11 @@ def test_segments_are_counted_as_brute_force_counts(tmp_path_factory: pytest.Tem
     seen: dict[tuple[str, str, str, str], str] = {}
     raws: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: (row["timestamp"], row["request_id"])):
-        for role, text in (("system", row["system_prompt"]), ("user", row["prompt"])):
+        for role, text in (
+            ("system", row["system_prompt"]),
+            ("user", row["prompt"]),
+            ("template", row["prompt_template"]),
+        ):
             for normalised, raw in cut(text or "", rules):
                 raws.setdefault(normalised, raw)
                 if row["conversation_id"]:

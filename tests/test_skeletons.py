@@ -45,9 +45,10 @@ def test_the_most_frequent_order_with_the_gaps_that_half_fill(
 def test_readings_are_what_each_request_says(drawn: Drawn, assigned: np.typing.NDArray[np.int64]) -> None:
     uses = [(t, row) for t in range(3) for row in range(len(drawn.requests)) if t in assigned[drawn.units_of(row)]]
     columns = np.array(uses, np.int64).reshape(-1, 2).T
+    none = np.zeros(len(uses), bool)
     found = list(
         read_templates(
-            Uses(columns[1], columns[0], np.ones(len(uses)), np.zeros(len(uses), bool), np.ones(len(uses), bool)),
+            Uses(columns[1], columns[0], np.ones(len(uses)), none, none, ~none),
             np.arange(len(uses)),
             drawn.placed,
             drawn.table,

@@ -17,7 +17,8 @@ GROUPS = st.lists(st.integers(0, 2), min_size=UNITS, max_size=UNITS).map(
 @given(DRAWN, GROUPS, st.sampled_from([0.3, 0.5, 1.0]))
 def test_uses_are_those_of_plain_sets(drawn: Drawn, groups: np.typing.NDArray[np.int64], held_part: float) -> None:
     table = drawn.table
-    found = find_uses(drawn.sequence, drawn.placed, WORDS, table.words, groups, held_part)
+    sizes = np.bincount(groups, table.words).astype(np.int64)
+    found = find_uses(drawn.sequence, drawn.placed, WORDS, table.words, groups, sizes, held_part)
     expected = []
     for row, (_, entries) in enumerate(drawn.requests):
         for group in sorted(set(groups.tolist())):
@@ -41,9 +42,8 @@ def test_a_frame_is_worth_its_fillings_times_its_words_up_to_a_sentence() -> Non
 def test_numbers_go_by_worth_then_owners_then_requests_then_smallest_unit() -> None:
     uses = [(0, 3), (0, 4), (1, 3), (1, 0), (2, 2), (2, 1), (3, 2), (3, 1), (4, 0), (5, 2)]
     requests, templates = (np.array(column) for column in zip(*uses, strict=True))
-    found = Uses(
-        requests, templates, np.linspace(0, 1, len(uses)), np.arange(len(uses)) % 2 == 0, np.ones(len(uses), bool)
-    )
+    flags = np.arange(len(uses)) % 2 == 0
+    found = Uses(requests, templates, np.linspace(0, 1, len(uses)), flags, ~flags, np.ones(len(uses), bool))
     owners = np.array([0, 1, 0, 1, 2, 0])
     # Group 0 has two owners in two requests, 1 and 3 two in two, 2 two in three, 4 one.
     assert final_ids(found, owners, np.array([0, 0, 0, 9, 9]), min_owners=2).tolist() == [2, 3, 1, 0, -1]

@@ -2,7 +2,7 @@
 
 Texts, in order of precedence: `gen_ai.input.messages` with `gen_ai.system_instructions` (from v1.37), the indexed
 `gen_ai.prompt.N.role` and `.content` of OpenLLMetry, `gen_ai.prompt` (before v1.28), the events `gen_ai.content.prompt`
-and `gen_ai.user.message` and their like (up to v1.36).
+and `gen_ai.user.message` and their like (up to v1.36). OpenLLMetry's template of the prompt stands beside them.
 
 https://github.com/open-telemetry/semantic-conventions/tree/main/docs/gen-ai
 https://github.com/traceloop/openllmetry/tree/main/packages/opentelemetry-semantic-conventions-ai
@@ -17,11 +17,13 @@ from refrain.dialects.inputs import read_input
 from refrain.dialects.messages import joined, messages
 from refrain.dialects.otlp import MESSAGES, Event, Span
 from refrain.dialects.paths import below, find, indexed
+from refrain.dialects.prompt_templates import given_template, read_variables
 
 NOT_A_CALL = Passed("not a model call")
 DETAILS = "gen_ai.client.inference.operation.details"
 _INPUT, _SYSTEM, _PROMPT = "gen_ai.input.messages", "gen_ai.system_instructions", "gen_ai.prompt"
 _CONTENT_EVENT = "gen_ai.content.prompt"
+_TEMPLATE, _VARIABLES = "traceloop.prompt.template", "traceloop.prompt.template_variables"
 # Our columns and the attributes that say them, in order of precedence.
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "account_id": ("user.id", "traceloop.association.properties.user_id"),
@@ -54,7 +56,10 @@ def request_of(span: Span) -> Record | Bad | Passed:
     if not _is_call(span):
         return NOT_A_CALL
     texts = _texts(span)
-    return texts if isinstance(texts, Bad | Passed) else {**facts(span, ATTRIBUTES), **texts}
+    if isinstance(texts, Bad | Passed):
+        return texts
+    variables = below(span.attributes, _VARIABLES) or read_variables(find(span.attributes, _VARIABLES))
+    return {**facts(span, ATTRIBUTES), **texts, **given_template(find(span.attributes, _TEMPLATE), variables)}
 
 
 def facts(span: Span, attributes: Mapping[str, tuple[str, ...]]) -> Record:

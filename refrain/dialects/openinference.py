@@ -16,7 +16,7 @@ def recognises(raw: Mapping[str, Any]) -> bool:
 DIALECT = Dialect(
     name="openinference",
     title="OpenInference spans (Phoenix, Arize)",
-    version=1,
+    version=2,
     recognises=recognises,
     read=read,
     fields={
@@ -25,6 +25,7 @@ DIALECT = Dialect(
         "messages": ("llm.input_messages", "llm.input_messages.N", "input.value"),
         "prompt": ("llm.prompts", "llm.prompts.N", "input.value", "llm.prompt_template.template"),
         "system_prompt": ("input.value",),
+        "prompt_template": ("llm.prompt_template.template",),
         **ATTRIBUTES,
     },
     paths=paths,

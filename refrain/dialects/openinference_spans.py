@@ -5,10 +5,11 @@ completions API, `input.value`, `llm.prompt_template` filled with its variables.
 (`OPENINFERENCE_HIDE_INPUTS` and the like) is missing: the word that stands for it is nobody's template. Only spans of
 the kind LLM are requests.
 
+The template stands beside the texts (refrain.dialects.prompt_templates).
+
 https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from refrain.dialects.inputs import read_input
 from refrain.dialects.messages import messages
 from refrain.dialects.otlp import Span
 from refrain.dialects.paths import below, find, indexed
+from refrain.dialects.prompt_templates import given_template, read_variables, replaced
 
 KIND = "openinference.span.kind"
 KINDS = frozenset(
@@ -29,7 +31,6 @@ KINDS = frozenset(
 )  # fmt: skip
 _MESSAGES, _PROMPTS, _INPUT, _TEMPLATE = "llm.input_messages", "llm.prompts", "input.value", "llm.prompt_template"
 _HIDDEN = "__REDACTED__"  # as the instrumentation writes it
-_SLOT = re.compile(r"\{\{\s*(\w+)\s*\}\}|\{(\w+)\}")  # {{name}} or {name}
 # Our columns and the attributes that say them, in order of precedence.
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "account_id": ("user.id",),
@@ -57,7 +58,7 @@ def request_of(span: Span) -> Record | Bad | Passed:
     if span_kind(span) != "LLM":
         return NOT_A_CALL
     texts = _texts(span)
-    return texts if isinstance(texts, Bad) else {**facts(span, ATTRIBUTES), **texts}
+    return texts if isinstance(texts, Bad) else {**facts(span, ATTRIBUTES), **texts, **given_template(*_template(span))}
 
 
 def _texts(span: Span) -> Record | Bad:
@@ -83,22 +84,21 @@ def _texts(span: Span) -> Record | Bad:
 
 def _filled(span: Span) -> str | None:
     """The template of the prompt with its variables in their places; None where there is none."""
-    template = _seen(find(span.attributes, f"{_TEMPLATE}.template"))
+    template, known = _template(span)
     if not isinstance(template, str):
         return None
-    values = _seen(find(span.attributes, f"{_TEMPLATE}.variables"))
-    if isinstance(values, str):
-        try:
-            values = decode(values)
-        except UnparsableError:
-            values = None
-    known = values if isinstance(values, dict) else {}
 
-    def fill(slot: re.Match[str]) -> str:
-        value = known.get(slot[1] or slot[2])
-        return value if isinstance(value, str) else slot[0] if value is None else str(value)
+    def value(name: str) -> str | None:
+        found = known.get(name)
+        return found if found is None else str(found)
 
-    return _SLOT.sub(fill, template)
+    return replaced(template, value)
+
+
+def _template(span: Span) -> tuple[Any, dict[str, Any]]:
+    """The template of the prompt, None where it is hidden, and its variables by name."""
+    template, variables = (_seen(find(span.attributes, f"{_TEMPLATE}.{name}")) for name in ("template", "variables"))
+    return template, read_variables(variables)
 
 
 def _seen(value: Any) -> Any:

@@ -18,7 +18,7 @@ def recognises(raw: Mapping[str, Any]) -> bool:
 DIALECT = Dialect(
     name="otel",
     title="OpenTelemetry GenAI spans (OTLP JSON or flattened)",
-    version=1,
+    version=2,
     recognises=recognises,
     read=read,
     fields={
@@ -33,6 +33,7 @@ DIALECT = Dialect(
         ),
         "prompt": ("gen_ai.prompt",),
         "system_prompt": ("gen_ai.system_instructions",),
+        "prompt_template": ("traceloop.prompt.template",),
         **ATTRIBUTES,
     },
     paths=paths,

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from refrain.columns import COLUMNS
+from refrain.columns import COLUMNS, TEXTS
 from refrain.dialects import BUILT_IN, Dialect, dialect
 
 BEGIN, END = "<!-- formats: python -m refrain.dialects.table docs/logs.md -->\n", "<!-- end of formats -->\n"
-_TEXTS = ("prompt", "system_prompt", "messages")
 _ALONE = ("account_id", "end_user", "timestamp")
 
 
@@ -31,12 +30,12 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|\n"
     for name in BUILT_IN:
         form = dialect(name)
-        others = [column for column in COLUMNS if column in form.fields and column not in (*_TEXTS, *_ALONE)]
+        others = [column for column in COLUMNS if column in form.fields and column not in (*TEXTS, *_ALONE)]
         cells = [
             f"`{name}` (v{form.version})",
             form.title,
             *(_paths(form, column) for column in _ALONE),
-            "; ".join(f"{column}: {_paths(form, column)}" for column in _TEXTS if column in form.fields),
+            "; ".join(f"{column}: {_paths(form, column)}" for column in TEXTS if column in form.fields),
             "; ".join(f"{column}: {_paths(form, column)}" for column in others),
         ]
         if form.naive_times:
