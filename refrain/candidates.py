@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from refrain.counting import Ints, distinct_pairs, slices
+from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 
 
 @dataclass(frozen=True)
@@ -58,37 +58,48 @@ def join_templates(pairs: TemplateOwners, eligible: Ints, activity: Ints, rule: 
     rank[eligible] = np.arange(len(eligible))
     inside = (pairs.templates < len(rank)) & (rank[np.minimum(pairs.templates, len(rank) - 1)] >= 0)
     rows, owners = rank[pairs.templates[inside]], pairs.owners[inside]
-    incidence = csr_array((np.ones(len(rows)), (rows, owners)), shape=(len(eligible), len(activity)))
-    sizes = np.asarray(incidence.sum(axis=1)).ravel()
-    shared = (incidence @ incidence.T).tocoo()
-    a, b, both = shared.row, shared.col, shared.data
-    upper = (a < b) & (both >= rule.min_shared)
-    a, b, both = a[upper], b[upper], both[upper]
+    incidence = csr_array((np.ones(len(rows), np.int32), (rows, owners)), shape=(len(eligible), len(activity)))
+    sizes = np.bincount(rows, minlength=len(eligible))
+    a, b, both = _overlaps(incidence, rule.min_shared)
     # Two sets of independent owners, each drawn with a chance proportional to activity, meet in sum p_i q_i owners.
     weight = activity / activity.sum()
     expected = sizes[a] * sizes[b] * float((weight**2).sum())
     excess = np.maximum(both - expected, 0) / np.maximum(sizes[a] + sizes[b] - both - np.minimum(expected, both), 1)
-    strong = (excess >= rule.min_jaccard / 2) & (stats.poisson.sf(both - 1, expected) <= rule.max_p)
-    a, b, excess = a[strong], b[strong], excess[strong]
-    links = csr_array((np.ones(len(a)), (a, b)), shape=(len(eligible),) * 2)
-    _, component = connected_components(links, directed=False)
-    out: list[Ints] = []
-    order = np.argsort(component, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
-        out.extend(eligible[np.sort(group)] for group in _average_linkage(members, a, b, excess, rule.min_jaccard))
-    return sorted(out, key=lambda group: int(group[0]))
+    likely = np.flatnonzero(excess >= rule.min_jaccard / 2)
+    strong = likely[stats.poisson.sf(both[likely] - 1, expected[likely]) <= rule.max_p]
+    first = _average_linkage(len(eligible), a[strong], b[strong], excess[strong], rule.min_jaccard)
+    order = stable_order(first)
+    return np.split(eligible[order], group_starts(first[order])[1:])
 
 
-def _average_linkage(members: Ints, a: Ints, b: Ints, excess: NDArray[np.float64], least: float) -> list[Ints]:
-    """The members of one component in groups whose mean excess Jaccard index is at least `least`."""
-    if len(members) == 1:
-        return [members]
-    place = {int(m): i for i, m in enumerate(members)}
-    inside = np.isin(a, members)
-    distance = np.ones((len(members), len(members)))
-    for x, y, value in zip(a[inside], b[inside], excess[inside], strict=True):
-        i, j = place[int(x)], place[int(y)]
-        distance[i, j] = distance[j, i] = 1 - value
-    tree = linkage(distance[np.triu_indices(len(members), 1)], "average")
-    labels = fcluster(tree, 1 - least, "distance")
-    return [members[labels == label] for label in np.unique(labels)]
+def _overlaps(incidence: csr_array, least: int) -> tuple[Ints, Ints, Ints]:
+    """The pairs of rows of a 0/1 matrix, the smaller one first, that have at least so many columns in common, and how
+    many these are."""
+    shared = (incidence @ incidence.T).tocsr()
+    at = np.flatnonzero(shared.data >= least)
+    a, b = np.searchsorted(shared.indptr, at, "right") - 1, shared.indices[at].astype(np.int64)
+    upper = a < b
+    return a[upper], b[upper], shared.data[at[upper]].astype(np.int64)
+
+
+def _average_linkage(count: int, a: Ints, b: Ints, excess: NDArray[np.float64], least: float) -> Ints:
+    """(count,) the first item of each one's group: groups have a mean excess Jaccard index of at least `least`."""
+    links = csr_array((np.ones(len(a)), (a, b)), shape=(count, count))
+    components, component = connected_components(links, directed=False)
+    members, ties = stable_order(component.astype(np.int64)), np.argsort(component[a], kind="stable")
+    bounds, tie_bounds = slices(component[members], components), slices(component[a[ties]], components)
+    sizes = np.diff(bounds)
+    place = np.empty(count, np.int64)
+    place[members] = ranges(sizes)
+    first = np.arange(count)
+    # Two are one link, and no tree is needed.
+    of_two = ties[(sizes[component[a[ties]]] == 2) & (1 - excess[ties] <= 1 - least)]
+    first[b[of_two]] = a[of_two]
+    for number in np.flatnonzero(sizes > 2).tolist():
+        own, tied = members[bounds[number] : bounds[number + 1]], ties[tie_bounds[number] : tie_bounds[number + 1]]
+        distance = np.ones((len(own), len(own)))
+        distance[place[a[tied]], place[b[tied]]] = 1 - excess[tied]
+        tree = linkage(distance[np.triu_indices(len(own), 1)], "average")
+        _, smallest, label = np.unique(fcluster(tree, 1 - least, "distance"), return_index=True, return_inverse=True)
+        first[own] = own[smallest[label]]
+    return first
