@@ -41,7 +41,6 @@ class Scene:
     uses: TemplateUses
     setting: Setting
     instruments: Instruments
-    tagged: frozenset[int]  # templates with high-signal content
     config: ScoreConfig
 
     def system(self, templates: Ints) -> bool:
@@ -57,11 +56,6 @@ class Scene:
     def speaks(self, verdict: Assessment) -> bool:
         """Whether one family speaks clearly."""
         return min(verdict.families.values(), default=1.0) <= self.config.watch_p
-
-    def worth_reading(self, templates: Ints, verdict: Assessment) -> bool:
-        """Whether one family speaks clearly of a candidate with high-signal content: it alerts never, and a person can
-        tell a public template from a wrapper of somebody's."""
-        return self.speaks(verdict) and not self.tagged.isdisjoint(templates.tolist())
 
 
 Assessed = tuple[Candidate, Assessment]

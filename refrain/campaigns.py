@@ -24,9 +24,9 @@ from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
 from refrain.rewordings import label_rewordings
-from refrain.rounds import State, assess_all, search, speaking, weaker_findings, without_members
+from refrain.rounds import assess_all, search, speaking, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
-from refrain.signals import NearProbes, template_signals
+from refrain.signals import NearProbes, TemplateSignals, template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
 
@@ -62,23 +62,16 @@ def score_campaigns(
         reference = use_reference(population, owners[kept], counts[kept], config.activity_bins)
         instruments = make_instruments(population, strata, reference, config)
         shared = setting(population, strata, config.draws, config.seed, config.matched_bias)
-        return Scene(groups, uses, shared, instruments, signals.tagged, config)
-
-    def with_signals(scene: Scene, state: State) -> Scene:
-        """The scene that knows the signals of all candidates of which one family speaks clearly."""
-        signals.ask(speaking(scene, state))
-        return replace(scene, tagged=signals.tagged)
+        return Scene(groups, uses, shared, instruments, config)
 
     scene = scene_in(strata, np.ones(len(owners), bool))
     state = assess_all(scene, progress)
-    scene = with_signals(scene, state)
     rounds = [search(scene, state)]
     findings = list(rounds[-1].findings)
     while rounds[-1].findings:
         taken = np.unique(np.concatenate([f.members for f in findings]))
         scene = scene_in(with_groups(strata, [taken]), ~np.isin(owners, taken))
         state = without_members(scene, state, rounds[-1], taken, progress)
-        scene = with_signals(scene, state)
         rounds.append(search(scene, state))
         findings += rounds[-1].findings
     last = rounds[-1]
@@ -90,7 +83,7 @@ def score_campaigns(
         [
             *_published(findings, alert=True),
             *_published(watched, alert=False),
-            *_explained(explained_away, [*findings, *watched]),
+            *_explained(explained_away, speaking(scene, state), [*findings, *watched], signals),
         ]
     )
     labels = label_requests(ranked, uses.requests, uses.templates, population.request_owner)
@@ -147,14 +140,30 @@ def _published(findings: list[Finding], *, alert: bool) -> list[ScoredCampaign]:
     return [ScoredCampaign(f.suspect, f.templates, f.members, alert=alert) for f in findings]
 
 
-def _explained(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
-    """Suspects that a benign hypothesis explains, or of which one family speaks, clearest first, without those whose
-    members are mostly those of a finding or of another one."""
+def _explained(
+    suspects: list[Suspect], speaking: list[Suspect], findings: list[Finding], signals: TemplateSignals
+) -> list[ScoredCampaign]:
+    """Suspects that a benign hypothesis explains, and those of whom one family speaks and that have high-signal
+    content, clearest first, without those whose members are mostly those of a finding or of another one.
+
+    One family never alerts, but a person can tell a public template from a wrapper of somebody's. Signals are asked
+    for last, of those alone whom a finding leaves enough members: to read takes a transformer.
+    """
     taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
+    likely = [s for s in speaking if _by_itself(s.members, taken)]
+    signals.ask(template for s in likely for template in s.templates.tolist())
+    worth_reading = [s for s in likely if not signals.tagged.isdisjoint(s.templates.tolist())]
     out = []
-    for suspect in sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))):
+    for suspect in sorted(
+        [*suspects, *worth_reading], key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))
+    ):
         members = suspect.members
-        if len(members) and np.isin(members, taken).mean() * 2 < 1:
+        if _by_itself(members, taken):
             out.append(ScoredCampaign(suspect, suspect.templates, members, alert=False))
             taken = np.union1d(taken, members)
     return out
+
+
+def _by_itself(members: Ints, taken: Ints) -> bool:
+    """Whether there are members, and most of them are not taken."""
+    return len(members) > 0 and bool(np.isin(members, taken).mean() * 2 < 1)

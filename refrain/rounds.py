@@ -62,27 +62,27 @@ def assess_all(scene: Scene, progress: Progress) -> State:
     return State([item for _, item in assess_places(scene, range(len(scene.groups)), nobody, progress)])
 
 
-def speaking(scene: Scene, state: State) -> list[int]:
-    """The templates of the candidates of which one family speaks clearly, and that are no findings yet: the only ones
-    whose signals `search` asks for."""
-    return [
-        template
-        for place, _, verdict in state.open(scene)
-        if scene.speaks(verdict)
-        for template in scene.groups[place].tolist()
-    ]
-
-
 def search(scene: Scene, state: State) -> Round:
     """The findings among the candidates that are none yet; those that are count among the selected."""
     config = scene.config
-    suspects = _suspects(scene, state)
+    suspects = _suspects(scene, state, lambda strong, verdict: strong or verdict.p_value <= config.listed_p)
     alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
     below = [s for s in suspects if s.q_value > config.false_discovery_rate]
     matched = _matched_by_benign_groups(scene.setting, below, config)
     max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
     findings, explained, by_groups = _peeled(scene, alerting, matched, max_p)
     return Round(findings, below, matched, max_p, by_groups, len(explained))
+
+
+def speaking(scene: Scene, state: State) -> list[Suspect]:
+    """The candidates that `search` leaves alone and of which one family speaks clearly, as suspects: none of them
+    alerts, and a person may come to see those that ask for something worth a look."""
+    config = scene.config
+    return _suspects(
+        scene,
+        state,
+        lambda strong, verdict: not strong and verdict.p_value > config.listed_p and scene.speaks(verdict),
+    )
 
 
 def weaker_findings(scene: Scene, last: Round, findings: list[Finding]) -> list[Finding]:
@@ -158,9 +158,9 @@ def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([a.filter for a in verdicts]), np.array([a.p_value for a in verdicts])
 
 
-def _suspects(scene: Scene, state: State) -> list[Suspect]:
-    """Candidates with a signal that are no findings yet, in their order: those that benign hypotheses explain, and
-    those with one family's evidence and high-signal content, are among them.
+def _suspects(scene: Scene, state: State, wanted: Callable[[bool, Assessment], bool]) -> list[Suspect]:
+    """The candidates that are no findings yet and wanted, given whether their signal is strong, in their order: those
+    that benign hypotheses explain are among them.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
     """
@@ -175,7 +175,7 @@ def _suspects(scene: Scene, state: State) -> list[Suspect]:
         strong = q_values[place] <= config.false_discovery_rate or verdict.raw <= config.watch_p
         if strong:
             np.maximum.at(most, own.owners, own.counts)
-        if strong or verdict.p_value <= config.listed_p or scene.worth_reading(scene.groups[place], verdict):
+        if wanted(strong, verdict):
             chosen.append((place, own, verdict))
     memberships = spread(scene, _memberships, [(own, verdict) for _, own, verdict in chosen], _CLOSE)
     return [
