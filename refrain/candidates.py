@@ -18,6 +18,8 @@ from scipy.sparse.csgraph import connected_components
 
 from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 
+_PAIR = 2
+
 
 @dataclass(frozen=True)
 class TemplateOwners:
@@ -93,9 +95,9 @@ def _average_linkage(count: int, a: Ints, b: Ints, excess: NDArray[np.float64], 
     place[members] = ranges(sizes)
     first = np.arange(count)
     # Two are one link, and no tree is needed.
-    of_two = ties[(sizes[component[a[ties]]] == 2) & (1 - excess[ties] <= 1 - least)]
+    of_two = ties[(sizes[component[a[ties]]] == _PAIR) & (1 - excess[ties] <= 1 - least)]
     first[b[of_two]] = a[of_two]
-    for number in np.flatnonzero(sizes > 2).tolist():
+    for number in np.flatnonzero(sizes > _PAIR).tolist():
         own, tied = members[bounds[number] : bounds[number + 1]], ties[tie_bounds[number] : tie_bounds[number + 1]]
         distance = np.ones((len(own), len(own)))
         distance[place[a[tied]], place[b[tied]]] = 1 - excess[tied]

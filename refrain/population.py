@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices
-from refrain.networks import exit_network
 from refrain.letters import scripts_of
+from refrain.networks import exit_network
 from refrain.tables import Coded, read_coded, read_columns, read_table
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,10 @@ class Trait:
     bounds: Ints
     count: int
     names: list[str]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker is sent: it compares numbers, and a million names would be sent with every part."""
+        return {**self.__dict__, "names": []}
 
     @property
     def present(self) -> bool:
