@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.assessment import Assessment, Assessments, Instruments, assess
+from refrain.assessment import Assessment, Assessments, Instruments, Look, assess
 from refrain.config import ScoreConfig
 from refrain.coordination.results import Candidate, Candidates, Setting
 from refrain.cores import core_count
@@ -42,6 +42,7 @@ class Scene:
     setting: Setting
     instruments: Instruments
     config: ScoreConfig
+    round: int  # from 0
 
     def system(self, templates: Ints) -> bool:
         """Whether a candidate's template stands in the system prompt."""
@@ -52,6 +53,10 @@ class Scene:
         config = self.config
         most = max(config.listed_p, config.watch_p, config.false_discovery_rate)
         return min(verdict.raw, verdict.p_value) <= most or self.speaks(verdict)
+
+    def signalled(self, verdict: Assessment) -> bool:
+        """Whether a candidate has a signal for its content not to matter: it is watched, or listed."""
+        return verdict.raw <= self.config.watch_p or verdict.p_value <= self.config.listed_p
 
     def speaks(self, verdict: Assessment) -> bool:
         """Whether one family speaks clearly."""
@@ -151,26 +156,43 @@ def _verdicts(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Ass
     quick = replace(scene.setting, draws=scene.config.screening_draws)
     first = assess(own, quick, scene.instruments, system=system, closely=False)
     signs = np.minimum(first.raw, first.p_values) <= scene.config.screening_p
-    out = [_told(scene, first, place) for place in range(len(own))]
     chosen = np.flatnonzero(signs)
-    closer = closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()])
-    for place, verdict in zip(chosen.tolist(), closer, strict=True):
-        out[place] = verdict
-    return out
+    closer = iter(closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()]))
+    look = Look(scene.round, closely=False)
+    return [next(closer) if sign else _noted(scene, first, place, look) for place, sign in enumerate(signs.tolist())]
 
 
 def closely(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Assessment]:
     """The assessments of candidates with all draws, looked at closely."""
-    system = np.array([scene.system(group) for group in groups], bool)
-    out = []
-    for part in portions(np.diff(own.request_bounds), _TOGETHER // scene.setting.draws):
-        places = np.arange(part.start, part.stop)
-        found = assess(own.only(places), scene.setting, scene.instruments, system=system[part])
-        out += [_told(scene, found, i) for i in range(len(places))]
+    look = Look(scene.round, closely=True)
+    return [_noted(scene, found, place, look) for found, place in _looks(scene, own, groups, closely=True)]
+
+
+def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence[Ints]) -> list[Assessment]:
+    """The assessments, made in these rounds of these groups of templates, with the results of their tests."""
+    out = [verdict for _, verdict in assessed]
+    for look in sorted({verdict.look for verdict in out if verdict.look}):
+        places = [place for place, verdict in enumerate(out) if verdict.look == look]
+        own = Candidates.of([assessed[place][0] for place in places])
+        again = _looks(scenes[look.round], own, [groups[place] for place in places], closely=look.closely)
+        for place, (found, at) in zip(places, again, strict=True):
+            out[place] = replace(out[place], results=found.read(at))
     return out
 
 
-def _told(scene: Scene, found: Assessments, place: int) -> Assessment:
-    """One of several assessments, with what tests say where a person may come to read of it."""
-    verdict = found.one(place, told=False)
-    return found.one(place) if scene.shown(verdict) else verdict
+def _looks(
+    scene: Scene, own: Candidates, groups: Sequence[Ints], *, closely: bool
+) -> Iterator[tuple[Assessments, int]]:
+    """The assessments that each candidate is among, and its place there."""
+    system = np.array([scene.system(group) for group in groups], bool)
+    shared = scene.setting if closely else replace(scene.setting, draws=scene.config.screening_draws)
+    for part in portions(np.diff(own.request_bounds), _TOGETHER // shared.draws):
+        places = np.arange(part.start, part.stop)
+        found = assess(own.only(places), shared, scene.instruments, system=system[part], closely=closely)
+        yield from ((found, at) for at in range(len(places)))
+
+
+def _noted(scene: Scene, found: Assessments, place: int, look: Look) -> Assessment:
+    """One of several assessments, with its tests and hypotheses where a person may come to read of it."""
+    verdict = found.bare(place)
+    return replace(found.noted(place), look=look) if scene.shown(verdict) else verdict
