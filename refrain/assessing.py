@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from refrain.assessment import Assessment, Assessments, Instruments, Look, assess
 from refrain.config import ScoreConfig
-from refrain.coordination.results import Candidate, Candidates, Setting
+from refrain.coordination.results import Candidate, Candidates, Setting, TestResult
 from refrain.cores import core_count
 from refrain.counting import Ints, group_starts, portions, ranges
 from refrain.population import Population
 from refrain.progress import Progress
 from refrain.template_uses import TemplateUses
 
-_ALONE_BELOW = 8000  # first looks at candidates that one core takes sooner than further ones are started
+_ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core takes sooner than further ones are started
+_EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
 
@@ -70,30 +71,36 @@ Work = Callable[[Scene, Sequence[Item]], list[Out]]
 
 
 def assess_places(
-    scene: Scene, places: Sequence[int], gone: NDArray[np.bool_], progress: Progress, looks: int = 1
+    scene: Scene, places: Sequence[int], gone: NDArray[np.bool_], progress: Progress, *, close: bool = False
 ) -> Iterator[tuple[int, Assessed | None]]:
     """The candidates at some places without the owners that are gone (owners,), in their order; None where fewer than
-    `score.min_owners` are left. `looks` is as `spread` has it."""
+    `score.min_owners` are left. `close` says that most of them are worth a close look: speed, no result."""
     groups = [scene.groups[place] for place in places]
+    uses = np.diff(scene.uses.bounds)
+    many = np.array([uses[group].sum() for group in groups], np.int64)
+    draws = scene.config.draws if close else scene.config.screening_draws
     with progress.task("candidates", len(places)) as advance:
-        for place, item in zip(places, spread(scene, partial(_assess_some, gone=gone), groups, looks), strict=True):
+        for place, item in zip(
+            places, spread(scene, partial(_assess_some, gone=gone), groups, many, draws), strict=True
+        ):
             yield place, item
             advance(1)
 
 
-def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], looks: int) -> Iterator[Out]:
-    """What `work` makes of the items, in their order, on all cores where they are much work: an item is as much as so
-    many first looks at a candidate."""
-    if len(items) * looks < _ALONE_BELOW:
+def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], uses: Ints, draws: int) -> Iterator[Out]:
+    """What `work` makes of the items, in their order, on all cores where they are much work: an item has so many
+    requests (n,), compared with so many draws."""
+    cost = (uses + _EACH) * draws
+    total = int(cost.sum())
+    if total < _ALONE_BELOW:
         yield from work(scene, items)
         return
     import joblib
 
     workers = core_count()
-    size = -(-len(items) // (workers * _PARTS))
     number, shared = next(_SCENES), replace(scene, groups=[])
     for found in joblib.Parallel(workers, return_as="generator")(
-        joblib.delayed(_part)(number, shared, work, items[start : start + size]) for start in range(0, len(items), size)
+        joblib.delayed(_part)(number, shared, work, items[part]) for part in portions(cost, total // (workers * _PARTS))
     ):
         yield from found
 
@@ -172,12 +179,21 @@ def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence
     """The assessments, made in these rounds of these groups of templates, with the results of their tests."""
     out = [verdict for _, verdict in assessed]
     for look in sorted({verdict.look for verdict in out if verdict.look}):
+        scene = scenes[look.round]
         places = [place for place, verdict in enumerate(out) if verdict.look == look]
-        own = Candidates.of([assessed[place][0] for place in places])
-        again = _looks(scenes[look.round], own, [groups[place] for place in places], closely=look.closely)
-        for place, (found, at) in zip(places, again, strict=True):
-            out[place] = replace(out[place], results=found.read(at))
+        items = [(assessed[place][0], groups[place]) for place in places]
+        uses = np.array([len(own.requests) for own, _ in items], np.int64)
+        found = spread(scene, partial(_results, closely=look.closely), items, uses, scene.config.draws)
+        for place, results in zip(places, found, strict=True):
+            out[place] = replace(out[place], results=results)
     return out
+
+
+def _results(scene: Scene, items: Sequence[tuple[Candidate, Ints]], *, closely: bool) -> list[dict[str, TestResult]]:
+    """What each test finds of candidates with their templates."""
+    own = Candidates.of([candidate for candidate, _ in items])
+    looks = _looks(scene, own, [templates for _, templates in items], closely=closely)
+    return [found.read(place) for found, place in looks]
 
 
 def _looks(

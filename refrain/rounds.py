@@ -23,7 +23,6 @@ from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
-_CLOSE = 8  # first looks at a candidate that a close one, or a membership, takes as long as
 _USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
@@ -101,7 +100,9 @@ def _peeled(
 
     lasting = suspects
     if matched is not scene.setting:
-        again = spread(among, _p_values, [(s.candidate, s.templates) for s in suspects], _CLOSE)
+        uses = np.array([len(s.candidate.requests) for s in suspects], np.int64)
+        items = [(s.candidate, s.templates) for s in suspects]
+        again = spread(among, _p_values, items, uses, config.draws)
         lasting = [s for s, p in zip(suspects, again, strict=True) if p <= max_p]
     findings, explained = peel(
         lasting, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before
@@ -129,7 +130,7 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints, progr
         for place, _, verdict in left.open(scene)
         if min(verdict.families.values(), default=1.0) <= scene.config.false_discovery_rate
     ]
-    for place, item in assess_places(scene, places, gone, progress, _CLOSE):
+    for place, item in assess_places(scene, places, gone, progress, close=True):
         left.assessed[place] = item
     return left
 
@@ -180,7 +181,8 @@ def _suspects(scene: Scene, state: State, wanted: Callable[[float, Assessment], 
             np.maximum.at(most, own.owners, own.counts)
         if wanted(q_value, verdict):
             chosen.append((q_value, place, own, verdict))
-    memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], _CLOSE)
+    users = np.array([len(own.owners) for *_, own, _ in chosen], np.int64)
+    memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], users, config.draws)
     return [
         Suspect(
             scene.groups[place],
