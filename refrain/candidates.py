@@ -19,6 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 
 _PAIR = 2
+_LAST_BITS = 1e-9  # by which a product may be too large
+_TOGETHER = 1 << 16  # pairs whose owners are compared at once: bounds the memory, changes no count
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ def join_templates(pairs: TemplateOwners, eligible: Ints, activity: Ints, rule: 
     rows, owners = rank[pairs.templates[inside]], pairs.owners[inside]
     incidence = csr_array((np.ones(len(rows), np.int32), (rows, owners)), shape=(len(eligible), len(activity)))
     sizes = np.bincount(rows, minlength=len(eligible))
-    a, b, both = _overlaps(incidence, rule.min_shared)
+    a, b = _likely_pairs(rows, owners, sizes, rule)
+    both = _in_common(incidence, a, b)
+    enough = both >= rule.min_shared
+    a, b, both = a[enough], b[enough], both[enough]
     # Two sets of independent owners, each drawn with a chance proportional to activity, meet in sum p_i q_i owners.
     weight = activity / activity.sum()
     expected = sizes[a] * sizes[b] * float((weight**2).sum())
@@ -74,14 +79,35 @@ def join_templates(pairs: TemplateOwners, eligible: Ints, activity: Ints, rule: 
     return np.split(eligible[order], group_starts(first[order])[1:])
 
 
-def _overlaps(incidence: csr_array, least: int) -> tuple[Ints, Ints, Ints]:
-    """The pairs of rows of a 0/1 matrix, the smaller one first, that have at least so many columns in common, and how
-    many these are."""
-    shared = (incidence @ incidence.T).tocsr()
-    at = np.flatnonzero(shared.data >= least)
-    a, b = np.searchsorted(shared.indptr, at, "right") - 1, shared.indices[at].astype(np.int64)
-    upper = a < b
-    return a[upper], b[upper], shared.data[at[upper]].astype(np.int64)
+def _likely_pairs(rows: Ints, owners: Ints, sizes: Ints, rule: JoinRule) -> tuple[Ints, Ints]:
+    """The pairs of rows, the smaller one first, among which are all that the rule may join. Given are aligned pairs of
+    a row and an owner, each once, and the owners of each row.
+
+    The excess is no more than the Jaccard index, so two sets that have enough of it have so many owners in common that
+    they share one of the rarest of either, and the busiest owners need not be compared at all (prefix filtering:
+    Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", WWW 2007).
+    """
+    least = rule.min_jaccard / 2
+    shared = np.maximum(np.ceil(least * sizes - _LAST_BITS).astype(np.int64), max(rule.min_shared, 1))
+    often = np.bincount(owners)
+    rarity = np.empty(len(often), np.int64)
+    rarity[stable_order(often)] = np.arange(len(often))
+    row, rare = np.divmod(np.sort(rows * len(often) + rarity[owners]), len(often))
+    kept = ranges(sizes) <= (sizes - shared)[row]
+    prefixes = csr_array((np.ones(int(kept.sum()), np.int32), (row[kept], rare[kept])), shape=(len(sizes), len(often)))
+    met = (prefixes @ prefixes.T).tocsr()
+    a, b = np.repeat(np.arange(len(sizes)), np.diff(met.indptr)), met.indices.astype(np.int64)
+    likely = (a < b) & (np.minimum(sizes[a], sizes[b]) >= np.maximum(shared[a], shared[b]))
+    return a[likely], b[likely]
+
+
+def _in_common(incidence: csr_array, a: Ints, b: Ints) -> Ints:
+    """(n,) how many columns each of some pairs of rows of a 0/1 matrix have in common."""
+    out = np.empty(len(a), np.int64)
+    for start in range(0, len(a), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        out[part] = incidence[a[part]].multiply(incidence[b[part]]).sum(axis=1)
+    return out
 
 
 def _average_linkage(count: int, a: Ints, b: Ints, excess: NDArray[np.float64], least: float) -> Ints:

@@ -181,8 +181,8 @@ def _suspects(scene: Scene, state: State, wanted: Callable[[float, Assessment], 
             np.maximum.at(most, own.owners, own.counts)
         if wanted(q_value, verdict):
             chosen.append((q_value, place, own, verdict))
-    users = np.array([len(own.owners) for *_, own, _ in chosen], np.int64)
-    memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], users, config.draws)
+    uses = np.array([len(own.requests) for *_, own, _ in chosen], np.int64)
+    memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], uses, config.draws)
     return [
         Suspect(
             scene.groups[place],
