@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 
 _PAIR = 2
+_MEET = 2  # of the rarest owners that two sets must share to be compared: speed, no result
 _LAST_BITS = 1e-9  # by which a product may be too large
 _TOGETHER = 1 << 16  # pairs whose owners are compared at once: bounds the memory, changes no count
 
@@ -84,8 +85,9 @@ def _likely_pairs(rows: Ints, owners: Ints, sizes: Ints, rule: JoinRule) -> tupl
     a row and an owner, each once, and the owners of each row.
 
     The excess is no more than the Jaccard index, so two sets that have enough of it have so many owners in common that
-    they share one of the rarest of either, and the busiest owners need not be compared at all (prefix filtering:
-    Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", WWW 2007).
+    they share some of the rarest of either, and the busiest owners need not be compared at all (prefix filtering:
+    Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", WWW 2007; more than one: Wang, Li and Feng, "Can
+    we beat the prefix filtering?", SIGMOD 2012).
     """
     least = rule.min_jaccard / 2
     shared = np.maximum(np.ceil(least * sizes - _LAST_BITS).astype(np.int64), max(rule.min_shared, 1))
@@ -93,10 +95,12 @@ def _likely_pairs(rows: Ints, owners: Ints, sizes: Ints, rule: JoinRule) -> tupl
     rarity = np.empty(len(often), np.int64)
     rarity[stable_order(often)] = np.arange(len(often))
     row, rare = np.divmod(np.sort(rows * len(often) + rarity[owners]), len(often))
-    kept = ranges(sizes) <= (sizes - shared)[row]
+    meet = min(_MEET, max(rule.min_shared, 1))
+    kept = ranges(sizes) < (sizes - shared + meet)[row]
     prefixes = csr_array((np.ones(int(kept.sum()), np.int32), (row[kept], rare[kept])), shape=(len(sizes), len(often)))
     met = (prefixes @ prefixes.T).tocsr()
-    a, b = np.repeat(np.arange(len(sizes)), np.diff(met.indptr)), met.indices.astype(np.int64)
+    at = np.flatnonzero(met.data >= meet)
+    a, b = np.searchsorted(met.indptr, at, "right") - 1, met.indices[at].astype(np.int64)
     likely = (a < b) & (np.minimum(sizes[a], sizes[b]) >= np.maximum(shared[a], shared[b]))
     return a[likely], b[likely]
 
