@@ -148,15 +148,9 @@ class Assessments:
 
     def bare(self, place: int) -> Assessment:
         """Those of one candidate, with nothing to read."""
-        return Assessment(
-            {},
-            [],
-            self._by_family(self.families[place]),
-            self._by_family(self.unexplained[place]),
-            float(self.raw[place]),
-            float(self.p_values[place]),
-            float(self.filters[place]),
-        )
+        families, unexplained = (self._by_family(values[place]) for values in (self.families, self.unexplained))
+        raw, p_value, weaker = (float(values[place]) for values in (self.raw, self.p_values, self.filters))
+        return Assessment({}, [], families, unexplained, raw, p_value, weaker)
 
     def _by_family(self, values: Floats) -> dict[str, float]:
         return {f: p for f, p in zip(self.looked_at, values.tolist(), strict=True) if not np.isnan(p)}
