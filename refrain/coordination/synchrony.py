@@ -106,7 +106,7 @@ class Profile:
     @property
     def parts(self) -> int:
         """Of the hour."""
-        return self.expected.shape[1]
+        return int(self.expected.shape[1])
 
     @classmethod
     def of(cls, expected: Floats) -> Profile:
@@ -187,8 +187,8 @@ def _agreed(cells: Ints, share: Floats, sets: int, candidates: Candidates, profi
     """The same of shares that stand in these cells of candidates, sets and parts."""
     shape = len(candidates), sets, profile.parts
     size, expected = candidates.sizes[:, None, None], profile.expected[:, None, :]
-    total = np.bincount(cells, share, np.prod(shape)).reshape(shape)
-    own = np.bincount(cells, share * share, np.prod(shape)).reshape(shape)
+    weights, many = (share, share * share), len(candidates) * sets * profile.parts
+    total, own = (np.asarray(np.bincount(cells, part, many), float).reshape(shape) for part in weights)
     # The product of the sums, less everybody's with itself: of all users the same parts are expected.
     together = total - size * expected
     together *= together
