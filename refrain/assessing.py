@@ -16,16 +16,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.assessment import Assessment, Assessments, Instruments, assess
+from refrain.assessment import Assessment, Assessments, Instruments, Look, assess
 from refrain.config import ScoreConfig
-from refrain.coordination.results import Candidate, Candidates, Setting
+from refrain.coordination.results import Candidate, Candidates, Setting, TestResult
 from refrain.cores import core_count
 from refrain.counting import Ints, group_starts, portions, ranges
 from refrain.population import Population
 from refrain.progress import Progress
 from refrain.template_uses import TemplateUses
 
-_ALONE_BELOW = 8000  # first looks at candidates that one core takes sooner than further ones are started
+_ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core takes sooner than further ones are started
+_EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
 
@@ -41,8 +42,8 @@ class Scene:
     uses: TemplateUses
     setting: Setting
     instruments: Instruments
-    tagged: frozenset[int]  # templates with high-signal content
     config: ScoreConfig
+    round: int  # from 0
 
     def system(self, templates: Ints) -> bool:
         """Whether a candidate's template stands in the system prompt."""
@@ -54,14 +55,13 @@ class Scene:
         most = max(config.listed_p, config.watch_p, config.false_discovery_rate)
         return min(verdict.raw, verdict.p_value) <= most or self.speaks(verdict)
 
+    def signalled(self, verdict: Assessment) -> bool:
+        """Whether a candidate has a signal for its content not to matter: it is watched, or listed."""
+        return verdict.raw <= self.config.watch_p or verdict.p_value <= self.config.listed_p
+
     def speaks(self, verdict: Assessment) -> bool:
         """Whether one family speaks clearly."""
         return min(verdict.families.values(), default=1.0) <= self.config.watch_p
-
-    def worth_reading(self, templates: Ints, verdict: Assessment) -> bool:
-        """Whether one family speaks clearly of a candidate with high-signal content: it alerts never, and a person can
-        tell a public template from a wrapper of somebody's."""
-        return self.speaks(verdict) and not self.tagged.isdisjoint(templates.tolist())
 
 
 Assessed = tuple[Candidate, Assessment]
@@ -71,30 +71,36 @@ Work = Callable[[Scene, Sequence[Item]], list[Out]]
 
 
 def assess_places(
-    scene: Scene, places: Sequence[int], gone: NDArray[np.bool_], progress: Progress, looks: int = 1
+    scene: Scene, places: Sequence[int], gone: NDArray[np.bool_], progress: Progress, *, close: bool = False
 ) -> Iterator[tuple[int, Assessed | None]]:
     """The candidates at some places without the owners that are gone (owners,), in their order; None where fewer than
-    `score.min_owners` are left. `looks` is as `spread` has it."""
+    `score.min_owners` are left. `close` says that most of them are worth a close look: speed, no result."""
     groups = [scene.groups[place] for place in places]
+    uses = np.diff(scene.uses.bounds)
+    many = np.array([uses[group].sum() for group in groups], np.int64)
+    draws = scene.config.draws if close else scene.config.screening_draws
     with progress.task("candidates", len(places)) as advance:
-        for place, item in zip(places, spread(scene, partial(_assess_some, gone=gone), groups, looks), strict=True):
+        for place, item in zip(
+            places, spread(scene, partial(_assess_some, gone=gone), groups, many, draws), strict=True
+        ):
             yield place, item
             advance(1)
 
 
-def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], looks: int) -> Iterator[Out]:
-    """What `work` makes of the items, in their order, on all cores where they are much work: an item is as much as so
-    many first looks at a candidate."""
-    if len(items) * looks < _ALONE_BELOW:
+def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], uses: Ints, draws: int) -> Iterator[Out]:
+    """What `work` makes of the items, in their order, on all cores where they are much work: an item has so many
+    requests (n,), compared with so many draws."""
+    cost = (uses + _EACH) * draws
+    total = int(cost.sum())
+    if total < _ALONE_BELOW:
         yield from work(scene, items)
         return
     import joblib
 
     workers = core_count()
-    size = -(-len(items) // (workers * _PARTS))
     number, shared = next(_SCENES), replace(scene, groups=[])
     for found in joblib.Parallel(workers, return_as="generator")(
-        joblib.delayed(_part)(number, shared, work, items[start : start + size]) for start in range(0, len(items), size)
+        joblib.delayed(_part)(number, shared, work, items[part]) for part in portions(cost, total // (workers * _PARTS))
     ):
         yield from found
 
@@ -157,26 +163,52 @@ def _verdicts(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Ass
     quick = replace(scene.setting, draws=scene.config.screening_draws)
     first = assess(own, quick, scene.instruments, system=system, closely=False)
     signs = np.minimum(first.raw, first.p_values) <= scene.config.screening_p
-    out = [_told(scene, first, place) for place in range(len(own))]
     chosen = np.flatnonzero(signs)
-    closer = closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()])
-    for place, verdict in zip(chosen.tolist(), closer, strict=True):
-        out[place] = verdict
-    return out
+    closer = iter(closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()]))
+    look = Look(scene.round, closely=False)
+    return [next(closer) if sign else _noted(scene, first, place, look) for place, sign in enumerate(signs.tolist())]
 
 
 def closely(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Assessment]:
     """The assessments of candidates with all draws, looked at closely."""
-    system = np.array([scene.system(group) for group in groups], bool)
-    out = []
-    for part in portions(np.diff(own.request_bounds), _TOGETHER // scene.setting.draws):
-        places = np.arange(part.start, part.stop)
-        found = assess(own.only(places), scene.setting, scene.instruments, system=system[part])
-        out += [_told(scene, found, i) for i in range(len(places))]
+    look = Look(scene.round, closely=True)
+    return [_noted(scene, found, place, look) for found, place in _looks(scene, own, groups, closely=True)]
+
+
+def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence[Ints]) -> list[Assessment]:
+    """The assessments, made in these rounds of these groups of templates, with the results of their tests."""
+    out = [verdict for _, verdict in assessed]
+    for look in sorted({verdict.look for verdict in out if verdict.look}):
+        scene = scenes[look.round]
+        places = [place for place, verdict in enumerate(out) if verdict.look == look]
+        items = [(assessed[place][0], groups[place]) for place in places]
+        uses = np.array([len(own.requests) for own, _ in items], np.int64)
+        found = spread(scene, partial(_results, closely=look.closely), items, uses, scene.config.draws)
+        for place, results in zip(places, found, strict=True):
+            out[place] = replace(out[place], results=results)
     return out
 
 
-def _told(scene: Scene, found: Assessments, place: int) -> Assessment:
-    """One of several assessments, with what tests say where a person may come to read of it."""
-    verdict = found.one(place, told=False)
-    return found.one(place) if scene.shown(verdict) else verdict
+def _results(scene: Scene, items: Sequence[tuple[Candidate, Ints]], *, closely: bool) -> list[dict[str, TestResult]]:
+    """What each test finds of candidates with their templates."""
+    own = Candidates.of([candidate for candidate, _ in items])
+    looks = _looks(scene, own, [templates for _, templates in items], closely=closely)
+    return [found.read(place) for found, place in looks]
+
+
+def _looks(
+    scene: Scene, own: Candidates, groups: Sequence[Ints], *, closely: bool
+) -> Iterator[tuple[Assessments, int]]:
+    """The assessments that each candidate is among, and its place there."""
+    system = np.array([scene.system(group) for group in groups], bool)
+    shared = scene.setting if closely else replace(scene.setting, draws=scene.config.screening_draws)
+    for part in portions(np.diff(own.request_bounds), _TOGETHER // shared.draws):
+        places = np.arange(part.start, part.stop)
+        found = assess(own.only(places), shared, scene.instruments, system=system[part], closely=closely)
+        yield from ((found, at) for at in range(len(places)))
+
+
+def _noted(scene: Scene, found: Assessments, place: int, look: Look) -> Assessment:
+    """One of several assessments, with its tests and hypotheses where a person may come to read of it."""
+    verdict = found.bare(place)
+    return replace(found.noted(place), look=look) if scene.shown(verdict) else verdict

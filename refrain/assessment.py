@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,22 +90,33 @@ def make_instruments(
     )
 
 
+class Look(NamedTuple):
+    """How a candidate was looked at: in which round, and whether closely. Who looks so again finds the same."""
+
+    round: int
+    closely: bool
+
+
 @dataclass(frozen=True)
 class Assessment:
     """A candidate's tests and verdicts.
 
     `families` are p-values by family of all tests, `unexplained` the same without the tests that a benign hypothesis
     explains. `p_value` is the partial conjunction of the unexplained, `filter` the same for one family less, `raw` the
-    partial conjunction of all. `results` and `hypotheses` are empty of a candidate that nobody comes to read of.
+    partial conjunction of all. `tests` are p-values by key, NaN where a test is off; these and `hypotheses` are empty
+    of a candidate that nobody comes to read of. `results` say what tests found, and are read last: that takes a look at
+    all matched owners.
     """
 
-    results: dict[str, TestResult]
+    tests: dict[str, float]
     hypotheses: list[Hypothesis]
     families: dict[str, float]
     unexplained: dict[str, float]
     raw: float
     p_value: float
     filter: float
+    results: dict[str, TestResult] = field(default_factory=dict)
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -121,17 +133,24 @@ class Assessments:
     p_values: Floats
     filters: Floats
 
-    def one(self, place: int, *, told: bool = True) -> Assessment:
-        """Those of one candidate; without `told` there is nothing to read."""
-        return Assessment(
-            {result.key: result.one(place) for result in self.results} if told else {},
-            self.hypotheses.read(place) if told else [],
-            self._by_family(self.families[place]),
-            self._by_family(self.unexplained[place]),
-            float(self.raw[place]),
-            float(self.p_values[place]),
-            float(self.filters[place]),
-        )
+    def one(self, place: int) -> Assessment:
+        """Those of one candidate, with all that there is to read."""
+        return replace(self.noted(place), results=self.read(place))
+
+    def read(self, place: int) -> dict[str, TestResult]:
+        """What each test found of one candidate, by its key."""
+        return {result.key: result.one(place) for result in self.results}
+
+    def noted(self, place: int) -> Assessment:
+        """Those of one candidate with its tests and hypotheses, before results are read."""
+        tests = {result.key: float(result.p_values[place]) for result in self.results}
+        return replace(self.bare(place), tests=tests, hypotheses=self.hypotheses.read(place))
+
+    def bare(self, place: int) -> Assessment:
+        """Those of one candidate, with nothing to read."""
+        families, unexplained = (self._by_family(values[place]) for values in (self.families, self.unexplained))
+        raw, p_value, weaker = (float(values[place]) for values in (self.raw, self.p_values, self.filters))
+        return Assessment({}, [], families, unexplained, raw, p_value, weaker)
 
     def _by_family(self, values: Floats) -> dict[str, float]:
         return {f: p for f, p in zip(self.looked_at, values.tolist(), strict=True) if not np.isnan(p)}

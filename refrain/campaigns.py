@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain.artifacts import Store
-from refrain.assessing import Scene
+from refrain.assessing import Scene, told
 from refrain.assessment import make_instruments
 from refrain.campaign_tables import write_campaigns
 from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
@@ -24,9 +24,9 @@ from refrain.population import Population, read_population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
 from refrain.rewordings import label_rewordings
-from refrain.rounds import State, assess_all, search, speaking, weaker_findings, without_members
+from refrain.rounds import assess_all, below, search, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
-from refrain.signals import NearProbes, template_signals
+from refrain.signals import NearProbes, TemplateSignals, template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
 
@@ -57,43 +57,38 @@ def score_campaigns(
     signals = template_signals(requests, templates, near, config.signal_segments)
     owners, counts = _pairs_of(eligible, uses, pairs, population)
 
-    def scene_in(strata: Strata, kept: NDArray[np.bool_]) -> Scene:
-        """What candidates are assessed with in these strata; the kept pairs are the reference of use."""
+    def scene_of(number: int, strata: Strata, kept: NDArray[np.bool_]) -> Scene:
+        """What candidates are assessed with in a round, in these strata; the kept pairs are the reference of use."""
         reference = use_reference(population, owners[kept], counts[kept], config.activity_bins)
         instruments = make_instruments(population, strata, reference, config)
         by_systems = population.asn_share >= config.systems_share
         shared = setting(population, strata, config.draws, config.seed, config.matched_bias, by_systems=by_systems)
-        return Scene(groups, uses, shared, instruments, signals.tagged, config)
+        return Scene(groups, uses, shared, instruments, config, number)
 
-    def with_signals(scene: Scene, state: State) -> Scene:
-        """The scene that knows the signals of all candidates of which one family speaks clearly."""
-        signals.ask(speaking(scene, state))
-        return replace(scene, tagged=signals.tagged)
-
-    scene = scene_in(strata, np.ones(len(owners), bool))
-    state = assess_all(scene, progress)
-    scene = with_signals(scene, state)
-    rounds = [search(scene, state)]
+    scenes = [scene_of(0, strata, np.ones(len(owners), bool))]
+    state = assess_all(scenes[-1], progress)
+    rounds = [search(scenes[-1], state)]
     findings = list(rounds[-1].findings)
     while rounds[-1].findings:
         taken = np.unique(np.concatenate([f.members for f in findings]))
-        scene = scene_in(with_groups(strata, [taken]), ~np.isin(owners, taken))
-        state = without_members(scene, state, rounds[-1], taken, progress)
-        scene = with_signals(scene, state)
-        rounds.append(search(scene, state))
+        scenes.append(scene_of(len(scenes), with_groups(strata, [taken]), ~np.isin(owners, taken)))
+        state = without_members(scenes[-1], state, rounds[-1], taken, progress)
+        rounds.append(search(scenes[-1], state))
         findings += rounds[-1].findings
     last = rounds[-1]
-    watched = weaker_findings(scene, last, findings)
+    others = below(scenes[-1], state)
+    watched = weaker_findings(scenes[-1], last, others, findings)
     findings = [_with_small_templates(f, uses, pairs, population, config) for f in findings]
-    explained_away = [s for s in last.below if s.assessment.p_value > config.listed_p]
+    explained_away = [s for s in others if s.assessment.p_value > config.listed_p]
     alert_p = max([last.max_p, *(f.suspect.assessment.p_value for f in findings)])
     ranked = ranking(
         [
             *_published(findings, alert=True),
             *_published(watched, alert=False),
-            *_explained(explained_away, [*findings, *watched]),
+            *_explained(explained_away, [*findings, *watched], signals, scenes[-1]),
         ]
     )
+    ranked = _told(ranked, scenes)
     labels = label_requests(ranked, uses.requests, uses.templates, population.request_owner)
     labels = label_rewordings(labels, ranked, requests, neighbours, templates, population.request_owner, config)
     signals.ask(template for item in ranked for template in item.suspect.templates.tolist())
@@ -148,14 +143,39 @@ def _published(findings: list[Finding], *, alert: bool) -> list[ScoredCampaign]:
     return [ScoredCampaign(f.suspect, f.templates, f.members, alert=alert) for f in findings]
 
 
-def _explained(suspects: list[Suspect], findings: list[Finding]) -> list[ScoredCampaign]:
-    """Suspects that a benign hypothesis explains, or of which one family speaks, clearest first, without those whose
-    members are mostly those of a finding or of another one."""
+def _explained(
+    suspects: list[Suspect], findings: list[Finding], signals: TemplateSignals, scene: Scene
+) -> list[ScoredCampaign]:
+    """Suspects that a benign hypothesis explains, and those with high-signal content of which one family speaks,
+    clearest first, without those whose members are mostly those of a finding or of another one.
+
+    One family never alerts, but a person can tell a public template from a wrapper of somebody's. Signals are asked for
+    here, of those alone that nothing else shows and that a finding leaves enough members: reading takes a transformer.
+    """
     taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
+    left = [s for s in suspects if _by_itself(s.members, taken)]
+    quiet = [s for s in left if not scene.signalled(s.assessment)]
+    signals.ask(template for s in quiet for template in s.templates.tolist())
+    unread = {int(s.templates[0]) for s in quiet if signals.tagged.isdisjoint(s.templates.tolist())}
     out = []
-    for suspect in sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))):
+    for suspect in sorted(left, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))):
         members = suspect.members
-        if len(members) and np.isin(members, taken).mean() * 2 < 1:
+        if int(suspect.templates[0]) not in unread and _by_itself(members, taken):
             out.append(ScoredCampaign(suspect, suspect.templates, members, alert=False))
             taken = np.union1d(taken, members)
     return out
+
+
+def _told(ranked: list[ScoredCampaign], scenes: list[Scene]) -> list[ScoredCampaign]:
+    """The campaigns with the results of their tests."""
+    suspects = [item.suspect for item in ranked]
+    verdicts = told(scenes, [(s.candidate, s.assessment) for s in suspects], [s.templates for s in suspects])
+    return [
+        replace(item, suspect=replace(item.suspect, assessment=verdict))
+        for item, verdict in zip(ranked, verdicts, strict=True)
+    ]
+
+
+def _by_itself(members: Ints, taken: Ints) -> bool:
+    """Whether there are members, and most of them are not taken."""
+    return len(members) > 0 and bool(np.isin(members, taken).mean() * 2 < 1)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices
+from refrain.letters import scripts_of
 from refrain.networks import exit_network
-from refrain.scripts import script_of
 from refrain.tables import Coded, read_coded, read_columns, read_table
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,10 @@ class Trait:
     bounds: Ints
     count: int
     names: list[str]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker is sent: it compares numbers, and a million names would be sent with every part."""
+        return {**self.__dict__, "names": []}
 
     @property
     def present(self) -> bool:
@@ -199,7 +204,9 @@ def _most_used(owner: Ints, codes: Ints, owners: int) -> Ints:
     if not known.any():
         return out
     width = int(codes.max()) + 1
-    keys, counts = np.unique(owner[known] * width + codes[known], return_counts=True)
+    ordered = np.sort(owner[known] * width + codes[known])
+    starts = group_starts(ordered)
+    keys, counts = ordered[starts], np.diff(starts, append=len(ordered))
     order = np.lexsort((-(keys % width), counts, keys // width))  # the last entry of an owner is the one wanted
     last = np.flatnonzero(np.diff(keys[order] // width, append=-1))
     out[keys[order][last] // width] = keys[order][last] % width
@@ -208,8 +215,7 @@ def _most_used(owner: Ints, codes: Ints, owners: int) -> Ints:
 
 def _scripts(requests: Path, request_owner: Ints, owners: int) -> Ints:
     """The code of each owner's most used script, as `scripts.script_of` numbers them."""
-    texts = read_table(requests / "segments.parquet", ["text"])["text"].to_pylist()
-    code = np.fromiter(map(script_of, texts), np.int64, len(texts))
+    code = scripts_of(read_table(requests / "segments.parquet", ["text"])["text"])
     placed = read_columns(requests / "request_segments", ["request_row", "segment_row"])
     scripts = _most_used(request_owner[placed["request_row"]], code[placed["segment_row"]], owners)
     return np.maximum(scripts, 0)

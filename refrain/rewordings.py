@@ -82,23 +82,26 @@ def label_rewordings(
     anybody = np.zeros(owners, bool)
     for item in ranked:
         anybody[item.members] = True
+    anything = np.unique(np.concatenate([np.zeros(0, np.int64), *(item.templates for item in ranked)]))
     left = (labels.campaigns < 0) & anybody[request_owner]
     near = open_neighbours(neighbours)
     placed = _placed(requests, left, near, config.min_words)
     held = read_columns(templates / "template_segments.parquet", ["template_id", "segment_row"])
-    held_places = near.places(held["segment_row"])
+    sung = np.isin(held["template_id"], anything)
+    held_template, held_places = held["template_id"][sung], near.places(held["segment_row"][sung])
     out = Labels(labels.templates.copy(), labels.campaigns.copy())
+    template_of = np.full(len(near.segment_rows), -1)
     for number, item in enumerate(ranked):
         member = np.zeros(owners, bool)
         member[item.members] = True
         own = placed.of((out.campaigns < 0) & member[request_owner])
-        theirs = np.isin(held["template_id"], item.templates) & (held_places >= 0)
+        theirs = np.isin(held_template, item.templates) & (held_places >= 0)
         # Of a segment in several templates, the best frame: the smallest number is written last.
-        order = np.argsort(-held["template_id"][theirs], kind="stable")
-        template_of = np.full(len(near.segment_rows), -1)
-        template_of[held_places[theirs][order]] = held["template_id"][theirs][order]
+        order = np.argsort(-held_template[theirs], kind="stable")
+        template_of[held_places[theirs][order]] = held_template[theirs][order]
         distinct, which = np.unique(own.places, return_inverse=True)
         template, share = near.vote(distinct, template_of, config.reworded_share)
+        template_of[held_places[theirs]] = -1
         for_it = template[which] >= 0
         # Of a request's segments the one that is surest names the template.
         found, best = own.requests[for_it], which[for_it]

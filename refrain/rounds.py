@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from refrain import traits
 from refrain.assessing import Assessed, Scene, assess_places, closely, spread
 from refrain.assessment import Assessment
-from refrain.config import ScoreConfig
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
 from refrain.coordination.controls import with_groups
 from refrain.coordination.results import Candidate, Candidates, Setting, setting
@@ -24,7 +23,6 @@ from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
-_CLOSE = 8  # first looks at a candidate that a close one, or a membership, takes as long as
 _USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
@@ -45,11 +43,10 @@ class State:
 
 @dataclass(frozen=True)
 class Round:
-    """What a round left: findings, suspects below the alert, the setting in which the users of benign groups are
-    matched with one another, and the largest p-value that alerts."""
+    """What a round left: findings, the setting in which the users of benign groups are matched with one another, and
+    the largest p-value that alerts."""
 
     findings: list[Finding]
-    below: list[Suspect]
     matched: Setting
     max_p: float
     explained_by_groups: int
@@ -62,32 +59,31 @@ def assess_all(scene: Scene, progress: Progress) -> State:
     return State([item for _, item in assess_places(scene, range(len(scene.groups)), nobody, progress)])
 
 
-def speaking(scene: Scene, state: State) -> list[int]:
-    """The templates of the candidates of which one family speaks clearly, and that are no findings yet: the only ones
-    whose signals `search` asks for."""
-    return [
-        template
-        for place, _, verdict in state.open(scene)
-        if scene.speaks(verdict)
-        for template in scene.groups[place].tolist()
-    ]
-
-
 def search(scene: Scene, state: State) -> Round:
     """The findings among the candidates that are none yet; those that are count among the selected."""
     config = scene.config
-    suspects = _suspects(scene, state)
-    alerting = [s for s in suspects if s.q_value <= config.false_discovery_rate]
-    below = [s for s in suspects if s.q_value > config.false_discovery_rate]
-    matched = _matched_by_benign_groups(scene.setting, below, config)
+    matched = _matched_by_benign_groups(scene, state)
     max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
+    alerting = _suspects(scene, state, lambda q_value, verdict: q_value <= config.false_discovery_rate)
     findings, explained, by_groups = _peeled(scene, alerting, matched, max_p)
-    return Round(findings, below, matched, max_p, by_groups, len(explained))
+    return Round(findings, matched, max_p, by_groups, len(explained))
 
 
-def weaker_findings(scene: Scene, last: Round, findings: list[Finding]) -> list[Finding]:
+def below(scene: Scene, state: State) -> list[Suspect]:
+    """The candidates that fall short of an alert and that a person may come to see: those with a signal, and those of
+    which one family speaks clearly, whatever benign hypotheses explain."""
+    return _suspects(
+        scene,
+        state,
+        lambda q_value, verdict: (
+            q_value > scene.config.false_discovery_rate and (scene.signalled(verdict) or scene.speaks(verdict))
+        ),
+    )
+
+
+def weaker_findings(scene: Scene, last: Round, suspects: list[Suspect], findings: list[Finding]) -> list[Finding]:
     """What falls short of an alert in the last round, as findings are: beside those of all rounds."""
-    weak = [s for s in last.below if s.assessment.p_value <= scene.config.listed_p]
+    weak = [s for s in suspects if s.assessment.p_value <= scene.config.listed_p]
     return _peeled(scene, weak, last.matched, scene.config.listed_p, findings)[0]
 
 
@@ -104,7 +100,9 @@ def _peeled(
 
     lasting = suspects
     if matched is not scene.setting:
-        again = spread(among, _p_values, [(s.candidate, s.templates) for s in suspects], _CLOSE)
+        uses = np.array([len(s.candidate.requests) for s in suspects], np.int64)
+        items = [(s.candidate, s.templates) for s in suspects]
+        again = spread(among, _p_values, items, uses, config.draws)
         lasting = [s for s, p in zip(suspects, again, strict=True) if p <= max_p]
     findings, explained = peel(
         lasting, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before
@@ -132,20 +130,24 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints, progr
         for place, _, verdict in left.open(scene)
         if min(verdict.families.values(), default=1.0) <= scene.config.false_discovery_rate
     ]
-    for place, item in assess_places(scene, places, gone, progress, _CLOSE):
+    for place, item in assess_places(scene, places, gone, progress, close=True):
         left.assessed[place] = item
     return left
 
 
-def _matched_by_benign_groups(shared: Setting, below: list[Suspect], config: ScoreConfig) -> Setting:
+def _matched_by_benign_groups(scene: Scene, state: State) -> Setting:
     """The setting whose controls are matched by benign groups too: users of one product or place with one another.
 
-    What everybody there types has the product's client, or the place's network, and means nothing.
+    What everybody there types has the product's client, or the place's network, and means nothing. Groups are those of
+    the candidates below the alert.
     """
+    config, shared = scene.config, scene.setting
     groups = [
-        s.candidate.owners
-        for s in below
-        if s.assessment.raw <= config.watch_p and any(h.holds and h.of_group for h in s.assessment.hypotheses)
+        own.owners
+        for q_value, _, own, verdict in _judged(scene, state)
+        if q_value > config.false_discovery_rate
+        and verdict.raw <= config.watch_p
+        and any(h.holds and h.of_group for h in verdict.hypotheses)
     ]
     if not groups:
         return shared
@@ -159,37 +161,40 @@ def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([a.filter for a in verdicts]), np.array([a.p_value for a in verdicts])
 
 
-def _suspects(scene: Scene, state: State) -> list[Suspect]:
-    """Candidates with a signal that are no findings yet, in their order: those that benign hypotheses explain, and
-    those with one family's evidence and high-signal content, are among them.
+def _judged(scene: Scene, state: State) -> Iterator[tuple[float, int, Candidate, Assessment]]:
+    """The candidates that are no findings yet, each with the false discovery rate at which it is selected."""
+    places = [place for place, item in enumerate(state.assessed) if item is not None]
+    q_values = dict(zip(places, adaptive_q_values(*_selection(state)).tolist(), strict=True)) if places else {}
+    for place, own, verdict in state.open(scene):
+        yield q_values[place], place, own, verdict
+
+
+def _suspects(scene: Scene, state: State, wanted: Callable[[float, Assessment], bool]) -> list[Suspect]:
+    """The candidates that are no findings yet and wanted, in their order.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
     """
     config = scene.config
-    places = [place for place, item in enumerate(state.assessed) if item is not None]
-    if not places:
-        return []
-    q_values = dict(zip(places, adaptive_q_values(*_selection(state)).tolist(), strict=True))
     most = np.zeros(scene.setting.population.owners, np.int64)
     chosen = []
-    for place, own, verdict in state.open(scene):
-        strong = q_values[place] <= config.false_discovery_rate or verdict.raw <= config.watch_p
-        if strong:
+    for q_value, place, own, verdict in _judged(scene, state):
+        if q_value <= config.false_discovery_rate or verdict.raw <= config.watch_p:
             np.maximum.at(most, own.owners, own.counts)
-        if strong or verdict.p_value <= config.listed_p or scene.worth_reading(scene.groups[place], verdict):
-            chosen.append((place, own, verdict))
-    memberships = spread(scene, _memberships, [(own, verdict) for _, own, verdict in chosen], _CLOSE)
+        if wanted(q_value, verdict):
+            chosen.append((q_value, place, own, verdict))
+    uses = np.array([len(own.requests) for *_, own, _ in chosen], np.int64)
+    memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], uses, config.draws)
     return [
         Suspect(
             scene.groups[place],
             own,
             verdict,
-            q_values[place],
+            q_value,
             membership,
             config.member_posterior,
             leading=float((own.counts >= most[own.owners]).mean()),
         )
-        for (place, own, verdict), membership in zip(chosen, memberships, strict=True)
+        for (q_value, place, own, verdict), membership in zip(chosen, memberships, strict=True)
     ]
 
 
@@ -217,7 +222,7 @@ def _membership(scene: Scene, items: Sequence[Assessed]) -> Memberships:
         "time_rhythm": lambda own: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
     }
     for key, maker in makers.items():
-        p_values = np.array([verdict.results[key].p_value for _, verdict in items], float)  # NaN where it is off
+        p_values = np.array([verdict.tests[key] for _, verdict in items])
         speak = np.flatnonzero(p_values <= scene.config.member_trait_p)
         if len(speak):
             tables.append(traits.spread_trait(maker(candidates.only(speak)), candidates, speak))

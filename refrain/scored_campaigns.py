@@ -82,19 +82,23 @@ def label_requests(
 
     `requests` and `templates` are aligned, one entry a use; `ranked` has the most evidence first.
     """
-    count = len(request_owner)
-    owner_of_use = request_owner[requests]
     width, owners = int(templates.max(initial=-1)) + 1, int(request_owner.max(initial=-1)) + 1
+    sung, member = np.zeros(width, bool), np.zeros(owners, bool)
+    for item in ranked:
+        sung[item.templates], member[item.members] = True, True
+    # Few uses can be a campaign's: the others are looked at once.
+    likely = np.flatnonzero(sung[templates])
+    likely = likely[member[request_owner[requests[likely]]]]
+    template_of, owner_of = templates[likely], request_owner[requests[likely]]
     campaign = np.full(len(requests), len(ranked))
     for number in range(len(ranked) - 1, -1, -1):
         item = ranked[number]
-        sung, member = np.zeros(width, bool), np.zeros(owners, bool)
+        sung[:], member[:] = False, False
         sung[item.templates], member[item.members] = True, True
-        campaign[sung[templates] & member[owner_of_use]] = number
-    order = np.lexsort((templates, campaign, requests))
-    first = np.unique(requests[order], return_index=True)
-    best = order[first[1]]
-    out = Labels(np.full(count, -1), np.full(count, -1))
-    out.templates[first[0]] = templates[best]
-    out.campaigns[first[0]] = np.where(campaign[best] < len(ranked), campaign[best], -1)
-    return out
+        campaign[likely[sung[template_of] & member[owner_of]]] = number
+    # Of a request's uses the smallest: the campaign first, then the frame.
+    none = (len(ranked) + 1) * max(width, 1)
+    best = np.full(len(request_owner), none)
+    np.minimum.at(best, requests, campaign * width + templates)
+    of_campaign, template = np.divmod(best, max(width, 1))
+    return Labels(np.where(best < none, template, -1), np.where(of_campaign < len(ranked), of_campaign, -1))

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 MINUTE_US = 60 * MICROSECONDS
 HOUR_US = 60 * MINUTE_US
 _BROADENED = 1.25  # meetings before shifts for each one after them, at most, of people with the same waking hours
-_AT_ONCE = 1 << 20  # requests, times draws, looked at together: tens of MiB
+_AT_ONCE = 1 << 17  # requests, times draws, looked at together: tens of MiB
 _SHIFTS, _TURNS = 4, 5  # purposes of lots
 
 
@@ -46,8 +46,11 @@ class DrawnRequests:
             activity = population.activity[sets]
             start = np.rint(early * np.maximum(activity - span, 0)).astype(np.int64)
             closer = np.minimum(activity / span, 1)
-            place = (offset * closer[:, own.user]).astype(np.int64)
-            yield population.by_owner[(population.bounds[sets] + start)[:, own.user] + place]
+            place = np.take(closer, own.user, axis=1)
+            place *= offset
+            row = place.astype(np.int64)
+            row += np.take(population.bounds[sets] + start, own.user, axis=1)
+            yield np.take(population.by_owner, row)
 
     def only(self, places: Ints) -> DrawnRequests:
         """Those of some of the candidates."""
@@ -99,6 +102,11 @@ class Profile:
 
     expected: Floats
     scale: Floats
+
+    @property
+    def parts(self) -> int:
+        """Of the hour."""
+        return int(self.expected.shape[1])
 
     @classmethod
     def of(cls, expected: Floats) -> Profile:
@@ -153,42 +161,60 @@ class _Shares:
     @classmethod
     def of(cls, candidates: Candidates, bins: Ints, parts: int) -> _Shares:
         """Those of requests in these parts (sets, uses)."""
-        keys = np.sort(candidates.user * parts + bins, axis=1)
-        new = np.ones(keys.shape, bool)
-        np.not_equal(keys[:, 1:], keys[:, :-1], out=new[:, 1:])
-        starts = np.flatnonzero(new)
-        many = np.diff(np.append(starts, keys.size))
-        user, part = np.divmod(keys.ravel()[starts], parts)
-        return cls(len(bins), starts // max(keys.shape[1], 1), user, part, many / candidates.counts[user])
+        keys = np.add(candidates.user * parts, bins, dtype=_narrowest(len(candidates.owners) * parts), casting="unsafe")
+        keys.sort(axis=1)
+        starts = np.flatnonzero(_changes(keys))
+        many = np.diff(starts, append=keys.size)
+        found = keys.ravel()[starts]
+        user = found // parts
+        return cls(
+            len(bins), starts // max(keys.shape[1], 1), user, found - user * parts, many / candidates.counts[user]
+        )
+
+
+def _narrowest(count: int) -> type[np.int32] | type[np.int64]:
+    """The type that numbers below a count are sorted as: the half as wide ones in half the time."""
+    return np.int32 if count <= np.iinfo(np.int32).max else np.int64
 
 
 def _agreement(shares: _Shares, candidates: Candidates, profile: Profile) -> Floats:
     """(candidates, sets) the mean over pairs of users of the scaled product of their deviations from the profile."""
-    many, parts = profile.expected.shape
-    cells = (candidates.group[shares.user] * shares.sets + shares.row) * parts + shares.part
-    shape = many, shares.sets, parts
-    total = np.bincount(cells, shares.share, many * shares.sets * parts).reshape(shape)
-    squares = np.bincount(cells, shares.share * shares.share, many * shares.sets * parts).reshape(shape)
+    cells = (candidates.group[shares.user] * shares.sets + shares.row) * profile.parts + shares.part
+    return _agreed(cells, shares.share, shares.sets, candidates, profile)
+
+
+def _agreed(cells: Ints, share: Floats, sets: int, candidates: Candidates, profile: Profile) -> Floats:
+    """The same of shares that stand in these cells of candidates, sets and parts."""
+    shape = len(candidates), sets, profile.parts
     size, expected = candidates.sizes[:, None, None], profile.expected[:, None, :]
+    weights, many = (share, share * share), len(candidates) * sets * profile.parts
+    total, own = (np.asarray(np.bincount(cells, part, many), float).reshape(shape) for part in weights)
     # The product of the sums, less everybody's with itself: of all users the same parts are expected.
     together = total - size * expected
-    own = squares - 2 * expected * total + size * expected * expected
-    scaled = ((together * together - own) * np.square(profile.scale)[:, None, :]).sum(axis=2)
-    return np.asarray(scaled / (np.maximum(size[:, :, 0] * (size[:, :, 0] - 1), 1) * parts))
+    together *= together
+    total *= 2 * expected
+    own -= total
+    own += size * expected * expected
+    together -= own
+    together *= np.square(profile.scale)[:, None, :]
+    return np.asarray(together.sum(axis=2) / (np.maximum(size[:, :, 0] * (size[:, :, 0] - 1), 1) * profile.parts))
 
 
 def _turned(own: _Shares, candidates: Candidates, profile: Profile, setting: Setting) -> Floats:
     """(candidates, draws) the agreement of users whose shares are each turned round the hour by chance."""
-    parts, many = profile.expected.shape[1], len(own.user)
+    parts, many = profile.parts, len(own.user)
     size, place, keys = candidates.sizes[candidates.group], candidates.place, candidates.keys[candidates.group]
+    group = candidates.group[own.user]
     out, step = [], max(1, _AT_ONCE // max(many, 1))
     for begin in range(0, setting.draws, step):
         draws = np.arange(begin, min(begin + step, setting.draws))[:, None]
         turns = below(words(keys, setting.seed, _TURNS, draws * size + place), np.array(parts))
-        part = (own.part + turns[:, own.user]) % parts
-        row = np.repeat(np.arange(len(draws)), many)
-        shares = _Shares(len(draws), row, np.tile(own.user, len(draws)), part.ravel(), np.tile(own.share, len(draws)))
-        out.append(_agreement(shares, candidates, profile))
+        cells = np.take(turns, own.user, axis=1)
+        cells += own.part
+        cells -= parts * (cells >= parts)
+        cells += (group * len(draws) + draws - begin) * parts
+        share = np.broadcast_to(own.share, cells.shape).ravel()
+        out.append(_agreed(cells.ravel(), share, len(draws), candidates, profile))
     return np.concatenate(out, axis=1)
 
 
@@ -251,14 +277,18 @@ def _coincidences(candidates: Candidates, minutes: Ints) -> Floats:
     low = int(minutes.min())
     length = int(minutes.max()) - low + 1
     group = candidates.group[candidates.user]
-    keys = ((group * length - low + minutes) * width) + candidates.place[candidates.user]
+    # The user stands last: a minute's users are next to one another.
+    keys = np.subtract(minutes, low, dtype=_narrowest(len(candidates) * length * width), casting="unsafe")
+    keys *= width
+    keys += (group * (length * width) + candidates.place[candidates.user]).astype(keys.dtype)
     keys.sort(axis=1)  # inside a candidate's run: its requests come before the next one's
-    pairs, cells = (_changes(values) for values in (keys, keys // width))
-    beyond = pairs.astype(np.int64) - cells
-    return np.ascontiguousarray(np.add.reduceat(beyond, candidates.request_bounds[:-1], axis=1).T.astype(float))
+    beyond = _changes(keys).view(np.int8)
+    beyond -= _changes(keys // width).view(np.int8)
+    starts = candidates.request_bounds[:-1]
+    return np.ascontiguousarray(np.add.reduceat(beyond, starts, axis=1, dtype=np.int64).T.astype(float))
 
 
-def _changes(ordered: Ints) -> NDArray[np.bool_]:
+def _changes(ordered: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
     """Where a value stands for the first time in each row."""
     out = np.ones(ordered.shape, bool)
     np.not_equal(ordered[:, 1:], ordered[:, :-1], out=out[:, 1:])
