@@ -72,7 +72,7 @@ def test_the_same_log_again_is_the_same_to_the_last_row(ledger: Ledger) -> None:
     assert ledger.aside() == {}
 
 
-def test_a_slightly_changed_log_keeps_ids_and_decisions(ledger: Ledger) -> None:
+def test_a_slightly_changed_log_keeps_ids_and_decisions(ledger: Ledger, tmp_path: Path) -> None:
     ids = [record(ledger, FIRST, number) for number in range(6)][-1]
     ledger.decide(ids[PLAN], "confirmed", by="lea", when=NOON, why="so")
     fresh = set(ids.values())
@@ -83,7 +83,7 @@ def test_a_slightly_changed_log_keeps_ids_and_decisions(ledger: Ledger) -> None:
     assert [row.identity for row in ledger.decisions()] == [ids[PLAN]]
     assert {row.members for row in ledger.sightings(ids[PLAN])} == {19}
     # Without what stood before, the same log has other ids.
-    with open_ledger(Path(ledger.name.split()[-1]).parent / "other", SQLITE) as other:
+    with open_ledger(tmp_path / "other", SQLITE) as other:
         assert set(record(other, CHANGED, 0).values()).isdisjoint(fresh)
 
 
