@@ -76,10 +76,9 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors (n, d) in the order of `texts`; RefrainError where the model gives something not finite."""
-        out = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
-            return out
-        pieces = _Pieces.of([encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))])
+            return np.empty((0, self.dimension), dtype=np.float32)
+        pieces = Pieces.of([encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts))])
         bucket = np.searchsorted(self.lengths, pieces.counts)
         batches = []
         for at in np.unique(bucket):
@@ -88,15 +87,7 @@ class SentenceEncoder:
             batches += [
                 (members[start : start + rows], rows, self.lengths[at]) for start in range(0, len(members), rows)
             ]
-
-        def encode_batch(batch: tuple[NDArray[np.int64], int, int]) -> None:
-            chosen, rows, length = batch
-            out[chosen] = self._batch(pieces, chosen, rows, length)
-
-        # A batch is too small to be split: two batches side by side take half the time of two threads on each, and
-        # beside an accelerator one is put together while the other is computed.
-        with ThreadPoolExecutor(self.workers, initializer=_one_thread) as pool:
-            list(pool.map(encode_batch, batches))
+        out = self._in_batches(pieces, batches)
         if not np.isfinite(out).all():
             raise RefrainError("the encoder gave a vector that is not finite", hint="try device = cpu")
         return out
@@ -107,19 +98,24 @@ class SentenceEncoder:
         frame = np.asarray(around.ids, dtype=np.int64)
         framed = np.tile(frame, (len(ids), 1))
         framed[:, int(np.flatnonzero(np.asarray(around.special_tokens_mask) == 0)[0])] = ids
-        pieces = _Pieces(framed.ravel(), np.full(len(ids), len(frame)))
-        rows = max(1, self.batch_tokens // len(frame))
-        out = np.empty((len(ids), self.dimension), dtype=np.float32)
+        rows, places = max(1, self.batch_tokens // len(frame)), np.arange(len(ids))
+        batches = [(places[start : start + rows], rows, len(frame)) for start in range(0, len(ids), rows)]
+        return self._in_batches(Pieces(framed.ravel(), np.full(len(ids), len(frame))), batches)
 
-        def encode_batch(start: int) -> None:
-            chosen = np.arange(start, min(start + rows, len(ids)))
-            out[chosen] = self._batch(pieces, chosen, rows, len(frame))
+    def _in_batches(self, pieces: "Pieces", batches: Sequence[tuple[NDArray[np.int64], int, int]]) -> Vectors:
+        """Unit vectors (n, d) of all texts; a batch has some of them, and its rows and length."""
+        out = np.empty((len(pieces.counts), self.dimension), dtype=np.float32)
 
+        def encode_batch(batch: tuple[NDArray[np.int64], int, int]) -> None:
+            out[batch[0]] = self._batch(pieces, *batch)
+
+        # A batch is too small to be split: two batches side by side take half the time of two threads on each, and
+        # beside an accelerator one is put together while the other is computed.
         with ThreadPoolExecutor(self.workers, initializer=_one_thread) as pool:
-            list(pool.map(encode_batch, range(0, len(ids), rows)))
+            list(pool.map(encode_batch, batches))
         return out
 
-    def _batch(self, pieces: "_Pieces", chosen: NDArray[np.int64], rows: int, length: int) -> Vectors:
+    def _batch(self, pieces: "Pieces", chosen: NDArray[np.int64], rows: int, length: int) -> Vectors:
         """Unit vectors (m, d) of m chosen texts in a batch of `rows` times `length` pieces."""
         import torch
 
@@ -143,14 +139,15 @@ class SentenceEncoder:
 
 
 @dataclass(frozen=True)
-class _Pieces:
+class Pieces:
     """The word pieces of texts one text after the other: `counts[i]` of `ids`, from `starts[i]` on, are text i's."""
 
     ids: NDArray[np.int64]
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]]) -> "_Pieces":
+    def of(cls, texts: Sequence[Sequence[int]]) -> "Pieces":
+        """Those of texts whose pieces are given one by one."""
         counts = np.fromiter(map(len, texts), np.int64, len(texts))
         return cls(np.fromiter(chain.from_iterable(texts), np.int64, int(counts.sum())), counts)
 
@@ -205,7 +202,7 @@ def open_transformer(config: EmbedConfig, dtype: str | None = None) -> SentenceE
     lengths = (*sorted({length for length in config.padded_tokens if length < longest}), longest)
     workers = min(2, core_count()) if cuda else core_count()
     probe = SentenceEncoder(config.model, "", 0, transformer, tokenizer, device, lengths, batch_tokens, workers)
-    dimension = probe._batch(_Pieces.of([]), np.empty(0, np.int64), 1, lengths[0]).shape[1]
+    dimension = probe._batch(Pieces.of([]), np.empty(0, np.int64), 1, lengths[0]).shape[1]
     fingerprint = digest_json({
         "version": VERSION,
         "files": _model_files(folder),

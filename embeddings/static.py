@@ -17,14 +17,13 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embeddings.encoder import SentenceEncoder, Vectors
+from embeddings.encoder import Pieces, SentenceEncoder, Vectors
 from refrain.artifacts import digest_json, sync_folder
 from refrain.config import EmbedConfig
 from refrain.cores import core_count
@@ -68,13 +67,12 @@ class StaticEncoder:
         return out
 
     def _block(self, texts: list[str]) -> Vectors:
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        counts = np.fromiter(map(len, ids), np.int64, len(ids))
-        if not counts.all():
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        pieces = Pieces.of([encoding.ids for encoding in encodings])
+        if not pieces.counts.all():
             raise RefrainError("a text has no piece that the encoder knows")
-        pieces = np.fromiter(chain.from_iterable(ids), np.int64, int(counts.sum()))
         # One text after the other, so that no neighbour changes a bit.
-        sums = np.add.reduceat(np.take(self.table, pieces, axis=0), np.cumsum(counts) - counts, axis=0)
+        sums = np.add.reduceat(np.take(self.table, pieces.ids, axis=0), pieces.starts, axis=0)
         norms = np.sqrt(np.einsum("nd,nd->n", sums, sums))
         if not (norms > 0).all():
             raise RefrainError("the vectors of a text's pieces add up to nothing")
