@@ -23,6 +23,7 @@ from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
+Judged = tuple[float, int, Candidate, Assessment]  # with the q-value, and the place among all
 _USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
@@ -62,9 +63,10 @@ def assess_all(scene: Scene, progress: Progress) -> State:
 def search(scene: Scene, state: State) -> Round:
     """The findings among the candidates that are none yet; those that are count among the selected."""
     config = scene.config
-    matched = _matched_by_benign_groups(scene, state)
+    judged = _judged(scene, state)
+    matched = _matched_by_benign_groups(scene, judged)
     max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
-    alerting = _suspects(scene, state, lambda q_value, verdict: q_value <= config.false_discovery_rate)
+    alerting = _suspects(scene, judged, lambda q_value, verdict: q_value <= config.false_discovery_rate)
     findings, explained, by_groups = _peeled(scene, alerting, matched, max_p)
     return Round(findings, matched, max_p, by_groups, len(explained))
 
@@ -74,7 +76,7 @@ def below(scene: Scene, state: State) -> list[Suspect]:
     which one family speaks clearly, whatever benign hypotheses explain."""
     return _suspects(
         scene,
-        state,
+        _judged(scene, state),
         lambda q_value, verdict: (
             q_value > scene.config.false_discovery_rate and (scene.signalled(verdict) or scene.speaks(verdict))
         ),
@@ -135,7 +137,7 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints, progr
     return left
 
 
-def _matched_by_benign_groups(scene: Scene, state: State) -> Setting:
+def _matched_by_benign_groups(scene: Scene, judged: Sequence[Judged]) -> Setting:
     """The setting whose controls are matched by benign groups too: users of one product or place with one another.
 
     What everybody there types has the product's client, or the place's network, and means nothing. Groups are those of
@@ -144,7 +146,7 @@ def _matched_by_benign_groups(scene: Scene, state: State) -> Setting:
     config, shared = scene.config, scene.setting
     groups = [
         own.owners
-        for q_value, _, own, verdict in _judged(scene, state)
+        for q_value, _, own, verdict in judged
         if q_value > config.false_discovery_rate
         and verdict.raw <= config.watch_p
         and any(h.holds and h.of_group for h in verdict.hypotheses)
@@ -161,15 +163,14 @@ def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([a.filter for a in verdicts]), np.array([a.p_value for a in verdicts])
 
 
-def _judged(scene: Scene, state: State) -> Iterator[tuple[float, int, Candidate, Assessment]]:
+def _judged(scene: Scene, state: State) -> list[Judged]:
     """The candidates that are no findings yet, each with the false discovery rate at which it is selected."""
     places = [place for place, item in enumerate(state.assessed) if item is not None]
     q_values = dict(zip(places, adaptive_q_values(*_selection(state)).tolist(), strict=True)) if places else {}
-    for place, own, verdict in state.open(scene):
-        yield q_values[place], place, own, verdict
+    return [(q_values[place], place, own, verdict) for place, own, verdict in state.open(scene)]
 
 
-def _suspects(scene: Scene, state: State, wanted: Callable[[float, Assessment], bool]) -> list[Suspect]:
+def _suspects(scene: Scene, judged: Sequence[Judged], wanted: Callable[[float, Assessment], bool]) -> list[Suspect]:
     """The candidates that are no findings yet and wanted, in their order.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
@@ -177,7 +178,7 @@ def _suspects(scene: Scene, state: State, wanted: Callable[[float, Assessment], 
     config = scene.config
     most = np.zeros(scene.setting.population.owners, np.int64)
     chosen = []
-    for q_value, place, own, verdict in _judged(scene, state):
+    for q_value, place, own, verdict in judged:
         if q_value <= config.false_discovery_rate or verdict.raw <= config.watch_p:
             np.maximum.at(most, own.owners, own.counts)
         if wanted(q_value, verdict):
