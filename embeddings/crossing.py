@@ -2,14 +2,14 @@
 
 Of an edge between two sets only those matter that are no longer than the last that one of its ends has in its own set,
 and that length is known. So the set with fewer vectors of its own is looked up in the cells of the other's index, all
-of a cell by one matrix product, and a pair counts for either end that it is near enough for: both directions for one
-search, and a small set beside a large one costs what the small one is (docs/log.md). From what is found a step leads
-along the other's graph: a neighbour of a near vector is likely near (a search in a neighbour graph, as Malkov and
-Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small world graphs",
-2020, on its lowest layer).
+of a cell by one product in whole numbers (`levels`), and a pair counts for either end that it is near enough for: both
+directions for one search, and a small set beside a large one costs what the small one is (docs/log.md). From what is
+found two steps lead on. A neighbour of a near vector, along the other's graph, is likely near (a search in a neighbour
+graph, as Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable
+small world graphs", 2020, on its lowest layer); and so is what a vector's own neighbours have found (Dong, Moses and
+Li, "Efficient k-nearest neighbor graph construction for generic similarity measures", 2011).
 
-The product only proposes: it takes what is near enough by a margin above its rounding, and what is kept is decided by
-distances that come from their two vectors alone, so no bit depends on how a product was cut up.
+The products only propose; what is kept is decided by distances that come from their two vectors alone.
 """
 
 from collections.abc import Callable
@@ -22,15 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from embeddings.edges import NONE, Edges, Floats, best_edges, distances_of, no_farther, settled
-from embeddings.guessing import Graph, by_block, hops, row_blocks
+from embeddings.edges import NONE, Edges, Floats, Numbers, best_edges, distances_of, no_farther, numbers_of, settled
+from embeddings.guessing import Graph, by_block, row_blocks
+from embeddings.levels import Bytes, Columns, Levels
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
 from refrain.cores import core_count
-from refrain.counting import ranges
+from refrain.counting import ranges, stable_order
 
-_MARGIN = 1e-4  # of a cosine: far above what a product of unit vectors rounds by
 _ASKED_AT_ONCE = 16  # blocks of rows whose products are made together: enough rows a cell for a product to be worth it
+_PROPOSED = 4  # times the neighbours wanted that are compared at full precision, of a vector with so many near ones
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,37 @@ class Crossing:
 
 @dataclass(frozen=True)
 class _Cells:
-    """The vectors of an index cell by cell: those of cell c are `vectors[starts[c] : starts[c + 1]]`, whose numbers in
-    the set are `numbers` at the same places."""
+    """The vectors of an index cell by cell: those of cell c are `columns[c]`, whose numbers in the set are
+    `numbers[starts[c] : starts[c + 1]]`."""
 
     quantiser: Any  # of faiss; None for one cell that has all
-    vectors: Floats
+    columns: list[Columns]
     numbers: Rows
     starts: Rows
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Proposed pairs of a row and another set's number, with their levels."""
+
+    rows: Numbers
+    numbers: Numbers
+    levels: Bytes
+
+    def where(self, chosen: NDArray[np.bool_]) -> "_Pairs":
+        return _Pairs(self.rows[chosen], self.numbers[chosen], self.levels[chosen])
+
+    def turned(self) -> "_Pairs":
+        """The pairs of the other set's rows with the numbers of these."""
+        return _Pairs(self.numbers, self.rows, self.levels)
+
+    def nearest(self, most: int) -> "_Pairs":
+        """Of each row the `most` pairs of the highest levels, all where it has fewer, by row and descending level; of
+        equals those that come first."""
+        order = stable_order((self.rows.astype(np.int64) << 8) | (255 - self.levels))
+        counts = np.bincount(self.rows)
+        order = order[ranges(counts[counts > 0]) < most]
+        return _Pairs(self.rows[order], self.numbers[order], self.levels[order])
 
 
 def cross(left: Side, right: Side, config: IndexConfig, told: Callable[[int], None]) -> Crossing:
@@ -77,57 +102,62 @@ def _found(
     asking: Side, asked: Side, config: IndexConfig, told: Callable[[int], None]
 ) -> tuple[tuple[Rows, Edges], tuple[Rows, Edges]]:
     """Rows and edges of what only `asking` has, to the other, and the other way round."""
-    limits = [_least_cosines(side, config.neighbours) for side in (asking, asked)]
-    cells, rows = _cells_of(asked), np.flatnonzero(~asking.shared)
-    probes = max(1, int(config.crossing_probes_per_root * (len(cells.starts) - 1) ** 0.5))
-    work = partial(_close, asking.vectors, limits[0], cells, asked.shared, limits[1], probes)
-    pairs = []
-    with threadpool_limits(1), ThreadPoolExecutor(core_count()) as pool:
+    levels = Levels(asking.vectors.shape[1], config.seed)
+    least = [levels.of(_least_cosines(side, config.neighbours)) for side in (asking, asked)]
+    rows, most = np.flatnonzero(~asking.shared), _PROPOSED * config.neighbours
+    found: list[tuple[_Pairs, _Pairs]] = []
+    with threadpool_limits(1), ThreadPoolExecutor(core_count(), initializer=_one_thread) as pool:
+        cells = _cells_of(asked, levels, pool)
+        probes = max(1, int(config.crossing_probes_per_root * (len(cells.starts) - 1) ** 0.5))
+        work = partial(_close, asking.vectors, levels, least[0], cells, asked.shared, least[1], probes, most)
         blocks = [rows[block] for block in row_blocks(len(rows), config.block_rows * _ASKED_AT_ONCE)]
-        for block, found in zip(blocks, pool.map(work, blocks), strict=True):
-            pairs.append(found)
+        for block, pairs in zip(blocks, pool.map(work, blocks), strict=True):
+            found.append(pairs)
             told(len(block))
-    del cells
-    none = np.empty(0, np.int32)
-    near, far, for_near, for_far = (
-        np.concatenate(part) for part in zip((none, none, none > 0, none > 0), *pairs, strict=True)
-    )
-    edges = _edges(asking, asked, near[for_near], far[for_near], config)
-    turned = _edges(asked, asking, far[for_far], near[for_far], config)
+    del cells, work
+    edges = _edges(asking, asked, _joined([here for here, _ in found]), config)
+    turned = _edges(asked, asking, _joined([there for _, there in found]).turned().nearest(most), config)
     told(int((~asked.shared).sum()))
     return edges, turned
 
 
 def _least_cosines(side: Side, k: int) -> Floats:
-    """For each vector (n,) the cosine above which another is near enough to matter, less the margin."""
+    """For each vector (n,) the cosine above which another is near enough to matter."""
     last = np.asarray(side.graph.edges[:, k - 1])
-    return np.where(last == NONE, np.float32(-np.inf), 1 - distances_of(last) - np.float32(_MARGIN)).astype(np.float32)
+    return np.where(last == NONE, np.float32(-1), 1 - distances_of(last)).astype(np.float32)
 
 
-def _cells_of(side: Side) -> _Cells:
+def _cells_of(side: Side, levels: Levels, pool: ThreadPoolExecutor) -> _Cells:
     import faiss
 
     index, n = side.graph.index, len(side.vectors)
     if not hasattr(index, "nlist"):
-        return _Cells(None, side.vectors, np.arange(n), np.array([0, n]))
+        return _Cells(None, [levels.columns(side.vectors)], np.arange(n), np.array([0, n]))
     lists = index.invlists
     sizes = [lists.list_size(cell) for cell in range(index.nlist)]
     held = [
         np.sort(faiss.rev_swig_ptr(lists.get_ids(cell), size)) if size else np.empty(0, np.int64)
         for cell, size in enumerate(sizes)
     ]
-    numbers = np.concatenate(held)
-    return _Cells(index.quantizer, side.vectors[numbers], numbers, np.cumsum([0, *sizes]))
+    columns = list(pool.map(lambda numbers: levels.columns(side.vectors[numbers]), held))
+    return _Cells(index.quantizer, columns, np.concatenate(held), np.cumsum([0, *sizes]))
+
+
+def _one_thread() -> None:
+    """Nothing; the products of this thread use no other."""
+    import faiss
+    import torch
+
+    faiss.omp_set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 def _close(
-    vectors: Floats, least: Floats, cells: _Cells, shared: NDArray[np.bool_], others_least: Floats, probes: int,
-    rows: Rows,
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
-    """Pairs of some rows and what the cells nearest to them hold, where they may matter to either, and to which."""
-    import faiss
-
-    faiss.omp_set_num_threads(1)  # of this thread
+    vectors: Floats, levels: Levels, least: Bytes, cells: _Cells, shared: NDArray[np.bool_], others_least: Bytes,
+    probes: int, most: int, rows: Rows,
+) -> tuple[_Pairs, _Pairs]:  # fmt: skip
+    """Pairs of some rows and what the cells nearest to them hold: those that may matter to the rows, the `most` nearest
+    of each, and those that may matter to the others."""
     queries, least = vectors[rows], least[rows]
     cell_count = len(cells.starts) - 1
     if cells.quantiser is None:
@@ -136,59 +166,76 @@ def _close(
         near = cells.quantiser.search(queries, min(probes, cell_count))[1]
     order = np.argsort(near, axis=None, kind="stable")
     bounds = np.searchsorted(near.ravel()[order], np.arange(cell_count + 1))
-    found = []
-    for cell in np.flatnonzero(np.diff(bounds)).tolist():
-        held = slice(cells.starts[cell], cells.starts[cell + 1])
+    whole = levels.rows(queries)
+    here, there = [], []
+    for cell in np.flatnonzero(np.diff(bounds) * np.diff(cells.starts)).tolist():
         some = order[bounds[cell] : bounds[cell + 1]] // near.shape[1]
-        numbers = cells.numbers[held]
-        cosines = queries[some] @ cells.vectors[held].T
-        either = np.minimum(least[some][:, None], others_least[numbers])
-        row, column = np.divmod(np.flatnonzero(cosines >= either), max(1, len(numbers)))
-        values, row, column = cosines[row, column], some[row], numbers[column]
-        found.append((row, column, values >= least[row], ~shared[column] & (values >= others_least[column])))
-    none = np.empty(0, np.int64)
-    row, column, here, there = (
-        np.concatenate(part) for part in zip((none, none, none > 0, none > 0), *found, strict=True)
+        numbers = cells.numbers[cells.starts[cell] : cells.starts[cell + 1]]
+        found = levels.between(whole, some, cells.columns[cell])
+        near_enough = found >= np.minimum(least[some][:, None], others_least[numbers])
+        row, column = np.divmod(np.flatnonzero(near_enough), len(numbers))  # np.nonzero takes many times as long
+        height = found[row, column]
+        row, column = some[row].astype(np.int32), numbers[column].astype(np.int32)
+        pairs = _Pairs(row, column, height)
+        here.append(pairs.where(height >= least[row]))
+        there.append(pairs.where(~shared[column] & (height >= others_least[column])))
+    own, others = _joined(here).nearest(most), _joined(there)
+    return (
+        _Pairs(rows[own.rows].astype(np.int32), own.numbers, own.levels),
+        _Pairs(rows[others.rows].astype(np.int32), others.numbers, others.levels),
     )
-    kept = here | there
-    return rows[row[kept]].astype(np.int32), column[kept].astype(np.int32), here[kept], there[kept]
 
 
-def _edges(
-    side: Side, other: Side, rows: NDArray[np.int32], numbers: NDArray[np.int32], config: IndexConfig
-) -> tuple[Rows, Edges]:
-    """Rows of a side and their edges to the other, where they may be among the nearest, from pairs of the two."""
-    order = np.lexsort((numbers, rows))
-    numbers = numbers[order]
-    which, counts = np.unique(rows, return_counts=True)
-    which = which.astype(np.int64)
-    queries, starts = side.vectors[which], np.cumsum(counts) - counts
-    first = partial(_nearest_of, queries, other.vectors, numbers, starts, counts, config.neighbours)
-    edges = by_block(len(which), config.neighbours, config.block_rows, first, lambda rows: None)
-    limit = np.asarray(side.graph.edges[which, config.neighbours - 1])
-    edges = no_farther(edges, limit)  # what the margin let through depends on rounding: no step starts there
+def _joined(parts: list[_Pairs]) -> _Pairs:
+    return _Pairs(
+        np.concatenate([np.empty(0, np.int32), *(part.rows for part in parts)]),
+        np.concatenate([np.empty(0, np.int32), *(part.numbers for part in parts)]),
+        np.concatenate([np.empty(0, np.uint8), *(part.levels for part in parts)]),
+    )
+
+
+def _edges(side: Side, other: Side, pairs: _Pairs, config: IndexConfig) -> tuple[Rows, Edges]:
+    """Rows of a side and their edges to the other, where they may be among the nearest, from pairs of the two in the
+    order of the rows."""
+    k = config.neighbours
+    limit = np.asarray(side.graph.edges[:, k - 1])
+    edges = np.full((len(side.vectors), k), NONE)
+    counts = np.bincount(pairs.rows, minlength=len(edges))
+    starts = np.cumsum(counts) - counts
+
+    def look(rows: Rows, candidates: Callable[[Rows], Numbers]) -> None:
+        def nearest(block: Rows) -> Edges:
+            some = rows[block]
+            found = best_edges(settled(edges[some]), candidates(some), side.vectors[some], other.vectors, None)
+            return no_farther(found, limit[some])
+
+        edges[rows] = by_block(len(rows), k, config.block_rows, nearest, lambda done: None)
+
+    def proposed(rows: Rows) -> Numbers:
+        many = counts[rows]
+        at = np.repeat(starts[rows], many) + ranges(many)
+        out = np.full((len(rows), int(many.max(initial=0))), -1, np.int32)
+        out[np.repeat(np.arange(len(rows)), many), ranges(many)] = pairs.numbers[at]
+        return out
+
+    def along_the_other(rows: Rows) -> Numbers:
+        return _led_to(edges[rows, : config.spare_neighbours], other.graph.edges[:, :k])
+
+    def of_own_neighbours(rows: Rows) -> Numbers:
+        near = np.asarray(side.graph.edges[rows])[:, : config.spare_neighbours]
+        return _led_to(near, edges[:, : config.spare_neighbours // 2])
+
+    look(np.flatnonzero(counts), proposed)
     for _ in range(config.crossing_rounds):
-        follow = partial(_follow, edges, queries, other, config)
-        edges = by_block(len(which), config.neighbours, config.block_rows, follow, lambda rows: None)
-    kept = no_farther(settled(edges), limit)
-    some = kept[:, 0] != NONE
-    return which[some], np.ascontiguousarray(kept[some])
+        look(np.flatnonzero(edges[:, 0] != NONE), along_the_other)
+        look(np.flatnonzero(~side.shared), of_own_neighbours)
+    which = np.flatnonzero(edges[:, 0] != NONE)
+    return which, settled(edges[which])
 
 
-def _nearest_of(
-    queries: Floats, vectors: Floats, numbers: NDArray[np.int32], starts: Rows, counts: Rows, k: int, block: Rows
-) -> Edges:
-    """The nearest k (b, k) of the candidates of each row of a block, which lie one row's behind another's."""
-    many = counts[block]
-    candidates = np.full((len(block), int(many.max(initial=0))), -1, np.int32)
-    candidates[np.repeat(np.arange(len(block)), many), ranges(many)] = numbers[
-        starts[block[0]] : starts[block[0]] + many.sum()
-    ]
-    return best_edges(np.full((len(block), k), NONE), candidates, queries[block], vectors, None)
-
-
-def _follow(edges: Edges, queries: Floats, other: Side, config: IndexConfig, block: Rows) -> Edges:
-    """The edges after a look at the neighbours of the nearest."""
-    own = edges[block]
-    candidates = hops(own[:, : config.spare_neighbours], other.graph.edges[:, : config.neighbours])
-    return best_edges(settled(own), candidates, queries[block], other.vectors, None)
+def _led_to(near: Edges, edges: Edges) -> Numbers:
+    """The numbers (b, j * k), -1 for none, that the edges (n, k) of what some edges (b, j) lead to lead to."""
+    others = numbers_of(near)
+    found = numbers_of(edges[others])
+    found[others < 0] = -1
+    return found.reshape(len(near), -1)
