@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from embeddings.blocks import one_thread, row_blocks
 from embeddings.edges import NONE, Edges, Floats, Numbers, best_edges, distances_of, no_farther, numbers_of, settled
-from embeddings.guessing import Graph, by_block, row_blocks
+from embeddings.guessing import Graph, by_block
 from embeddings.levels import Bytes, Columns, Levels
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
@@ -145,10 +146,9 @@ def _cells_of(side: Side, levels: Levels, pool: ThreadPoolExecutor) -> _Cells:
 
 def _one_thread() -> None:
     """Nothing; the products of this thread use no other."""
-    import faiss
     import torch
 
-    faiss.omp_set_num_threads(1)
+    one_thread()
     torch.set_num_threads(1)
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from embeddings.blocks import side_by_side
 from embeddings.crossing import Crossing, Side, cross
 from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered, settled
-from embeddings.guessing import Graph, exact_graph, guess_graph, join_round, row_blocks
+from embeddings.guessing import Graph, exact_graph, guess_graph, join_round
 from embeddings.shards import Rows
 from refrain.artifacts import digest_json, seal, staged, sweep, whole_manifest
 from refrain.config import IndexConfig
@@ -204,9 +205,13 @@ def _read_crossing(window: Window, before: Day, day: Day) -> Crossing | None:
 def _merge(edges: Edges, rows: Rows, more: Edges, numbers: Rows, config: IndexConfig, *, fresh: bool) -> None:
     """Nothing; the window's edges of `rows` then hold the nearest of what they held and of `more`, whose numbers stand
     for `numbers` in the window."""
-    for block in row_blocks(len(rows), config.block_rows * _MERGED):
+
+    def merge(block: Rows) -> None:
         theirs = renumbered(np.asarray(more[block]), numbers, fresh=fresh)
         edges[rows[block]] = nearest_edges(edges[rows[block]], theirs)
+
+    for _ in side_by_side(len(rows), config.block_rows * _MERGED, merge):
+        pass
 
 
 def _among(rows: Rows, others: Rows, size: int) -> NDArray[np.bool_]:

@@ -10,14 +10,14 @@ Blocks of rows are worked on one by one, each by one thread that sees nothing of
 cores nor their order changes a bit, and a worker can be handed any stretch of rows.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from embeddings.blocks import side_by_side
 from embeddings.edges import (
     FRESH,
     NONE,
@@ -31,7 +31,6 @@ from embeddings.edges import (
 )
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
-from refrain.cores import core_count
 
 _CODE_BITS = 4  # of a subvector: what one shuffle of a vector register looks up
 _SUBVECTOR = 2  # dimensions
@@ -132,11 +131,6 @@ def hops(near: Edges, edges: Edges, *, of_edges: bool = False) -> Numbers:
     return numbers_of(found).reshape(len(near), -1)
 
 
-def row_blocks(n: int, size: int) -> Iterator[Rows]:
-    """0..n-1 in stretches of `size`."""
-    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
-
-
 class Share:
     """Tells of rows done in several passes as of rows done once."""
 
@@ -152,15 +146,11 @@ class Share:
 
 def by_block(n: int, k: int, size: int, work: Callable[[Rows], Edges], told: Callable[[int], None]) -> Edges:
     """What `work` makes of each block of rows, together (n, k); as many blocks at a time as there are cores."""
-    import faiss
-
     out = np.empty((n, k), np.uint64)
 
-    def put(rows: Rows) -> int:
+    def put(rows: Rows) -> None:
         out[rows] = work(rows)
-        return len(rows)
 
-    with ThreadPoolExecutor(core_count(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
-        for done in pool.map(put, row_blocks(n, size)):
-            told(done)
+    for done, _ in side_by_side(n, size, put):
+        told(done)
     return out

@@ -3,8 +3,8 @@
 Vectors are turned by a random rotation, after which no component is large (Ailon and Chazelle, "Approximate nearest
 neighbors and the fast Johnson-Lindenstrauss transform", STOC 2006, do so for the same reason), and rounded to seven
 bits on one side and eight on the other: no sum of two products leaves 16 bits, so processors without wider integer
-products give the same numbers as those with them. Sums are exact, so no number depends on how a product was cut up, on the
-machine, or on whether oneDNN (by torch) or a product of float32 made it.
+products give the same numbers as those with them. Sums are exact, so no number depends on how a product was cut up, nor
+on whether oneDNN (by torch) or a product of float32 made it.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,8 @@ class Levels:
         """The levels (s, n) of some rows with all columns."""
         if not _has_integer_products():
             sums = (rows[some].astype(np.float32) - np.float32(_ROWS + 1)) @ columns.weights.T
-            return np.clip(np.rint(sums / np.float32(self._divisor) + np.float32(self._zero)), 0, 255).astype(np.uint8)
+            sums = np.rint(sums / np.float32(self._divisor) + np.float32(self._zero))
+            return np.asarray(np.clip(sums, 0, 255).astype(np.uint8))
         filled = np.zeros((_filled(len(some)), rows.shape[1]), np.uint8)
         filled[: len(some)] = rows[some]
         return _integer_levels(filled, columns.weights, self._divisor, self._zero)[: len(some), : columns.count]
@@ -72,7 +73,8 @@ class Levels:
     def of(self, cosines: Floats) -> Bytes:
         """The level at which pairs of these cosines are proposed: by a level less, as rounding may take some off; never
         the lowest, which all stand on that are too far to be told apart."""
-        return np.clip(np.rint(cosines * self._per_cosine) + (self._zero - 1), 1, 255).astype(np.uint8)
+        steps = np.rint(cosines * self._per_cosine) + (self._zero - 1)
+        return np.asarray(np.clip(steps, 1, 255).astype(np.uint8))
 
     def _whole(self, vectors: Floats, most: int) -> Floats:
         turned = vectors @ self._rotation

@@ -8,7 +8,7 @@ bits in both directions and ties are ties. Many segments are searched a day at a
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +17,15 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from embeddings.blocks import row_blocks, side_by_side
 from embeddings.days import Day, Kept, Window, search_window
-from embeddings.edges import Floats, cosine_distances, distances_of, numbers_of
-from embeddings.guessing import row_blocks
+from embeddings.edges import Edges, Floats, cosine_distances, distances_of, numbers_of
 from embeddings.shards import DIGEST_BYTES, Rows, as_digests, digests_of
 from embeddings.vectors import VECTORS, open_vectors
 from refrain.artifacts import Store, digest_json
 from refrain.code import code_digest
 from refrain.config import IndexConfig
-from refrain.counting import mix, stable_order
+from refrain.counting import mix, ranges, stable_order
 from refrain.errors import StoreError
 from refrain.progress import NoProgress, Progress
 from refrain.settings import plain
@@ -135,7 +135,7 @@ def _search(
     if not n:
         return Neighbours(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "flat", {"distinct_vectors": 0})
     with progress.task("comparing vectors", n) as advance:
-        groups = group_equal(_checked_blocks(n, gather, config.block_rows, advance), gather)
+        groups = group_equal(_checked_words(n, gather, config.block_rows, advance), gather)
     distinct = len(groups.starts)
     kind = "flat" if distinct < config.exact_below else "quantised"
     if kind == "flat" or not parts:
@@ -149,14 +149,39 @@ def _search(
     window = Window(distinct_vectors, distinct, tuple(days), config, kept, lambda units: None)
     with progress.task("finding neighbours", window.work) as advance:
         found = search_window(replace(window, advance=advance))
-    candidates = np.full((distinct, k + 1), -1, dtype=np.int64)  # what a vector equals is among its own candidates
-    similarities = np.full((distinct, k + 1), NO_SIMILARITY, dtype=np.float32)
-    for block in row_blocks(distinct, config.block_rows):
-        near = np.concatenate([block[:, None], numbers_of(found.edges[block])], axis=1)
-        values = np.concatenate([_own(block, groups, distinct_vectors), 1 - distances_of(found.edges[block])], axis=1)
-        candidates[block], similarities[block] = _expand(near, values, groups, k + 1)
-    indices, values = _without_self(candidates, similarities, groups, k, config.block_rows)
+    indices, values = _ungrouped(found.edges, groups, distinct_vectors, k, config.block_rows)
     return Neighbours(indices, values, kind, {"distinct_vectors": distinct, **found.parameters}, found.reused)
+
+
+def _ungrouped(
+    edges: Edges, groups: Groups, distinct_vectors: Callable[[Rows], Floats], k: int, size: int
+) -> tuple[Rows, Floats]:
+    """The k nearest (n, k) of all vectors and their similarities, from the edges among the distinct ones."""
+    n = len(groups.group)
+    indices, values = np.full((n, k), -1), np.full((n, k), NO_SIMILARITY, np.float32)
+    first, single = groups.first, groups.counts == 1
+
+    def put(block: Rows) -> None:
+        near = numbers_of(edges[block, :k])
+        plain = single[block] & (single[near] | (near < 0)).all(axis=1)
+        some = near[plain]
+        at = first[block[plain]]
+        indices[at] = np.where(some >= 0, first[some], -1)
+        values[at] = np.where(some >= 0, 1 - distances_of(edges[block[plain], :k]), np.float32(NO_SIMILARITY))
+        if not plain.all():
+            few = block[~plain]
+            own = np.concatenate([few[:, None], numbers_of(edges[few])], axis=1)  # equals are candidates too
+            similar = np.concatenate([_own(few, groups, distinct_vectors), 1 - distances_of(edges[few])], axis=1)
+            candidates, similarities = _expand(own, similar, groups, k + 1)
+            row = np.repeat(np.arange(len(few)), groups.counts[few])
+            at = groups.members[groups.starts[few][row] + ranges(groups.counts[few])]
+            order = np.argsort(candidates[row] == at[:, None], axis=1, kind="stable")[:, :k]  # itself behind all
+            indices[at] = np.take_along_axis(candidates[row], order, axis=1)
+            values[at] = np.take_along_axis(similarities[row], order, axis=1)
+
+    for _ in side_by_side(len(edges), size, put):
+        pass
+    return indices, values
 
 
 def _in_order(groups: Rows) -> Rows:
@@ -174,25 +199,32 @@ def _own(block: Rows, groups: Groups, distinct_vectors: Callable[[Rows], Floats]
     return out
 
 
-def _checked_blocks(
+def _checked_words(
     n: int, gather: Callable[[Rows], Floats], rows: int, advance: Callable[[int], None]
-) -> Iterator[Floats]:
-    """The vectors in blocks; StoreError after the last where any is not of length 1."""
-    bad = 0
-    for block in row_blocks(n, rows):
+) -> NDArray[np.uint64]:
+    """(n,) a word of each vector's bits: of equal vectors the same, of others hardly ever. StoreError where any is not
+    of length 1."""
+
+    def look(block: Rows) -> tuple[NDArray[np.uint64], int]:
         vectors = gather(block)
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        bad += int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
-        yield vectors
-        advance(len(block))
+        bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
+        words = mix(bits + mix(np.arange(bits.shape[1], dtype=np.uint64))).sum(axis=1)
+        return words, int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
+
+    words, bad = [np.empty(0, np.uint64)], 0
+    for done, (some, wrong) in side_by_side(n, rows, look):
+        words.append(some)
+        bad += wrong
+        advance(done)
     if bad:
         raise StoreError(f"{bad} vectors are not of length 1", hint="embed again: the vectors' store is damaged")
+    return np.concatenate(words)
 
 
-def group_equal(blocks: Iterable[Floats], gather: Callable[[Rows], Floats]) -> Groups:
-    """The groups of bitwise equal vectors, in the order of their smallest members; `gather` gives the vectors of some
-    rows of what the blocks hold one after the other."""
-    words = np.concatenate([_words_of(block) for block in blocks])
+def group_equal(words: NDArray[np.uint64], gather: Callable[[Rows], Floats]) -> Groups:
+    """The groups of bitwise equal vectors, in the order of their smallest members, from a word (n,) of each; `gather`
+    gives the vectors of some rows."""
     order = stable_order(words)
     same = np.concatenate([[False], words[order][1:] == words[order][:-1], [False]])
     alike = np.sort(order[same[1:] | same[:-1]])  # mostly few
@@ -208,12 +240,6 @@ def group_equal(blocks: Iterable[Floats], gather: Callable[[Rows], Floats]) -> G
     group = (np.cumsum(begins) - 1)[first]
     counts = np.bincount(group, minlength=int(begins.sum())).astype(np.int64)
     return Groups(stable_order(group), np.cumsum(counts) - counts, counts, group)
-
-
-def _words_of(vectors: Floats) -> NDArray[np.uint64]:
-    """(n,) a word of each vector's bits: of equal vectors the same, of others hardly ever."""
-    bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
-    return np.asarray(mix(bits + mix(np.arange(bits.shape[1], dtype=np.uint64))).sum(axis=1))
 
 
 def _expand(near: Rows, values: Floats, groups: Groups, wanted: int) -> tuple[Rows, Floats]:
@@ -234,15 +260,3 @@ def _expand(near: Rows, values: Floats, groups: Groups, wanted: int) -> tuple[Ro
     indices[rows[keep], rank[keep]] = members[order][keep]
     similarities[rows[keep], rank[keep]] = values[order][keep]
     return indices, similarities
-
-
-def _without_self(candidates: Rows, similarities: Floats, groups: Groups, k: int, size: int) -> tuple[Rows, Floats]:
-    """For each vector (n, k): the candidates (g, k + 1) of its group once its own position is taken out."""
-    n = len(groups.group)
-    indices, values = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
-    for block in row_blocks(n, size):
-        near, near_values = candidates[groups.group[block]], similarities[groups.group[block]]
-        order = np.argsort(near == block[:, None], axis=1, kind="stable")[:, :k]
-        indices[block] = np.take_along_axis(near, order, axis=1)
-        values[block] = np.take_along_axis(near_values, order, axis=1)
-    return indices, values

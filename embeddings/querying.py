@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from embeddings.blocks import row_blocks
 from embeddings.encoder import Encoder, Vectors, encoder_identity
-from embeddings.guessing import row_blocks
 from embeddings.shards import DIGEST_BYTES, Rows, Shards, open_shards
 from embeddings.static import TABLE, StaticEncoder
 from embeddings.tiers import open_encoders

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from refrain.artifacts import digest_file, sync_folder
 from refrain.cores import core_count
+from refrain.counting import stable_order
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ DIGEST_BYTES = 16
 DIGEST = np.dtype(f"S{DIGEST_BYTES}")
 RECORD, TEMPORARY = ".json", ".tmp"
 PARTS = ("digests", "vectors")
+_ALONE_BELOW = 1 << 15  # vectors that one core copies sooner than others are started
 
 Digests = NDArray[np.bytes_]
 Rows = NDArray[np.int64]
@@ -120,10 +122,20 @@ class Shards:
     def gather(self, owner: NDArray[np.int32], offset: Rows, dimension: int) -> NDArray[np.float32]:
         """The vectors (n, d) at some rows of some shards, as `find` gives them."""
         out = np.empty((len(owner), dimension), dtype=np.float32)
-        order = np.argsort(owner, kind="stable")
-        for members in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
-            if len(members):
-                out[members] = self.shards[owner[members[0]]].vectors[offset[members]]
+        if not len(owner):
+            return out
+
+        def copy(members: Rows) -> None:
+            out[members] = self.shards[owner[members[0]]].vectors[offset[members]]
+
+        order = stable_order(owner.astype(np.int64))
+        parts = np.split(order, np.flatnonzero(np.diff(owner[order])) + 1)
+        if len(owner) < _ALONE_BELOW:
+            for members in parts:
+                copy(members)
+        else:
+            with ThreadPoolExecutor(core_count()) as pool:  # copying needs no interpreter
+                list(pool.map(copy, parts))
         return out
 
     def _trust(self, asked: Sequence[int]) -> bool:
