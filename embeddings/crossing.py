@@ -29,7 +29,7 @@ from embeddings.levels import Bytes, Columns, Levels
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
 from refrain.cores import core_count
-from refrain.counting import ranges, stable_order
+from refrain.counting import mix, ranges, stable_order
 
 _ASKED_AT_ONCE = 16  # blocks of rows whose products are made together: enough rows a cell for a product to be worth it
 _PROPOSED = 4  # times the neighbours wanted that are compared at full precision, of a vector with so many near ones
@@ -83,8 +83,10 @@ class _Pairs:
 
     def nearest(self, most: int) -> "_Pairs":
         """Of each row the `most` pairs of the highest levels, all where it has fewer, by row and descending level; of
-        equals those that come first."""
-        order = stable_order((self.rows.astype(np.int64) << 8) | (255 - self.levels))
+        equals some by lot, for of a thousand near duplicates not all rows should have the same."""
+        rows = self.rows.astype(np.uint64)
+        lots = mix((rows << np.uint64(32)) | self.numbers.astype(np.uint64)) >> np.uint64(60)
+        order = stable_order((rows << np.uint64(12)) | ((255 - self.levels).astype(np.uint64) << np.uint64(4)) | lots)
         counts = np.bincount(self.rows)
         order = order[ranges(counts[counts > 0]) < most]
         return _Pairs(self.rows[order], self.numbers[order], self.levels[order])
