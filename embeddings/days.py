@@ -8,13 +8,14 @@ no byte of a result, and each can be computed on a worker of its own.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embeddings.blocks import side_by_side
+from embeddings.cells import Cells
 from embeddings.crossing import Crossing, Side, cross
 from embeddings.edges import NONE, Edges, Floats, nearest_edges, renumbered, settled
 from embeddings.guessing import Graph, exact_graph, guess_graph, join_round
@@ -22,7 +23,8 @@ from embeddings.shards import Rows
 from refrain.artifacts import digest_json, seal, staged, sweep, whole_manifest
 from refrain.config import IndexConfig
 
-INDEX, EDGES, PARAMETERS = "index.faiss", "edges.npy", "parameters.json"
+EDGES, PARAMETERS = "edges.npy", "parameters.json"
+CELLS = ("centres", "numbers", "starts")
 CROSSING = ("left_rows", "left_edges", "right_rows", "right_edges")
 _MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows
 
@@ -114,7 +116,6 @@ def search_window(window: Window) -> Found:
             if crossing is None:
                 if held is None:
                     held = window.gather(day.rows)
-                    graph = _with_index(graph, held)
                 crossing = _cross(window, before, earlier, day, graph, held)
             else:
                 reused += 1
@@ -144,45 +145,33 @@ def _graph(window: Window, day: Day) -> tuple[Graph, bool]:
         return _read_graph(place), True
     vectors = window.gather(day.rows)
     k = window.config.neighbours + window.config.spare_neighbours
-    small = len(vectors) < window.config.exact_below
-    graph = (exact_graph if small else guess_graph)(vectors, k, window.config, window.advance)
+    graph = (exact_graph if len(vectors) < window.config.exact_below else guess_graph)(
+        vectors, k, window.config, window.advance
+    )
 
     def write(out: Path) -> None:
-        import faiss
-
         np.save(out / EDGES, graph.edges, allow_pickle=False)
         (out / PARAMETERS).write_text(json.dumps(graph.parameters, sort_keys=True) + "\n", encoding="ascii")
-        if not small:
-            faiss.write_index(graph.index, str(out / INDEX))
+        if graph.cells is not None:
+            for name in CELLS:
+                np.save(out / f"{name}.npy", getattr(graph.cells, name), allow_pickle=False)
 
     place = window.kept.put("days", [day.name], write)
     return graph if place is None else _read_graph(place), False
 
 
 def _read_graph(place: Path) -> Graph:
-    """A kept graph, memory-mapped; without its index where that is an exhaustive one, made anew when it is needed."""
+    """A kept graph, its edges memory-mapped."""
     edges = np.load(place / EDGES, mmap_mode="r", allow_pickle=False)
     parameters = json.loads((place / PARAMETERS).read_text(encoding="ascii"))
-    return Graph(edges, place / INDEX if (place / INDEX).exists() else None, parameters)
-
-
-def _with_index(graph: Graph, vectors: Floats) -> Graph:
-    """The graph with an index that can be searched."""
-    import faiss
-
-    if graph.index is None:
-        flat = faiss.IndexFlatIP(vectors.shape[1])
-        flat.add(vectors)
-        return replace(graph, index=flat)
-    if isinstance(graph.index, Path):
-        return replace(graph, index=faiss.read_index(str(graph.index), faiss.IO_FLAG_MMAP_IFC))
-    return graph
+    if not (place / f"{CELLS[0]}.npy").exists():
+        return Graph(edges, None, parameters)
+    return Graph(edges, Cells(*(np.load(place / f"{name}.npy", allow_pickle=False) for name in CELLS)), parameters)
 
 
 def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, vectors: Floats) -> Crossing:
     """The edges between two days; kept."""
     others = window.gather(before.rows)
-    earlier = _with_index(earlier, others)
     left = Side(others, earlier, _among(before.rows, day.rows, window.size))
     right = Side(vectors, graph, _among(day.rows, before.rows, window.size))
     found = cross(left, right, window.config, window.advance)

@@ -1,10 +1,9 @@
-"""Near neighbours of many vectors: a first guess by a quantised index, then neighbours of neighbours.
+"""Near neighbours of many vectors: a first guess in a few cells, then neighbours of neighbours.
 
-The guess is an inverted file of product-quantised codes of four bits (Jegou, Douze and Schmid, "Product quantization
-for nearest neighbor search", 2011; Andre, Kermarrec and Le Scouarnec, "Cache locality is not enough", 2015), whose scan
-is a tenth of one at full precision and finds three neighbours in four. A neighbour of a neighbour is likely a neighbour
-(Dong, Moses and Li, "Efficient k-nearest neighbor graph construction for generic similarity measures", 2011): each
-round compares every vector with those, new ones only, at full precision.
+The guess compares every vector with all that the cells nearest to it hold, in whole numbers (`levels`), and what is
+nearest by these at full precision. A neighbour of a neighbour is likely a neighbour (Dong, Moses and Li, "Efficient
+k-nearest neighbor graph construction for generic similarity measures", 2011): each round compares every vector with
+those, new ones only, at full precision.
 
 Blocks of rows are worked on one by one, each by one thread that sees nothing of the others: neither the number of
 cores nor their order changes a bit, and a worker can be handed any stretch of rows.
@@ -13,11 +12,11 @@ cores nor their order changes a bit, and a worker can be handed any stretch of r
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from embeddings.blocks import side_by_side
+from embeddings.blocks import row_blocks, side_by_side
+from embeddings.cells import Cells, train_cells
 from embeddings.edges import (
     FRESH,
     NONE,
@@ -29,20 +28,22 @@ from embeddings.edges import (
     reversed_edges,
     settled,
 )
+from embeddings.levels import Levels
+from embeddings.pairs import LookUp, joined, side_by_side_products
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
 
-_CODE_BITS = 4  # of a subvector: what one shuffle of a vector register looks up
-_SUBVECTOR = 2  # dimensions
+LOOKED_UP_AT_ONCE = 16  # blocks of rows whose products are made together: enough rows a cell for one to be worth it
+_FIRST = 4  # nearest cells that say how near a vector has to be for a close look
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The near neighbours of some unit vectors (n, d): `edges` (n, k), and the index that guessed them, with what it
-    was built with."""
+    """The near neighbours of some unit vectors (n, d): `edges` (n, k), the cells in which they were found, None where
+    all were compared with all, and what the cells were made with."""
 
     edges: Edges
-    index: Any  # of faiss; searched for other vectors too
+    cells: Cells | None
     parameters: dict[str, int]
 
 
@@ -50,12 +51,19 @@ def guess_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[
     """The graph of each unit vector's (n, d) k near neighbours, itself left out. `advance` is told the number of
     vectors, of every pass its part."""
     told = Share(advance, 1 + config.rounds)
-    index, parameters = _quantised(vectors, config)
-    first = partial(first_guess, index, vectors, vectors, k=k, fetched=config.fetched, probes=config.probes)
-    edges = by_block(len(vectors), k, config.block_rows, first, told)
+    cells, near = train_cells(vectors, config.probes, config)
+    look_up = LookUp.of(vectors, cells, Levels(vectors.shape[1], config.seed))
+    first = partial(_first_guess, vectors, near, look_up, k, config.fetched)
+    edges = np.empty((len(vectors), k), np.uint64)
+    with side_by_side_products() as pool:
+        blocks = list(row_blocks(len(vectors), config.block_rows * LOOKED_UP_AT_ONCE))
+        for block, found in zip(blocks, pool.map(first, blocks), strict=True):
+            edges[block] = found
+            told(len(block))
+    del look_up, first
     for _ in range(config.rounds):
         edges = join_round(edges, vectors, config, told)
-    return Graph(settled(edges), index, {**parameters, "rounds": config.rounds})
+    return Graph(settled(edges), cells, {"cells": len(cells), "probes": near.shape[1], "rounds": config.rounds})
 
 
 def exact_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[[int], None]) -> Graph:
@@ -64,46 +72,24 @@ def exact_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[
 
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
-    first = partial(first_guess, index, vectors, vectors, k=k, fetched=config.fetched, probes=config.probes)
-    edges = by_block(len(vectors), k, config.block_rows, first, advance)
-    return Graph(settled(edges), index, {})
+
+    def search(rows: Rows) -> Edges:
+        found = index.search(vectors[rows], min(k + 1, len(vectors)))[1].astype(np.int32)
+        return best_edges(np.full((len(rows), k), NONE), found, vectors[rows], vectors, rows)
+
+    return Graph(settled(by_block(len(vectors), k, config.block_rows, search, advance)), None, {})
 
 
-def first_guess(
-    index: Any, queries: Floats, vectors: Floats, rows: Rows, *, k: int, fetched: int, probes: int
-) -> Edges:
-    """The best k of what the index of `vectors` finds for some queries, at full precision: of the `fetched` first by
-    their codes in `probes` cells, where it has any. Where both arrays are the same a vector is not its own neighbour.
-    """
-    import faiss
-
-    own = rows if queries is vectors else None
-    if hasattr(index, "nlist"):
-        parameters = faiss.SearchParametersIVF(nprobe=min(index.nlist, probes))  # type: ignore[call-arg]
-        found = index.search(queries[rows], fetched, params=parameters)[1]
-    else:
-        found = index.search(queries[rows], min(k + 1, len(vectors)))[1]
-    return best_edges(np.full((len(rows), k), NONE), found.astype(np.int32), queries[rows], vectors, own)
-
-
-def _quantised(vectors: Floats, config: IndexConfig) -> tuple[Any, dict[str, int]]:
-    import faiss
-
-    n, dimension = vectors.shape
-    cells = min(n, max(1, round(config.cells_per_root * n**0.5)))
-    parts = dimension // _SUBVECTOR if dimension % _SUBVECTOR == 0 else dimension
-    index = faiss.IndexIVFPQFastScan(
-        faiss.IndexFlatIP(dimension), dimension, cells, parts, _CODE_BITS, faiss.METRIC_INNER_PRODUCT
-    )
-    index.cp.seed = config.seed
-    index.cp.niter = config.training_rounds
-    index.cp.spherical = True
-    index.cp.min_points_per_centroid = 1  # faiss would warn on stderr; the sample's size is ours to choose
-    index.cp.max_points_per_centroid = config.training_rows_per_cell
-    sample = np.random.default_rng(config.seed).permutation(n)[: cells * config.training_rows_per_cell]
-    index.train(vectors[np.sort(sample)])
-    index.add(vectors)
-    return index, {"cells": cells, "probes": min(cells, config.probes)}
+def _first_guess(vectors: Floats, near: Numbers, look_up: LookUp, k: int, most: int, rows: Rows) -> Edges:
+    """The best k, at full precision, of the `most` nearest by level that some rows' nearest cells hold."""
+    whole, least = look_up.levels.rows(vectors[rows]), np.ones(len(rows), np.uint8)
+    for _, some, found in look_up.products(whole, near[rows], _FIRST):
+        if found.shape[1] > k:
+            last = found.shape[1] - k - 1  # one more than k, as one may be the row itself
+            least[some] = np.maximum(least[some], np.partition(found, last, axis=1)[:, last])
+    parts = [pairs.bounded(most, many) for pairs, many in look_up.pairs(whole, near[rows], least)]
+    candidates = joined(parts).nearest(most).by_row(len(rows))
+    return best_edges(np.full((len(rows), k), NONE), candidates, vectors[rows], vectors, rows)
 
 
 def join_round(edges: Edges, vectors: Floats, config: IndexConfig, told: Callable[[int], None]) -> Edges:

@@ -92,7 +92,7 @@ def test_what_was_kept_changes_no_byte(vectors: Floats, tmp_path: Path, exact_be
 def test_what_is_damaged_is_computed_again(vectors: Floats, tmp_path: Path) -> None:
     config, parts = replace(CONFIG, exact_below=1), days(len(vectors))
     fresh = search(vectors, parts, config, tmp_path)
-    files = sorted(path for path in tmp_path.rglob("*.npy")) + sorted(tmp_path.rglob("*.faiss"))
+    files = sorted(path for path in tmp_path.rglob("*.npy")) + sorted(tmp_path.rglob("*.json"))
     for path in (files[0], files[-1]):
         path.chmod(0o644)
         data = bytearray(path.read_bytes())

@@ -36,13 +36,13 @@ def near(vectors: NDArray[np.float32], config: IndexConfig) -> NDArray[np.int32]
 
 
 def poor(rounds: int) -> IndexConfig:
-    """Settings whose first guess is bad: few cells, few codes read."""
-    return replace(CONFIG, probes=3, fetched=12, rounds=rounds)
+    """Settings whose first guess is bad: few cells, few of which are looked at closely."""
+    return replace(CONFIG, probes=2, fetched=12, rounds=rounds)
 
 
-def test_rounds_find_what_the_codes_missed(vectors: NDArray[np.float32]) -> None:
+def test_rounds_find_what_few_cells_miss(vectors: NDArray[np.float32]) -> None:
     shares = [recall(near(vectors, poor(rounds)), vectors) for rounds in (0, 1, 3)]
-    assert shares[0] < 0.7
+    assert shares[0] < 0.8
     assert shares[0] < shares[1] < shares[2]
     assert shares[2] > 0.95
 
