@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.artifacts import digest_file, digest_json
+from refrain.artifacts import digest_json, digest_once
 from refrain.config import EmbedConfig
 from refrain.cores import core_count
 from refrain.counting import ranges
@@ -253,7 +253,7 @@ def model_folder(model: str) -> Path:
 def _model_files(folder: Path) -> dict[str, str]:
     """Digest by name of every file in the folder that can change a vector."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in MODEL_SUFFIXES)
-    return {path.relative_to(folder).as_posix(): digest_file(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): digest_once(path) for path in paths}
 
 
 def _refuse_pickles(folder: Path) -> None:

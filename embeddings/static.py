@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 VERSION = 1  # of what a distillation computes
 TABLE = "vectors"
 _CHECK = "blake2b"  # the digest of the table, in the file's metadata
+_PARTIAL_SUMS, _PAIRWISE_BLOCK = 8, 128  # of numpy: another number is another order, and other bits
 _BLOCK_TEXTS = 1024  # texts whose pieces are held at a time by each core
 
 
@@ -71,12 +72,45 @@ class StaticEncoder:
         pieces = Pieces.of([encoding.ids for encoding in encodings])
         if not pieces.counts.all():
             raise RefrainError("a text has no piece that the encoder knows")
-        # One text after the other, so that no neighbour changes a bit.
-        sums = np.add.reduceat(np.take(self.table, pieces.ids, axis=0), pieces.starts, axis=0)
+        sums = added_up(self.table, pieces)
         norms = np.sqrt(np.einsum("nd,nd->n", sums, sums))
         if not (norms > 0).all():
             raise RefrainError("the vectors of a text's pieces add up to nothing")
         return np.asarray(sums / norms[:, None])
+
+
+def added_up(table: Vectors, pieces: Pieces) -> Vectors:
+    """The sums (n, d) of the rows of each text's pieces, of which every text has one at least.
+
+    Texts of one length side by side, each in the order of np.add.reduceat, which takes four times as long: a text's
+    neighbours change no bit of its sum.
+    """
+    out = np.empty((len(pieces.counts), table.shape[1]), dtype=np.float32)
+    for count in np.unique(pieces.counts).tolist():
+        chosen = np.flatnonzero(pieces.counts == count)
+        rows = np.take(table, pieces.ids[pieces.starts[chosen] + np.arange(count)[:, None]], axis=0)
+        out[chosen] = rows[0] + _pairwise(rows[1:]) if count > 1 else rows[0]
+    return out
+
+
+def _pairwise(rows: Vectors) -> Vectors:
+    """The sum over the first axis, which is not empty: eight partial sums a block and halves of what is longer, as
+    numpy's pairwise summation has it."""
+    many = len(rows)
+    if many > _PAIRWISE_BLOCK:
+        half = many // 2 // _PARTIAL_SUMS * _PARTIAL_SUMS
+        return np.asarray(_pairwise(rows[:half]) + _pairwise(rows[half:]))
+    whole = many // _PARTIAL_SUMS * _PARTIAL_SUMS
+    if whole:
+        r = rows[:_PARTIAL_SUMS].copy()
+        for start in range(_PARTIAL_SUMS, whole, _PARTIAL_SUMS):
+            r += rows[start : start + _PARTIAL_SUMS]
+        total = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]))
+    else:
+        total, whole = rows[0].copy(), 1
+    for row in rows[whole:]:
+        total += row
+    return np.asarray(total)
 
 
 def distilled(teacher: SentenceEncoder, config: EmbedConfig, folder: Path) -> StaticEncoder:

@@ -6,13 +6,15 @@ encoded in other shards must not change a byte of this night's result.
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -30,16 +32,17 @@ from embeddings.shards import (
     write_shard,
 )
 from embeddings.tiers import open_encoders
+from refrain.ahead import ahead
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
+from refrain.letters import scripts_of
 from refrain.progress import Progress
 from refrain.queries import ROW_GROUP_ROWS, batches, database, write_table
-from refrain.scripts import script_of
 
 logger = logging.getLogger(__name__)
 
-VECTORS, ENCODER = "vectors.parquet", "encoder.json"
+VECTORS, ENCODER, SEGMENTS = "vectors.parquet", "encoder.json", "segments.parquet"
 DIGEST_FIELD = pa.field("digest", pa.binary(DIGEST_BYTES), nullable=False)
 SCHEMA = pa.schema([pa.field("segment_row", pa.int64(), nullable=False), DIGEST_FIELD])
 NEW_SCHEMA = pa.schema([DIGEST_FIELD, pa.field("text", pa.string(), nullable=False)])
@@ -64,6 +67,24 @@ class SegmentVectors:
         return self.shards.gather(self.owner[positions], self.offset[positions], self.dimension)
 
 
+@dataclass(frozen=True)
+class _Segments:
+    """The segments of a run that have a letter: rows (n,) ascending, digests (n,), scripts (n,); `total` has all."""
+
+    total: int
+    rows: Rows
+    digests: Digests
+    scripts: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """An encoder's shards, and the rows of the segments that none of them holds."""
+
+    shards: Shards
+    new_rows: Rows
+
+
 def embed_segments(
     requests: Path, out: Path, config: EmbedConfig, *, store: Store, progress: Progress
 ) -> dict[str, int]:
@@ -71,10 +92,16 @@ def embed_segments(
 
     Only texts that the store does not know for this encoder are encoded.
     """
-    encoder, reader = open_encoders(config, store.encoders)
+    with ThreadPoolExecutor(1) as pool:  # a model takes seconds to load, and needs one core only
+        opening = pool.submit(open_encoders, config, store.encoders)
+        seen = _read(requests / SEGMENTS, progress)
+        likely = _last_fingerprint(store)
+        known = None if likely is None else _look_up(seen, store.vectors / likely)
+        encoder, reader = opening.result()
     return embed_with(
-        encoder, requests, out, config, store=store, progress=progress, reader=reader.fingerprint if reader else ""
-    )
+        encoder, requests, out, config, store=store, progress=progress, seen=seen, known=known,
+        reader=reader.fingerprint if reader else "",
+    )  # fmt: skip
 
 
 def embed_with(
@@ -86,32 +113,40 @@ def embed_with(
     store: Store,
     progress: Progress,
     reader: str = "",
+    seen: "_Segments | None" = None,
+    known: "_Known | None" = None,
 ) -> dict[str, int]:
-    """What `embed_segments` does, with an encoder of one's own.
+    """What `embed_segments` does, with an encoder of one's own. `seen` and `known` are given where they are there: the
+    segments read, and looked up in the folder of an encoder, which counts if it is this one's.
 
     `reader` is the fingerprint of the one that says what is near a probe, if not `encoder`: the score stage reads a few
     segments with it (embeddings/reading.py).
     """
     folder = store.vectors / encoder.fingerprint
     folder.mkdir(parents=True, exist_ok=True)
-    sweep_shards(folder)
-    shards = open_shards(folder)
-    segments = requests / "segments.parquet"
-    total = pq.ParquetFile(segments).metadata.num_rows
-    with progress.task("looking up vectors", total) as advance:
-        rows, digests, new_rows, scripts = _lookup(segments, shards, advance)
+    segments = requests / SEGMENTS
+    seen = seen or _read(segments, progress)
+    if known is None or known.shards.folder != folder:
+        known = _look_up(seen, folder)
+    new_rows = known.new_rows
+
+    def encoded(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[pa.Table, NDArray[np.float32]]]:
+        new = batches(connection, NEW_SQL, NEW_SCHEMA, {"segments": str(segments)})
+        for part in _portions(new, config.shard_rows):
+            yield part, encoder.encode(part.column("text").to_pylist())
+
     with (
         progress.task("encoding segments", len(new_rows)) as advance,
         database(config.memory_limit_mib, out) as connection,
+        ThreadPoolExecutor(1) as pool,
     ):
         connection.register("new_rows", pa.table({"segment_row": new_rows}))
-        new = batches(connection, NEW_SQL, NEW_SCHEMA, {"segments": str(segments)})
-        for part in _portions(new, config.shard_rows):
-            vectors = encoder.encode(part.column("text").to_pylist())
+        naming = pool.submit(write_table, out / VECTORS, SCHEMA, _blocks(seen.rows, seen.digests))
+        for part, vectors in ahead(encoded(connection)):
             write_shard(folder, digests_of(part.column("digest")), vectors)
             advance(part.num_rows)
-    write_table(out / VECTORS, SCHEMA, _blocks(rows, digests))
-    write_sample(out / SAMPLE, sample_by_script(rows, scripts, config.probe_sample))
+        naming.result()
+    write_sample(out / SAMPLE, sample_by_script(seen.rows, seen.scripts, config.probe_sample))
     description = {
         "model": encoder.model,
         "fingerprint": encoder.fingerprint,
@@ -119,12 +154,12 @@ def embed_with(
         "reader": reader or encoder.fingerprint,
     }
     (out / ENCODER).write_text(json.dumps(description, sort_keys=True) + "\n", encoding="utf-8")
-    logger.info("%d of %d segments were new to the encoder", len(new_rows), total)
+    logger.info("%d of %d segments were new to the encoder", len(new_rows), seen.total)
     return {
-        "segments": total,
-        "without_letters": total - len(rows),
+        "segments": seen.total,
+        "without_letters": seen.total - len(seen.rows),
         "encoded": len(new_rows),
-        "damaged_shards": shards.damaged,
+        "damaged_shards": known.shards.damaged,
     }
 
 
@@ -147,23 +182,48 @@ def has_letter(text: str) -> bool:
     return any(map(str.isalpha, text))  # ends at the first, mostly the first character
 
 
-def _lookup(
-    segments: Path, shards: Shards, advance: Callable[[int], None]
-) -> tuple[Rows, Digests, Rows, NDArray[np.int8]]:
-    """Rows and digests of the segments with a letter, the rows of those that no shard holds, and all their scripts."""
+def _read(segments: Path, progress: Progress) -> _Segments:
+    """The segments with a letter."""
     none = np.empty(0, dtype=np.int64)
-    rows, digests, new, scripts = [none], [as_digests([])], [none], [np.empty(0, np.int8)]
-    for batch in pq.ParquetFile(segments).iter_batches(ROW_GROUP_ROWS, columns=["segment_row", "digest", "text"]):
-        texts = batch["text"].to_pylist()
-        lettered = np.fromiter(map(has_letter, texts), bool, len(texts))
-        some = batch["segment_row"].to_numpy()[lettered]
-        theirs = digests_of(batch["digest"])[lettered]
-        rows.append(some)
-        digests.append(theirs)
-        new.append(some[shards.find(theirs)[0] < 0])
-        scripts.append(np.fromiter(map(script_of, compress(texts, lettered)), np.int8, len(some)))
-        advance(len(batch))
-    return np.concatenate(rows), np.concatenate(digests), np.concatenate(new), np.concatenate(scripts)
+    rows, digests, scripts = [none], [as_digests([])], [np.empty(0, np.int8)]
+    with pq.ParquetFile(segments) as file:
+        total = int(file.metadata.num_rows)
+        with progress.task("looking up vectors", total) as advance:
+            for batch in file.iter_batches(ROW_GROUP_ROWS, columns=["segment_row", "digest", "text"]):
+                lettered = _lettered(batch["text"])
+                rows.append(batch["segment_row"].to_numpy()[lettered])
+                digests.append(digests_of(batch["digest"])[lettered])
+                texts = pa.chunked_array([batch["text"].filter(pa.array(lettered))])
+                scripts.append(scripts_of(texts).astype(np.int8))
+                advance(len(batch))
+    return _Segments(total, np.concatenate(rows), np.concatenate(digests), np.concatenate(scripts))
+
+
+def _lettered(texts: pa.Array) -> NDArray[np.bool_]:
+    """(n,) whether each text has a letter."""
+    out: NDArray[np.bool_] = pc.match_substring_regex(texts, "[A-Za-z]").to_numpy(zero_copy_only=False)
+    without = np.flatnonzero(~out)
+    out = out.copy()
+    out[without] = [has_letter(text) for text in texts.take(pa.array(without)).to_pylist()]
+    return out
+
+
+def _look_up(seen: _Segments, folder: Path) -> _Known:
+    """Which of the segments no shard in a folder holds; every shard that holds one is read and found whole."""
+    sweep_shards(folder)
+    shards = open_shards(folder)
+    owner, _ = shards.find(seen.digests)
+    return _Known(shards, seen.rows[owner < 0])
+
+
+def _last_fingerprint(store: Store) -> str | None:
+    """The encoder of the stage's last result, which is likely to be this one's too; None where there is none."""
+    try:
+        results = [(path.stat().st_mtime_ns, path) for path in (store.stages / "vectors").glob(f"[!.]*/{ENCODER}")]
+        fingerprint = str(json.loads(max(results)[1].read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return fingerprint if fingerprint.isalnum() else None
 
 
 def _portions(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -11,18 +11,21 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from refrain.cores import core_count
 from refrain.errors import StoreError
 from refrain.key import load_key
 
 MANIFEST = "manifest.json"
 VERSION = 1  # of the manifest's form: another version is recomputed, not misread
 READ_BYTES = 1 << 20
+SYNCED_AT_ONCE = 8  # files that wait for the disk side by side
 STAGING = ".staging-"
 _CHECK = "check"  # the manifest's digest of itself
 _SEEN_MOST = 1 << 16  # digests held in memory
@@ -129,10 +132,17 @@ def digest_json(value: object) -> str:
 def digest_file(path: Path) -> str:
     """BLAKE2b-128 in hex of a file's bytes."""
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
+    room = memoryview(bytearray(READ_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(room):
+            digest.update(room[:count])
     return digest.hexdigest()
+
+
+def digest_files(paths: Sequence[Path], digest: Callable[[Path], str] = digest_file) -> list[str]:
+    """The digests of some files, several read at a time: hashing needs no interpreter."""
+    with ThreadPoolExecutor(core_count()) as pool:
+        return list(pool.map(digest, paths))
 
 
 @contextmanager
@@ -209,9 +219,10 @@ def seal(
 
     Runs hold hard links to these files, so an edit in place would reach into the store.
     """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        files[path.relative_to(folder).as_posix()] = FileEntry(path.stat().st_size, _digest_once(path))
+    for path, digest in zip(paths, digest_files(paths, digest_once), strict=True):
+        files[path.relative_to(folder).as_posix()] = FileEntry(path.stat().st_size, digest)
         path.chmod(0o444)
     manifest = Manifest(stage, noun, address, inputs, config, code, dict(counts), files)
     path = folder / MANIFEST
@@ -249,13 +260,14 @@ def trusted_manifest(folder: Path) -> Manifest | None:
     StoreError, which names the file, where anything is not as it was written.
     """
     manifest = read_manifest(folder)
-    for name, entry in sorted(manifest.files.items()) if manifest else ():
-        if _digest_once(folder / name) != entry.blake2b:
+    names = sorted(manifest.files) if manifest else []
+    for name, digest in zip(names, digest_files([folder / name for name in names], digest_once), strict=True):
+        if manifest and digest != manifest.files[name].blake2b:
             raise StoreError(f"{folder / name} was altered: its bytes are not those that were written")
     return manifest
 
 
-def _digest_once(path: Path) -> str:
+def digest_once(path: Path) -> str:
     """The digest of a file's bytes; read once a process, whatever it is called, unless it is written to."""
     found = path.stat()
     identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
@@ -271,11 +283,9 @@ def _digest_once(path: Path) -> str:
 
 def damaged_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
     """The names of files whose bytes are not what `manifest` says; reads them all."""
-    return tuple(
-        name
-        for name, entry in sorted(manifest.files.items())
-        if not (folder / name).is_file() or digest_file(folder / name) != entry.blake2b
-    )
+    there = [name for name in sorted(manifest.files) if (folder / name).is_file()]
+    found = dict(zip(there, digest_files([folder / name for name in there]), strict=True))
+    return tuple(name for name, entry in sorted(manifest.files.items()) if found.get(name) != entry.blake2b)
 
 
 def whole_manifest(folder: Path) -> Manifest | None:
@@ -319,8 +329,9 @@ def write_text(path: Path, text: str) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Nothing; every file and folder in `folder` is on the disk."""
-    for path in folder.rglob("*"):
-        sync_folder(path) if path.is_dir() else _sync(path, os.O_RDONLY)
+    paths = list(folder.rglob("*"))
+    with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:  # each waits for the disk, which takes many writes at a time
+        list(pool.map(lambda path: sync_folder(path) if path.is_dir() else _sync(path, os.O_RDONLY), paths))
     sync_folder(folder)
 
 

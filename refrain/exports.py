@@ -6,72 +6,31 @@ its segments, else -1.
 """
 
 import logging
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from refrain.artifacts import Store
 from refrain.config import ExportConfig
-from refrain.contract import ACCOUNTS, CAMPAIGNS, CLUSTERS, LABELS, REQUEST_SEGMENTS, TEMPLATES, campaigns_schema
+from refrain.contract import ACCOUNTS, CAMPAIGNS, CLUSTERS, TEMPLATES, campaigns_schema
 from refrain.errors import StoreError
 from refrain.labelled import Folders
+from refrain.long_tables import write_long_tables
 from refrain.packet_lines import write_packets
 from refrain.packets import packets
-from refrain.progress import Progress
-from refrain.queries import batches, conform, database, write_table
+from refrain.progress import Advance, Progress
+from refrain.queries import conform, database, write_table
 
 logger = logging.getLogger(__name__)
-
-# The best of a request's clustered segments, as the smallest (outside its template, rank by owners, -strength).
-_LABELS = """
-WITH best AS (
-    SELECT s.request_row, min({'outside': t.segment_row IS NULL, 'rank': c.rank, 'doubt': -c.strength,
-                               'cluster_id': c.cluster_id}) AS cluster
-    FROM read_parquet($segments) s
-    JOIN clustered c USING (segment_row)
-    LEFT JOIN labelled l USING (request_row)
-    LEFT JOIN fixed t ON t.template_id = l.template_id AND t.segment_row = s.segment_row
-    GROUP BY s.request_row
-)
-SELECT r.request_id, a.account_id,
-       coalesce(best.cluster.cluster_id, -1) AS cluster_id, coalesce(-best.cluster.doubt, 0) AS strength,
-       l.template_id, l.campaign_id
-FROM read_parquet($requests) r
-JOIN accounts a USING (account_row)
-LEFT JOIN labelled l USING (request_row)
-LEFT JOIN best USING (request_row)
-ORDER BY r.request_row
-"""
-
-# A segment is part of those templates that are made of it and that its request holds.
-_REQUEST_SEGMENTS = """
-WITH held AS (
-    SELECT s.request_row, s.position, list(t.template_id ORDER BY t.template_id) AS templates
-    FROM read_parquet($segments) s
-    JOIN fixed t USING (segment_row)
-    JOIN holding h ON h.request_row = s.request_row AND h.template_id = t.template_id
-    GROUP BY s.request_row, s.position
-)
-SELECT r.request_id, s.position, s.role, coalesce(c.cluster_id, -1) AS cluster_id,
-       CASE WHEN list_contains(held.templates, l.template_id) THEN l.template_id ELSE held.templates[1] END
-           AS template_id,
-       coalesce(held.templates, []::BIGINT[]) AS templates
-FROM read_parquet($segments) s
-JOIN read_parquet($requests) r USING (request_row)
-LEFT JOIN clustered c USING (segment_row)
-LEFT JOIN labelled l USING (request_row)
-LEFT JOIN held ON held.request_row = s.request_row AND held.position = s.position
-ORDER BY s.request_row, s.position
-"""
 
 _BROKEN_LABELS = """
 WITH members AS (SELECT DISTINCT campaign_id, account_row FROM read_parquet($members)),
      sung AS (SELECT DISTINCT campaign_id, unnest(templates) AS template_id FROM read_parquet($campaigns))
 SELECT count(*)
-FROM labelled l
+FROM read_parquet($labels) l
 LEFT JOIN read_parquet($requests) r USING (request_row)
 LEFT JOIN members m ON m.campaign_id = l.campaign_id AND m.account_row = r.account_row
 LEFT JOIN sung ON sung.campaign_id = l.campaign_id AND sung.template_id = l.template_id
@@ -92,107 +51,50 @@ def write_exports(
 ) -> dict[str, int]:
     """Rows written for each table of the contract, as Parquet files in `out`, and the packets beside them.
 
-    The long tables are joined and written a day at a time under the memory limit. Raises StoreError where the inputs
-    contradict each other: a request without an account or labelled twice, a campaign label outside the campaign.
+    StoreError where the inputs contradict each other: a request without an account or labelled twice, a campaign label
+    outside the campaign.
     """
-    days = sorted(folder.name for folder in (requests / "requests").glob("day=*"))
-    counts: dict[str, int] = {}
-    with database(config.memory_limit_mib, out) as connection, progress.task("export", 2 * len(days)) as advance:
-        _load(connection, requests, clusters, templates, campaigns)
-        _check_labels(connection, requests, campaigns)
-        for name, sql, schema in (
-            ("labels", _LABELS, LABELS),
-            ("request_segments", _REQUEST_SEGMENTS, REQUEST_SEGMENTS),
-        ):
-
-            def portions(sql: str = sql, schema: pa.Schema = schema) -> Iterator[pa.Table]:
-                for day in days:
-                    files = {
-                        "requests": _part(requests / "requests" / day),
-                        "segments": _part(requests / "request_segments" / day),
-                    }
-                    yield from batches(connection, sql, schema, files)
-                    advance(1)
-
-            counts[name] = write_table(out / f"{name}.parquet", schema, portions())
-    expected = {
-        "labels": sum(_rows(requests / "requests" / day) for day in days),
-        "request_segments": sum(_rows(requests / "request_segments" / day) for day in days),
-    }
-    for name, rows in expected.items():
-        if counts[name] != rows:
-            raise StoreError(f"{name} would have {counts[name]} rows where the requests have {rows}")
+    _check_labels(requests, campaigns, config.memory_limit_mib, out)
+    days = len(list((requests / "requests").glob("day=*")))
     accounts = _accounts(requests, campaigns)
-    for name, table in (
-        ("clusters", _clusters(requests, clusters)),
-        ("templates", _templates(templates, campaigns, config.examples)),
-        ("campaigns", _campaigns(campaigns)),
-        ("accounts", accounts),
-    ):
-        counts[name] = write_table(out / f"{name}.parquet", table.schema, [table])
-    with database(config.memory_limit_mib, out) as connection:
-        told = packets(connection, Folders(requests, templates, campaigns), accounts, config)
-        counts["packets"] = write_packets(out, told)
+
+    def tables(advance: Advance) -> dict[str, int]:
+        counts = write_long_tables(requests, clusters, templates, campaigns, out, advance)
+        for name, table in (
+            ("clusters", _clusters(requests, clusters)),
+            ("templates", _templates(templates, campaigns, config.examples)),
+            ("campaigns", _campaigns(campaigns)),
+            ("accounts", accounts),
+        ):
+            counts[name] = write_table(out / f"{name}.parquet", table.schema, [table])
+        return counts
+
+    def packets_of_all() -> int:
+        with database(config.memory_limit_mib, out) as connection:
+            return write_packets(out, packets(connection, Folders(requests, templates, campaigns), accounts, config))
+
+    # Side by side: what writes tables leaves the interpreter to what words packets.
+    with progress.task("export", 2 * days) as advance, ThreadPoolExecutor(2) as pool:
+        writing, wording = pool.submit(tables, advance), pool.submit(packets_of_all)
+        counts = {**writing.result(), "packets": wording.result()}
     logger.info(
         "exported %d labels, %d campaigns, %d members", counts["labels"], counts["campaigns"], counts["accounts"]
     )
     return counts
 
 
-def _part(folder: Path) -> list[str]:
-    return [str(folder / "part-0.parquet")]
-
-
-def _rows(folder: Path) -> int:
-    return int(pq.read_metadata(folder / "part-0.parquet").num_rows)
-
-
-def _load(
-    connection: duckdb.DuckDBPyConnection, requests: Path, clusters: Path, templates: Path, campaigns: Path
-) -> None:
-    """Nothing; the tables that every day is joined with stand in the database, in their shortest form."""
-    for name, sql, file in (
-        ("accounts", "SELECT account_row, account_id FROM read_parquet($file)", requests / "accounts.parquet"),
-        (
-            "ranks",
-            "SELECT cluster_id, row_number() OVER (ORDER BY owners DESC, cluster_id) AS rank FROM read_parquet($file)",
-            clusters / "clusters.parquet",
-        ),
-        (
-            "clustered",  # an inner join: noise has no rank
-            "SELECT segment_row, cluster_id, strength, rank FROM read_parquet($file) JOIN ranks USING (cluster_id)",
-            clusters / "segment_clusters.parquet",
-        ),
-        (
-            "fixed",
-            "SELECT DISTINCT template_id, segment_row FROM read_parquet($file)",
-            templates / "template_segments.parquet",
-        ),
-        (
-            "holding",  # distinct: a template may be held in two roles
-            "SELECT DISTINCT request_row, template_id FROM read_parquet($file)",
-            templates / "request_templates.parquet",
-        ),
-        (
-            "labelled",
-            "SELECT request_row, template_id, campaign_id "
-            "FROM read_parquet($file) WHERE template_id IS NOT NULL OR campaign_id IS NOT NULL",
-            campaigns / "request_campaigns.parquet",
-        ),
-    ):
-        connection.execute(f"CREATE TEMP TABLE {name} AS {sql}", {"file": [str(file)]}).fetchall()
-
-
-def _check_labels(connection: duckdb.DuckDBPyConnection, requests: Path, campaigns: Path) -> None:
+def _check_labels(requests: Path, campaigns: Path, memory_limit_mib: int, spill: Path) -> None:
     """Nothing; StoreError where a request's campaign lacks its account or its template."""
     files = {
         "requests": [str(path) for path in sorted((requests / "requests").glob("day=*/part-0.parquet"))],
         "members": [str(campaigns / "members.parquet")],
         "campaigns": [str(campaigns / "campaigns.parquet")],
+        "labels": [str(campaigns / "request_campaigns.parquet")],
     }
     if not files["requests"]:
         return
-    [(broken,)] = connection.execute(_BROKEN_LABELS, files).fetchall()
+    with database(memory_limit_mib, spill) as connection:
+        [(broken,)] = connection.execute(_BROKEN_LABELS, files).fetchall()
     if broken:
         raise StoreError(f"{broken} requests are labelled with a campaign that they are not part of")
 
@@ -211,7 +113,7 @@ def _segment_texts(requests: Path, rows: set[int]) -> dict[int, str]:
     wanted = pa.array(sorted(rows), pa.int64())
     file = pq.ParquetFile(requests / "segments.parquet")
     for batch in file.iter_batches(columns=["segment_row", "raw"]):
-        few = pa.Table.from_batches([batch]).filter(pa.compute.is_in(batch.column("segment_row"), wanted))
+        few = pa.Table.from_batches([batch]).filter(pc.is_in(batch.column("segment_row"), wanted))
         found.update(zip(few.column("segment_row").to_pylist(), few.column("raw").to_pylist(), strict=True))
     return found
 
@@ -226,10 +128,10 @@ def _templates(templates: Path, campaigns: Path, examples: int) -> pa.Table:
     ):
         for template in members:
             singers.setdefault(template, []).append(campaign)
-    kept = [texts[:examples] for texts in table.column("examples").to_pylist()]
+    kept = pc.list_slice(table.column("examples"), 0, examples, return_fixed_size_list=False)
     return conform(
         table.drop_columns("examples")
-        .append_column("examples", pa.array(kept, pa.list_(pa.string())))
+        .append_column("examples", kept)
         .append_column(
             "campaigns",
             pa.array([singers.get(row, []) for row in table.column("template_id").to_pylist()], pa.list_(pa.int64())),

@@ -46,6 +46,14 @@ JOIN own o USING (request_row)
 JOIN read_parquet($held) h ON h.template_id = o.template_id AND h.segment_row = s.segment_row
 JOIN read_parquet($distinct) g ON g.segment_row = s.segment_row
 """
+_TOLD = """
+CREATE TEMP TABLE told AS
+SELECT o.*, coalesce(t.text, '') AS text, coalesce(w.rewordings, []) AS rewordings
+FROM own o JOIN sampled USING (request_row) LEFT JOIN read_texts t USING (text_row)
+LEFT JOIN (SELECT request_row, list(raw ORDER BY raw) AS rewordings FROM reworded GROUP BY ALL) w USING (request_row);
+DROP TABLE read_texts;
+DROP TABLE reworded;
+"""
 _ABSENT = """
 SELECT count(coalesce(r.ip, r.network)) = 0 AS ip, count(r.user_agent) = 0 AS user_agent,
        count(r.payment_hash) = 0 AS payment_hash, count(r.asn) = 0 AS asn,
@@ -89,7 +97,8 @@ def load_own(connection: duckdb.DuckDBPyConnection, folders: Folders, decision: 
 def load_texts(
     connection: duckdb.DuckDBPyConnection, folders: Folders, request_rows: Iterable[int], characters: int
 ) -> None:
-    """Nothing; the texts of some labelled requests, cut, stand in the database, each read once."""
+    """Nothing; `told` has the rows of some labelled requests in `own`, with their texts, cut, and the `rewordings` of
+    their template."""
     rows = pa.table({"request_row": pa.array(sorted(set(request_rows)), pa.int64())})
     connection.register("chosen", rows)
     connection.execute("CREATE TEMP TABLE sampled AS SELECT request_row FROM chosen").fetchall()
@@ -102,15 +111,14 @@ def load_texts(
         "distinct": str(folders.requests / "segments.parquet"),
     }
     connection.execute(_REWORDED, files).fetchall()
+    connection.execute(_TOLD).fetchall()
 
 
 def sampled_texts(connection: duckdb.DuckDBPyConnection, request_rows: Iterable[int]) -> dict[int, Sampled]:
     """The loaded requests of these rows by row; the text is empty where a request has none."""
     wanted = ", ".join(str(int(row)) for row in sorted(set(request_rows))) or "NULL"
     found = connection.execute(
-        "SELECT o.request_row, o.template_id, coalesce(t.text, ''), "
-        "coalesce((SELECT list(raw ORDER BY raw) FROM reworded w WHERE w.request_row = o.request_row), []) "
-        f"FROM own o LEFT JOIN read_texts t USING (text_row) WHERE o.request_row IN ({wanted}) ORDER BY 1"
+        f"SELECT request_row, template_id, text, rewordings FROM told WHERE request_row IN ({wanted}) ORDER BY 1"
     ).fetchall()
     return {row: Sampled(row, template, text, tuple(reworded)) for row, template, text, reworded in found}
 

@@ -7,12 +7,13 @@ doubled and look-alike letters make no difference, and the pieces together are t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 from refrain.segments import token_spans
 from refrain.text import normalise, squeezed
 
 FIXED, OWN, CUT = "fixed", "own", "cut"
-_CACHED_WORDS = 1 << 14  # the words of templates come up again in every request
+_CACHED_WORDS = 1 << 16  # the words of templates come up again in every request
 
 _CACHED_UNITS = 1 << 10  # of a template, sought in each of its requests
 
@@ -130,13 +131,12 @@ def fillings(text: str, units: Sequence[Unit], pieces: Sequence[Sequence[str]]) 
 
 def _words(text: str) -> tuple[list[str], list[tuple[int, int]]]:
     """The words of a text in the compared form, and where each stands."""
-    words: list[str] = []
-    spans: list[tuple[int, int]] = []
-    for start, end in token_spans(text):
-        parts = _compared(text[start:end])
-        words += parts
-        spans += [(start, end)] * len(parts)
-    return words, spans
+    tokens = token_spans(text)
+    parts = [_compared(text[start:end]) for start, end in tokens]
+    words = list(chain.from_iterable(parts))
+    if len(words) == len(tokens) and all(parts):
+        return words, tokens
+    return words, [span for span, own in zip(tokens, parts, strict=True) for _ in own]
 
 
 @lru_cache(maxsize=_CACHED_UNITS)

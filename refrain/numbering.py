@@ -5,6 +5,7 @@ conflicting duplicates is the first.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from refrain.columns import COUNTS, LABELS
 from refrain.config import IngestConfig
 from refrain.conflicts import write_quarantine
 from refrain.owners import Links, Owners, find_owners
-from refrain.progress import Progress
+from refrain.progress import Advance, Progress
 from refrain.queries import batches, quoted, write_table
 from refrain.request_schemas import ACCOUNTS, OWNERS, REQUEST_SEGMENTS, REQUESTS, SEGMENTS, TEXTS
 from refrain.turns import PARTS
@@ -102,26 +103,21 @@ def write_tables(
     connection: duckdb.DuckDBPyConnection, out: Path, config: IngestConfig, read: dict[str, int], progress: Progress
 ) -> dict[str, int]:
     """The counts of the tables that `out` then holds."""
-    with progress.task("numbering requests and segments", 6) as advance:
+    with (
+        progress.task("numbering requests and segments", 6) as advance,
+        connection.cursor() as of_requests,
+        connection.cursor() as of_segments,
+        ThreadPoolExecutor(2) as pool,  # the last: it waits for both before their cursors close
+    ):
         connection.execute(_KEPT)
         owners = _owners(connection, config)
         _write_accounts(connection, out, owners)
         advance(1)
-        connection.execute(_SAID)
-        texts = _write_numbered(connection, out / "texts.parquet", TEXTS, _TEXTS_QUERY)
-        _execute(connection, _TEXT_ROWS, out / "texts.parquet")
-        advance(1)
-        kept = _write_days(connection, out / "requests", REQUESTS, _REQUESTS_QUERY)
-        conflicts = write_quarantine(connection, out / "quarantine.parquet", config)
-        advance(1)
-        connection.execute(_SPOKEN)
-        advance(1)
-        connection.execute(_STATISTICS)
-        segments = _write_numbered(connection, out / "segments.parquet", SEGMENTS, _SEGMENTS_QUERY)
-        _execute(connection, _SEGMENT_ROWS, out / "segments.parquet")
-        advance(1)
-        _write_days(connection, out / "request_segments", REQUEST_SEGMENTS, _REQUEST_SEGMENTS_QUERY)
-        advance(1)
+        # Neither looks at the other's tables. What one writes on one core, the other queries on the rest.
+        requests = pool.submit(_write_requests, of_requests, out, config, advance)
+        segments = pool.submit(_write_segments, of_segments, out, advance)
+        texts, kept, conflicts = requests.result()
+        distinct = segments.result()
     quarantined = read["quarantined"] + conflicts
     flags = "SELECT count(*) FILTER (cut), count(*) FILTER (repaired) FROM rows JOIN numbered USING (seq)"
     cut, repaired = connection.execute(flags).fetchall()[0]
@@ -134,9 +130,36 @@ def write_tables(
         "repaired": repaired,
         "accounts": len(owners.owner_rows),
         "owners": len(owners.accounts),
-        "segments": segments,
+        "segments": distinct,
         "texts": texts,
     }
+
+
+def _write_requests(
+    connection: duckdb.DuckDBPyConnection, out: Path, config: IngestConfig, advance: Advance
+) -> tuple[int, int, int]:
+    """The numbers of texts and of requests written, and of conflicting duplicates."""
+    connection.execute(_SAID)
+    texts = _write_numbered(connection, out / "texts.parquet", TEXTS, _TEXTS_QUERY)
+    _execute(connection, _TEXT_ROWS, out / "texts.parquet")
+    advance(1)
+    kept = _write_days(connection, out / "requests", REQUESTS, _REQUESTS_QUERY)
+    conflicts = write_quarantine(connection, out / "quarantine.parquet", config)
+    advance(1)
+    return texts, kept, conflicts
+
+
+def _write_segments(connection: duckdb.DuckDBPyConnection, out: Path, advance: Advance) -> int:
+    """The number of segments written, with where requests have them."""
+    connection.execute(_SPOKEN)
+    advance(1)
+    connection.execute(_STATISTICS)
+    segments = _write_numbered(connection, out / "segments.parquet", SEGMENTS, _SEGMENTS_QUERY)
+    _execute(connection, _SEGMENT_ROWS, out / "segments.parquet")
+    advance(1)
+    _write_days(connection, out / "request_segments", REQUEST_SEGMENTS, _REQUEST_SEGMENTS_QUERY)
+    advance(1)
+    return segments
 
 
 _TEXTS_QUERY = "SELECT texts.digest, text FROM texts JOIN said USING (id) ORDER BY text"

@@ -41,7 +41,7 @@ WHERE place * $most // many > (place - 1) * $most // many
 ORDER BY ALL
 """
 _USED = "SELECT campaign_id, template_id, count(*) FROM own GROUP BY ALL"
-_SENT = "SELECT request_row, request_id, account_id, owner_row, epoch_us(timestamp) FROM own"
+_SENT = "SELECT request_row, request_id, account_id, owner_row, epoch_us(timestamp) FROM told"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -125,10 +125,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, folders: Folders, tables: _Ta
             slots.setdefault((campaign, template), []).append(row)
     used = {(campaign, template): count for campaign, template, count in connection.execute(_USED).fetchall()}
     numbers = [row["campaign_id"] for row in tables.findings]
-    messages = {
-        number: choose_messages(connection, number, shared.get(number, []), config.packet_messages)
-        for number in numbers
-    }
+    messages = choose_messages(connection, numbers, shared, config.packet_messages)
     return _Samples(messages, slots, used, shared, absent)
 
 

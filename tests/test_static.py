@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from embeddings import static
+from embeddings.encoder import Pieces as WordPieces
 from embeddings.encoder import SentenceEncoder, open_transformer
-from embeddings.static import StaticEncoder, _load, _save, distil, distilled
+from embeddings.static import StaticEncoder, _load, _save, added_up, distil, distilled
 from embeddings.tiers import open_encoders
 from refrain.config import EmbedConfig
 from refrain.errors import RefrainError
@@ -161,3 +162,14 @@ def test_the_tier_decides(config: EmbedConfig, tmp_path: Path, teacher: Sentence
     assert reader.fingerprint == teacher.fingerprint
     with pytest.raises(ValueError, match="tier"):
         replace(config, tier="magic")
+
+
+@pytest.mark.parametrize("most", [9, 40, 600])
+def test_sums_have_the_bits_that_numpy_gives_one_text_after_the_other(most: int) -> None:
+    """Stores hold vectors that were added up by np.add.reduceat."""
+    rng = np.random.default_rng(most)
+    table = rng.normal(size=(100, 24)).astype(np.float32)
+    counts = np.concatenate([np.arange(1, most), rng.integers(1, most, 50)])
+    pieces = WordPieces(rng.integers(0, len(table), counts.sum()), counts)
+    expected = np.add.reduceat(table[pieces.ids], pieces.starts, axis=0)
+    assert added_up(table, pieces).tobytes() == expected.tobytes()

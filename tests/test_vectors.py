@@ -1,6 +1,7 @@
 """The store of vectors: every text once, shards whole or not at all, and a result that no earlier night can change."""
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -17,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import START, Request, log_of, write_requests
 
+from embeddings import vectors
 from embeddings.encoder import Vectors
 from embeddings.sampling import SAMPLE
 from embeddings.shards import Places, as_digests, digests_of, open_shards, write_shard
-from embeddings.vectors import ENCODER, VECTORS, embed_with, has_letter, open_vectors
+from embeddings.vectors import ENCODER, VECTORS, embed_segments, embed_with, has_letter, open_vectors
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
 from refrain.errors import StoreError
@@ -250,3 +252,27 @@ def test_digests_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:
     )
     assert owner.tolist() == [0, -1, 0]
     assert offset[owner >= 0].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("last", [None, FINGERPRINT, "1" * 32, "../keys", 7])
+def test_whatever_encoder_came_last_the_result_is_the_same(
+    last: object, embed: Embed, config: EmbedConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is looked up for the last result's encoder while this night's is opened."""
+    store = Store(tmp_path / "store")
+    embed(TEXTS[:6], HashEncoder("1" * 32))
+    embed(TEXTS[:4], HashEncoder())
+    if last is not None:
+        result = store.stages / "vectors" / "earlier"
+        result.mkdir(parents=True)
+        (result / ENCODER).write_text(json.dumps({"fingerprint": last}), encoding="utf-8")
+    encoder = HashEncoder()
+    embed(TEXTS, HashEncoder("2" * 32), "plain")
+    monkeypatch.setattr(vectors, "open_encoders", lambda config, folder: (encoder, None))
+    out = tmp_path / "out"
+    out.mkdir()
+    counts = embed_segments(tmp_path / "plain.requests", out, config, store=store, progress=NoProgress())
+    assert counts["encoded"] == len(TEXTS) - 4
+    assert sorted(encoder.asked) == sorted(TEXTS[4:])
+    assert (out / VECTORS).read_bytes() == (tmp_path / "plain" / VECTORS).read_bytes()
+    assert json.loads((out / ENCODER).read_text(encoding="utf-8"))["fingerprint"] == FINGERPRINT
