@@ -21,6 +21,7 @@ from refrain.tables import Coded, read_coded, read_columns, read_table
 
 Floats = NDArray[np.float64]
 MICROSECONDS = 1_000_000
+MINUTE_US = 60 * MICROSECONDS
 DAY_US = 86_400 * MICROSECONDS
 NO_TIME = np.iinfo(np.int64).min
 
@@ -118,6 +119,18 @@ class Population:
         return out
 
     @cached_property
+    def minute(self) -> NDArray[np.signedinteger]:
+        """(requests,) the minute of each request, 0 for the first of the log; of 32 bits where they will do."""
+        minute = self.request_time // MINUTE_US
+        minute -= minute.min() if len(minute) else 0
+        return minute.astype(np.int32) if minute.max(initial=0) <= np.iinfo(np.int32).max // 2 else minute
+
+    @cached_property
+    def minute_by_owner(self) -> NDArray[np.signedinteger]:
+        """The same as `by_owner` lists them."""
+        return self.minute[self.by_owner]
+
+    @cached_property
     def spans(self) -> tuple[Ints, Ints, int, int]:
         """(owners,) the first and the last request's time, and those of the log; every owner has a request."""
         first = self.request_time[self.by_owner[self.bounds[:-1]]]
@@ -131,10 +144,14 @@ class Population:
         first = group_starts(owner, day)
         return day[first], np.diff(first, append=len(owner)), slices(owner[first], self.owners)
 
+    def places_of_all(self, owners: Ints) -> Ints:
+        """Where in `by_owner` the requests of several owners are, one after the other, each in time order."""
+        many = self.activity[owners]
+        return np.repeat(self.bounds[owners], many) + ranges(many)
+
     def requests_of_all(self, owners: Ints) -> Ints:
         """The request rows of several owners, one after the other, each in time order."""
-        many = self.activity[owners]
-        rows: Ints = self.by_owner[np.repeat(self.bounds[owners], many) + ranges(many)]
+        rows: Ints = self.by_owner[self.places_of_all(owners)]
         return rows
 
     def requests_of(self, owner: int) -> Ints:
