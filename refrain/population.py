@@ -6,7 +6,7 @@ does not have is marked absent, and the tests that need it say so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices
+from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 from refrain.letters import scripts_of
 from refrain.networks import exit_network
 from refrain.tables import Coded, read_coded, read_columns, read_table
@@ -90,6 +90,20 @@ class Population:
     asn: Trait  # autonomous systems
     asn_share: float  # of the requests whose network or system is known, those whose system is
     script: Ints
+    _shuffled: dict[int, Ints] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def complete(self, seed: int) -> None:
+        """Compute all that is computed once, so that no worker has to, the order by this seed with it."""
+        if len(self.request_owner):
+            _ = self.hours, self.days, self.position, self.minute_by_owner, self.spans, self.active_days
+            self.shuffled(seed)
+
+    def shuffled(self, seed: int) -> Ints:
+        """Request rows owner by owner, each owner's in an order by lot; computed once."""
+        if seed not in self._shuffled:
+            by_lot = stable_order(np.random.default_rng(seed).random(len(self.request_owner)))
+            self._shuffled[seed] = by_lot[stable_order(self.request_owner[by_lot])]
+        return self._shuffled[seed]
 
     @cached_property
     def hours(self) -> Floats:
