@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,7 +175,7 @@ class _Shares:
     @classmethod
     def of(cls, candidates: Candidates, bins: NDArray[np.integer], parts: int) -> _Shares:
         """Those of requests in these parts (sets, uses)."""
-        keys = bins.astype(_narrowest(len(candidates.owners) * parts))
+        keys: NDArray[Any] = bins.astype(_narrowest(len(candidates.owners) * parts))
         keys += (candidates.user * parts).astype(keys.dtype)
         keys.sort(axis=1)
         starts = np.flatnonzero(_changes(keys))
