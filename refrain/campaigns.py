@@ -17,7 +17,7 @@ from refrain.config import ScoreConfig
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import setting
 from refrain.coordination.use import use_reference
-from refrain.counting import Ints
+from refrain.counting import Ints, group_starts
 from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.peeling import Finding, Suspect
 from refrain.population import Population, read_population
@@ -29,7 +29,7 @@ from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
 from refrain.signals import NearProbes, TemplateSignals, template_signals
 from refrain.template_uses import TemplateUses, read_uses
 
-_ASKED_TOGETHER = 128  # suspects whose signals are asked for together: enough texts to be read in full batches
+_ASKED_TOGETHER = 256  # suspects whose signals are asked for together: enough texts to be read in full batches
 
 
 def score_campaigns(
@@ -111,8 +111,8 @@ def _pairs_of(
     chosen: NDArray[np.bool_], uses: TemplateUses, pairs: TemplateOwners, population: Population
 ) -> tuple[Ints, Ints]:
     """Of all pairs (template, owner) of the chosen templates, the owner and its number of requests."""
-    keys = uses.templates * max(population.owners, 1) + population.request_owner[uses.requests]
-    _, counts = np.unique(keys, return_counts=True)
+    keys = np.sort(uses.templates * max(population.owners, 1) + population.request_owner[uses.requests])
+    counts = np.diff(group_starts(keys), append=len(keys))
     of_chosen = chosen[pairs.templates]
     return pairs.owners[of_chosen], counts[of_chosen]
 

@@ -51,7 +51,7 @@ class Trait:
     def holders(self) -> tuple[Ints, Ints]:
         """The owners of each value, ascending, one value after the other, and the bounds (count + 1,) of each."""
         owners = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
-        order = np.argsort(self.values, kind="stable")
+        order = stable_order(self.values)
         return owners[order], slices(self.values[order], self.count)
 
     @cached_property
@@ -181,7 +181,7 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
     account_owner = accounts["owner_row"]
     owners = int(account_owner.max(initial=-1)) + 1
     request_owner = account_owner[log["account_row"]]
-    by_owner = np.argsort(request_owner, kind="stable")
+    by_owner = stable_order(request_owner)
     bounds = slices(request_owner[by_owner], owners)
     first = np.full(owners, np.iinfo(np.int64).max)
     np.minimum.at(first, request_owner, log["timestamp"])
