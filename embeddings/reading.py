@@ -8,8 +8,10 @@ model is loaded.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +27,25 @@ from refrain.counting import Ints
 from refrain.errors import StoreError
 from refrain.key import keyed_digest
 from refrain.probes import Levels, ProbeRule, Probes, nearness, rare_levels, read_probes, tag_segments
-from refrain.progress import Progress
+from refrain.progress import NoProgress, Progress
 from refrain.settings import config_file
 from refrain.signals import Signal
 from refrain.tables import column
 
+_AHEAD_FROM = 1 << 17  # segments of a log whose sample is read before anything is asked for
+
 
 @dataclass(frozen=True)
 class Reader:
-    """An encoder of which every text's vector is kept: it is opened at the first text that the store does not hold."""
+    """An encoder of which every text's vector is kept: it is opened at the first text that the store does not hold, and
+    stays open."""
 
     fingerprint: str
     open: Callable[[], Encoder]
     store: Store
     shard_rows: int
     progress: Progress
+    _open: list[Encoder] = field(default_factory=list, repr=False, compare=False)
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors (n, d) of some texts, one at least. Call it under the store's writer lock only."""
@@ -62,12 +68,15 @@ class Reader:
         return shards.gather(owner, offset, shards.shards[owner[0]].vectors.shape[1])
 
     def _opened(self) -> Encoder:
+        if self._open:
+            return self._open[0]
         encoder = self.open()
         if encoder.fingerprint != self.fingerprint:
             raise StoreError(
                 "the vectors were made with another encoder than the one that is here to read",
                 hint="a log embedded on one device is scored on it; [embed] device = cpu embeds it here",
             )
+        self._open.append(encoder)
         return encoder
 
 
@@ -81,13 +90,28 @@ class NearProbes:
     rule: ProbeRule
     reader: Reader
     levels: Levels | None = None  # of the log's sample, once it is read
+    _coming: Future[Levels] | None = None  # while it is read
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """A context in which a large log's sample is read from the beginning, beside what is done before anything is
+        asked for: of a large log something always is, and much of that runs on one core."""
+        if pq.ParquetFile(self.requests / "segments.parquet").metadata.num_rows < _AHEAD_FROM:
+            yield
+            return
+        with ThreadPoolExecutor(1) as beside:
+            self._coming = beside.submit(self._read_levels, replace(self.reader, progress=NoProgress()))
+            yield
+
+    def _read_levels(self, reader: Reader) -> Levels:
+        sample = texts_of(self.requests, column(self.vectors / SAMPLE, "segment_row"))
+        near = nearness(sample, reader.vectors, self.probes, self.rule)
+        return rare_levels(near, self.rule.rarest_share)
 
     def __call__(self, segment_rows: Ints) -> Mapping[int, Sequence[Signal]]:
         """The signals, by row, of those of the segments (n,), ascending, that have any."""
         if self.levels is None:
-            sample = texts_of(self.requests, column(self.vectors / SAMPLE, "segment_row"))
-            near = nearness(sample, self.reader.vectors, self.probes, self.rule)
-            self.levels = rare_levels(near, self.rule.rarest_share)
+            self.levels = self._coming.result() if self._coming else self._read_levels(self.reader)
         out: dict[int, list[Signal]] = {}
         for start in range(0, len(segment_rows), self.reader.shard_rows):
             rows = segment_rows[start : start + self.reader.shard_rows]

@@ -8,7 +8,7 @@ share from one memory map.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.assessment import Assessment, Assessments, Instruments, Look, assess
+from refrain.assessment import Assessment, Assessments, Instruments, Known, Look, assess
 from refrain.config import ScoreConfig
 from refrain.coordination.results import Candidate, Candidates, Setting, TestResult
 from refrain.cores import core_count
@@ -29,6 +29,7 @@ _ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core tak
 _EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
+_SCENES = count()
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Scene:
     instruments: Instruments
     config: ScoreConfig
     round: int  # from 0
+    number: int = field(default_factory=lambda: next(_SCENES), init=False, compare=False)  # in this process
 
     def system(self, templates: Ints) -> bool:
         """Whether a candidate's template stands in the system prompt."""
@@ -98,20 +100,21 @@ def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], uses: Int
     import joblib
 
     workers = core_count()
-    number, shared = next(_SCENES), replace(scene, groups=[])
+    scene.setting.population.complete(scene.config.seed)
+    shared = replace(scene, groups=[])
     for found in joblib.Parallel(workers, return_as="generator")(
-        joblib.delayed(_part)(number, shared, work, items[part]) for part in portions(cost, total // (workers * _PARTS))
+        joblib.delayed(_part)(scene.number, shared, work, items[part])
+        for part in portions(cost, total // (workers * _PARTS))
     ):
         yield from found
 
 
-_SCENES = count()
 _held: dict[int, Scene] = {}  # of a worker: the scene of the parts before, with all that was computed once for it
 
 
 def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item]) -> list[Out]:
-    """A worker's part. Every part brings the scene; the first one is kept, so that what a scene computes once (rhythms
-    of controls, who holds a value) is computed once a worker."""
+    """A worker's part of what is made of the scene of this number. Every part brings the scene; the first one is kept,
+    so that what a scene computes once (rhythms of controls, who holds a value) is computed once a worker."""
     if number not in _held:
         _held.clear()
         _held[number] = scene
@@ -164,15 +167,17 @@ def _verdicts(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Ass
     first = assess(own, quick, scene.instruments, system=system, closely=False)
     signs = np.minimum(first.raw, first.p_values) <= scene.config.screening_p
     chosen = np.flatnonzero(signs)
-    closer = iter(closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()]))
+    known = first.known.only(chosen)
+    closer = iter(closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()], known))
     look = Look(scene.round, closely=False)
     return [next(closer) if sign else _noted(scene, first, place, look) for place, sign in enumerate(signs.tolist())]
 
 
-def closely(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Assessment]:
-    """The assessments of candidates with all draws, looked at closely."""
+def closely(scene: Scene, own: Candidates, groups: Sequence[Ints], known: Known | None = None) -> list[Assessment]:
+    """The assessments of candidates with all draws, looked at closely; `known` of a first look in the same scene."""
     look = Look(scene.round, closely=True)
-    return [_noted(scene, found, place, look) for found, place in _looks(scene, own, groups, closely=True)]
+    looks = _looks(scene, own, groups, closely=True, known=known)
+    return [_noted(scene, found, place, look) for found, place in looks]
 
 
 def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence[Ints]) -> list[Assessment]:
@@ -197,14 +202,15 @@ def _results(scene: Scene, items: Sequence[tuple[Candidate, Ints]], *, closely: 
 
 
 def _looks(
-    scene: Scene, own: Candidates, groups: Sequence[Ints], *, closely: bool
+    scene: Scene, own: Candidates, groups: Sequence[Ints], *, closely: bool, known: Known | None = None
 ) -> Iterator[tuple[Assessments, int]]:
     """The assessments that each candidate is among, and its place there."""
     system = np.array([scene.system(group) for group in groups], bool)
     shared = scene.setting if closely else replace(scene.setting, draws=scene.config.screening_draws)
     for part in portions(np.diff(own.request_bounds), _TOGETHER // shared.draws):
         places = np.arange(part.start, part.stop)
-        found = assess(own.only(places), shared, scene.instruments, system=system[part], closely=closely)
+        before = known.only(places) if known else None
+        found = assess(own.only(places), shared, scene.instruments, system=system[part], closely=closely, known=before)
         yield from ((found, at) for at in range(len(places)))
 
 

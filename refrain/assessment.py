@@ -120,10 +120,26 @@ class Assessment:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a look at candidates finds that has nothing to do with draws: the users who are no bystanders, the tests of
+    these without draws, and those of use."""
+
+    core: Candidates
+    of_being: list[TestResults]
+    of_use: list[TestResults]
+
+    def only(self, places: NDArray[np.int64]) -> Known:
+        """That of some of the candidates, in this order."""
+        of_being, of_use = ([test.only(places) for test in tests] for tests in (self.of_being, self.of_use))
+        return Known(self.core.only(places), of_being, of_use)
+
+
+@dataclass(frozen=True)
 class Assessments:
     """Those of many candidates: (candidates,) of each p-value, (candidates, families) of those of families, NaN where
     all its tests are off."""
 
+    known: Known
     results: list[TestResults]
     hypotheses: Hypotheses
     looked_at: tuple[str, ...]
@@ -163,18 +179,25 @@ def assess(
     *,
     system: NDArray[np.bool_],
     closely: bool = True,
+    known: Known | None = None,
 ) -> Assessments:
     """The assessments of candidates; `system` (candidates,) says whether the template stands in the system prompt.
 
-    Without `closely`, the half who send it most is not looked at apart: a first look.
+    Without `closely`, the half who send it most is not looked at apart: a first look. What it makes `known` of the same
+    candidates, with these instruments and any number of draws, is not looked for again.
     """
-    core = regular_users(candidates, setting, instruments.reference, instruments.regular)
-    results = _of_being(core, setting, instruments)
+    if known is None:
+        core = regular_users(candidates, setting, instruments.reference, instruments.regular)
+        of_use = [test(candidates, setting, instruments.reference) for test in use.TESTS]
+        known = Known(core, _without_draws(core, setting, instruments), of_use)
+    core = known.core
+    results = _of_being(core, setting, instruments, known.of_being)
     halved = np.flatnonzero(core.sizes // 2 >= instruments.min_owners)
     if closely and len(halved):
-        halves = _of_being(heaviest_halves(core.only(halved), setting), setting, instruments)
+        heavy = heaviest_halves(core.only(halved), setting)
+        halves = _of_being(heavy, setting, instruments, _without_draws(heavy, setting, instruments))
         results = [_either(users, half, halved) for users, half in zip(results, halves, strict=True)]
-    results += [test(candidates, setting, instruments.reference) for test in use.TESTS]
+    results += known.of_use
     by_key = {r.key: r.p_values for r in results}
     hypotheses = benign_hypotheses(core, setting, by_key, instruments.minutes, system, instruments.benign)
     families = _families(results, by_key, instruments.looked_at)
@@ -190,7 +213,8 @@ def assess(
         clearest = np.sort(said, axis=1)[:, needed - 2]
         weaker = np.where(many >= needed, (many - needed + 1) * clearest, p)
     raw = partial_conjunction_rows(families, needed)
-    return Assessments(results, hypotheses, instruments.looked_at, families, unexplained, raw, p, np.minimum(p, weaker))
+    weaker = np.minimum(p, weaker)
+    return Assessments(known, results, hypotheses, instruments.looked_at, families, unexplained, raw, p, weaker)
 
 
 def heaviest_halves(candidates: Candidates, setting: Setting) -> Candidates:
@@ -206,19 +230,31 @@ def heaviest_halves(candidates: Candidates, setting: Setting) -> Candidates:
     return candidates.users_where(heavy)
 
 
-def _of_being(core: Candidates, setting: Setting, instruments: Instruments) -> list[TestResults]:
-    """The tests of who the users are and when they send."""
-    sets = draw(core, setting.strata, setting.draws, setting.seed, _CONTROLS)
-    controls = synchrony.DrawnRequests(core, setting.population, sets)
+def _without_draws(core: Candidates, setting: Setting, instruments: Instruments) -> list[TestResults]:
+    """The tests of who the users are and when they send that need no control sets."""
     return [
         *(test(core, setting) for test in identity.TESTS),
-        *(test(core, setting, sets) for test in identity.TESTS_BY_DRAWS),
         rhythm.round_the_clock(core, setting, instruments.rhythms, instruments.rhythm),
-        synchrony.same_minutes(core, setting, controls, instruments.minutes),
-        synchrony.same_instants(core, setting, controls, instruments.shift_hours),
         adoption.adopted_together(core, setting),
         pivot.moved_together(core, setting),
         succession.pools_replaced(core, setting, instruments.succession),
+    ]
+
+
+def _of_being(
+    core: Candidates, setting: Setting, instruments: Instruments, without_draws: Sequence[TestResults]
+) -> list[TestResults]:
+    """The tests of who the users are and when they send, among them those `without_draws`."""
+    sets = draw(core, setting.strata, setting.draws, setting.seed, _CONTROLS)
+    controls = synchrony.DrawnRequests(core, setting.population, sets)
+    who, when = without_draws[: len(identity.TESTS)], without_draws[len(identity.TESTS) :]
+    return [
+        *who,
+        *(test(core, setting, sets) for test in identity.TESTS_BY_DRAWS),
+        when[0],
+        synchrony.same_minutes(core, setting, controls, instruments.minutes),
+        synchrony.same_instants(core, setting, controls, instruments.shift_hours),
+        *when[1:],
     ]
 
 

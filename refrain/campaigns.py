@@ -17,7 +17,7 @@ from refrain.config import ScoreConfig
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import setting
 from refrain.coordination.use import use_reference
-from refrain.counting import Ints
+from refrain.counting import Ints, group_starts
 from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.peeling import Finding, Suspect
 from refrain.population import Population, read_population
@@ -28,6 +28,8 @@ from refrain.rounds import assess_all, below, search, weaker_findings, without_m
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
 from refrain.signals import NearProbes, TemplateSignals, template_signals
 from refrain.template_uses import TemplateUses, read_uses
+
+_ASKED_TOGETHER = 256  # suspects whose signals are asked for together: enough texts to be read in full batches
 
 
 def score_campaigns(
@@ -109,8 +111,8 @@ def _pairs_of(
     chosen: NDArray[np.bool_], uses: TemplateUses, pairs: TemplateOwners, population: Population
 ) -> tuple[Ints, Ints]:
     """Of all pairs (template, owner) of the chosen templates, the owner and its number of requests."""
-    keys = uses.templates * max(population.owners, 1) + population.request_owner[uses.requests]
-    _, counts = np.unique(keys, return_counts=True)
+    keys = np.sort(uses.templates * max(population.owners, 1) + population.request_owner[uses.requests])
+    counts = np.diff(group_starts(keys), append=len(keys))
     of_chosen = chosen[pairs.templates]
     return pairs.owners[of_chosen], counts[of_chosen]
 
@@ -152,17 +154,22 @@ def _explained(
     One family never alerts, but a person can tell a public template from a wrapper of somebody's. Signals are asked for
     here, of those alone that nothing else shows and that a finding leaves enough members: reading takes a transformer.
     """
-    taken = np.unique(np.concatenate([f.members for f in findings])) if findings else np.zeros(0, np.int64)
-    left = [s for s in suspects if _by_itself(s.members, taken)]
-    quiet = [s for s in left if not scene.signalled(s.assessment)]
-    signals.ask(template for s in quiet for template in s.templates.tolist())
-    unread = {int(s.templates[0]) for s in quiet if signals.tagged.isdisjoint(s.templates.tolist())}
+    taken = np.zeros(scene.setting.population.owners, bool)
+    for finding in findings:
+        taken[finding.members] = True
+    left = sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0])))
     out = []
-    for suspect in sorted(left, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0]))):
-        members = suspect.members
-        if int(suspect.templates[0]) not in unread and _by_itself(members, taken):
-            out.append(ScoredCampaign(suspect, suspect.templates, members, alert=False))
-            taken = np.union1d(taken, members)
+    while left:
+        # Who is not by itself now never will be, so nothing need be read of it.
+        left = [s for s in left if _by_itself(s.members, taken)]
+        now, left = left[:_ASKED_TOGETHER], left[_ASKED_TOGETHER:]
+        quiet = {int(s.templates[0]) for s in now if not scene.signalled(s.assessment)}
+        signals.ask(template for s in now if int(s.templates[0]) in quiet for template in s.templates.tolist())
+        for suspect in now:
+            shown = int(suspect.templates[0]) not in quiet or not signals.tagged.isdisjoint(suspect.templates.tolist())
+            if shown and _by_itself(suspect.members, taken):
+                out.append(ScoredCampaign(suspect, suspect.templates, suspect.members, alert=False))
+                taken[suspect.members] = True
     return out
 
 
@@ -176,6 +183,6 @@ def _told(ranked: list[ScoredCampaign], scenes: list[Scene]) -> list[ScoredCampa
     ]
 
 
-def _by_itself(members: Ints, taken: Ints) -> bool:
-    """Whether there are members, and most of them are not taken."""
-    return len(members) > 0 and bool(np.isin(members, taken).mean() * 2 < 1)
+def _by_itself(members: Ints, taken: NDArray[np.bool_]) -> bool:
+    """Whether there are members, and most of them are not taken (owners,)."""
+    return len(members) > 0 and bool(taken[members].mean() * 2 < 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
@@ -74,7 +74,7 @@ def join_templates(pairs: TemplateOwners, eligible: Ints, activity: Ints, rule: 
     expected = sizes[a] * sizes[b] * float((weight**2).sum())
     excess = np.maximum(both - expected, 0) / np.maximum(sizes[a] + sizes[b] - both - np.minimum(expected, both), 1)
     likely = np.flatnonzero(excess >= rule.min_jaccard / 2)
-    strong = likely[stats.poisson.sf(both[likely] - 1, expected[likely]) <= rule.max_p]
+    strong = likely[special.pdtrc(both[likely] - 1, expected[likely]) <= rule.max_p]
     first = _average_linkage(len(eligible), a[strong], b[strong], excess[strong], rule.min_jaccard)
     order = stable_order(first)
     return np.split(eligible[order], group_starts(first[order])[1:])

@@ -154,14 +154,15 @@ def _fit(evidence: _Evidence, prior: Floats, start: Floats, rule: MemberRule) ->
     ended[:, rows] = now
     last = evidence.step(ended, prior, rule)
     settled = evidence.settled(ended, last.posteriors)[evidence.group]
-    return _Fit(np.where(settled, ended, last.posteriors), evidence.by_trait(last.ratio), last.likelihood)
+    return _Fit(np.where(settled, ended, last.posteriors), evidence.by_trait(last.ratio), evidence.likelihood(last))
 
 
 @dataclass(frozen=True)
 class _Step:
     posteriors: Floats  # (kinds, users)
     ratio: Floats  # (entries,)
-    likelihood: Floats  # (climbs,)
+    most: Floats  # (users,) of the kinds' log-likelihoods, with their shares
+    sums: Floats  # (users,) of the kinds' likelihoods, as parts of the largest
 
 
 @dataclass(frozen=True)
@@ -284,12 +285,18 @@ class _Evidence:
             del ratios[REGULAR]
         shares = np.stack([np.bincount(self.group, kind, climbs) for kind in posteriors]) + prior[:, None]
         shares /= self.users + prior.sum()
-        updated = np.stack(ratios) + np.log(np.maximum(shares, _TINY))[:, self.group]
+        updated = np.take(np.log(np.maximum(shares, _TINY)), self.group, axis=1)
+        updated += np.stack(ratios)
         most = updated.max(axis=0)
-        updated = np.exp(updated - most)
+        updated -= most
+        np.exp(updated, out=updated)
         sums = updated.sum(axis=0)
-        likelihood = np.asarray(np.bincount(self.group, most + np.log(sums), climbs), float)
-        return _Step(updated / sums, ratio, likelihood)
+        updated /= sums
+        return _Step(updated, ratio, most, sums)
+
+    def likelihood(self, step: _Step) -> Floats:
+        """(climbs,) the log-likelihood before a step."""
+        return np.asarray(np.bincount(self.group, step.most + np.log(step.sums), len(self.users)), float)
 
 
 def _runs(many: Ints, places: Ints) -> Ints:

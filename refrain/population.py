@@ -6,7 +6,7 @@ does not have is marked absent, and the tests that need it say so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices
+from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 from refrain.letters import scripts_of
 from refrain.networks import exit_network
 from refrain.tables import Coded, read_coded, read_columns, read_table
 
 Floats = NDArray[np.float64]
 MICROSECONDS = 1_000_000
+MINUTE_US = 60 * MICROSECONDS
 DAY_US = 86_400 * MICROSECONDS
 NO_TIME = np.iinfo(np.int64).min
 
@@ -50,7 +51,7 @@ class Trait:
     def holders(self) -> tuple[Ints, Ints]:
         """The owners of each value, ascending, one value after the other, and the bounds (count + 1,) of each."""
         owners = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
-        order = np.argsort(self.values, kind="stable")
+        order = stable_order(self.values)
         return owners[order], slices(self.values[order], self.count)
 
     @cached_property
@@ -89,6 +90,20 @@ class Population:
     asn: Trait  # autonomous systems
     asn_share: float  # of the requests whose network or system is known, those whose system is
     script: Ints
+    _shuffled: dict[int, Ints] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def complete(self, seed: int) -> None:
+        """Compute all that is computed once, so that no worker has to, the order by this seed with it."""
+        if len(self.request_owner):
+            _ = self.hours, self.days, self.position, self.minute_by_owner, self.spans, self.active_days
+            self.shuffled(seed)
+
+    def shuffled(self, seed: int) -> Ints:
+        """Request rows owner by owner, each owner's in an order by lot; computed once."""
+        if seed not in self._shuffled:
+            by_lot = stable_order(np.random.default_rng(seed).random(len(self.request_owner)))
+            self._shuffled[seed] = by_lot[stable_order(self.request_owner[by_lot])]
+        return self._shuffled[seed]
 
     @cached_property
     def hours(self) -> Floats:
@@ -118,6 +133,18 @@ class Population:
         return out
 
     @cached_property
+    def minute(self) -> NDArray[np.signedinteger]:
+        """(requests,) the minute of each request, 0 for the first of the log; of 32 bits where they will do."""
+        minute = self.request_time // MINUTE_US
+        minute -= minute.min() if len(minute) else 0
+        return minute.astype(np.int32) if minute.max(initial=0) <= np.iinfo(np.int32).max // 2 else minute
+
+    @cached_property
+    def minute_by_owner(self) -> NDArray[np.signedinteger]:
+        """The same as `by_owner` lists them."""
+        return self.minute[self.by_owner]
+
+    @cached_property
     def spans(self) -> tuple[Ints, Ints, int, int]:
         """(owners,) the first and the last request's time, and those of the log; every owner has a request."""
         first = self.request_time[self.by_owner[self.bounds[:-1]]]
@@ -131,10 +158,14 @@ class Population:
         first = group_starts(owner, day)
         return day[first], np.diff(first, append=len(owner)), slices(owner[first], self.owners)
 
+    def places_of_all(self, owners: Ints) -> Ints:
+        """Where in `by_owner` the requests of several owners are, one after the other, each in time order."""
+        many = self.activity[owners]
+        return np.repeat(self.bounds[owners], many) + ranges(many)
+
     def requests_of_all(self, owners: Ints) -> Ints:
         """The request rows of several owners, one after the other, each in time order."""
-        many = self.activity[owners]
-        rows: Ints = self.by_owner[np.repeat(self.bounds[owners], many) + ranges(many)]
+        rows: Ints = self.by_owner[self.places_of_all(owners)]
         return rows
 
     def requests_of(self, owner: int) -> Ints:
@@ -150,7 +181,7 @@ def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Popul
     account_owner = accounts["owner_row"]
     owners = int(account_owner.max(initial=-1)) + 1
     request_owner = account_owner[log["account_row"]]
-    by_owner = np.argsort(request_owner, kind="stable")
+    by_owner = stable_order(request_owner)
     bounds = slices(request_owner[by_owner], owners)
     first = np.full(owners, np.iinfo(np.int64).max)
     np.minimum.at(first, request_owner, log["timestamp"])

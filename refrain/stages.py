@@ -218,9 +218,11 @@ def score(
         from refrain.campaigns import score_campaigns
 
         near = near_probes(requests, vectors, config.embed, store=store, progress=progress)
-        return score_campaigns(
-            requests, neighbours, templates, out, config.score, store=store, progress=progress, near=near, known=known
-        )
+        with near.ahead():
+            return score_campaigns(
+                requests, neighbours, templates, out, config.score, store=store, progress=progress, near=near,
+                known=known,
+            )  # fmt: skip
 
     return complete_stage(
         "score",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, slices
+from refrain.counting import Ints, slices, stable_order
 from refrain.tables import read_columns
 
 
@@ -38,7 +38,7 @@ def read_uses(templates: Path) -> TemplateUses:
     table = read_columns(templates / "request_templates.parquet", ["request_row", "template_id", "share", "role"])
     words = read_columns(templates / "templates.parquet", ["words"])["words"]
     template = table["template_id"]
-    by_template = np.argsort(template, kind="stable")
+    by_template = stable_order(template)
     system = np.bincount(template, table["role"] == "system", len(words)) * 2 > np.bincount(
         template, minlength=len(words)
     )

@@ -229,7 +229,8 @@ def test_controls_use_it_as_the_users_did() -> None:
     population = population_of(owner, time, 60)
     places = [np.array([0, 1, 2]), np.array([3, 9, 20]), np.array([23])]
     own, setting = as_users(population, places), awkward_setting(population)
-    for rows in np.concatenate(list(controls_of(Candidates.of([own]), setting).some())):
+    for drawn in np.concatenate(list(controls_of(Candidates.of([own]), setting).some())):
+        rows = population.by_owner[drawn]
         assert population.position[rows].tolist() == np.concatenate(places).tolist()
         assert len(set(population.request_owner[rows].tolist())) == 3
 
@@ -239,6 +240,6 @@ def test_controls_who_sent_less_use_what_they_have() -> None:
     setting = awkward_setting(population)
     busy = np.argsort(-population.activity)[:10]
     own = candidate(np.flatnonzero(np.isin(population.request_owner, busy)), population)
-    rows = np.concatenate(list(controls_of(Candidates.of([own]), setting).some()))
+    rows = population.by_owner[np.concatenate(list(controls_of(Candidates.of([own]), setting).some()))]
     assert rows.shape == (setting.draws, len(own.requests))
     assert (np.diff(population.request_owner[rows[0]]) != 0).sum() + 1 == 10

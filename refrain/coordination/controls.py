@@ -18,7 +18,6 @@ from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from refrain.coordination.combine import cauchy_rows
 from refrain.coordination.distributions import (
@@ -142,8 +141,10 @@ def rank(values: Floats, strata: Strata, bias: float = 1.0) -> Ranks:
     for members in strata.members:
         known = members[~np.isnan(values[members])]
         if len(known):
-            scores[known] = (stats.rankdata(values[known]) - 0.5) / len(known) - 0.5
-            upper[known] = stats.rankdata(-values[known], "max") / len(known)
+            ordered = np.sort(values[known])
+            low, high = (np.searchsorted(ordered, values[known], side) for side in ("left", "right"))
+            scores[known] = ((low + high + 1) / 2 - 0.5) / len(known) - 0.5
+            upper[known] = (len(known) - low) / len(known)
     return Ranks(scores, upper, pools_of(scores, strata, bias), bias)
 
 

@@ -40,18 +40,25 @@ def draw(candidates: Candidates, strata: Strata, draws: int, seed: int, purpose:
     # Redrawing what repeats an earlier place is the same as drawing one after the other.
     chosen = np.flatnonzero(few & (many > 1))
     again = np.ones(draws, bool)
-    step = np.int64(strata.sizes.max(initial=1))
+    # A cell's draws are compared among themselves alone, so cells are numbered as they come.
+    _, number_of = np.unique(cell[chosen], return_inverse=True)
+    step, bits = np.int64(strata.sizes.max(initial=1)), max(len(chosen) - 1, 1).bit_length()
+    first_value = number_of * step
     for number in count(1):
         rows = np.flatnonzero(again)
         if not len(rows) or not len(chosen):
             break
-        values = cell[chosen] * step + out[np.ix_(rows, chosen)]
-        order = np.argsort(values, axis=1, kind="stable")
-        ordered = np.take_along_axis(values, order, axis=1)
-        row, at = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
+        # The place stands last: of equal draws, all but the first are drawn again.
+        values = out[rows][:, chosen] if len(rows) < draws else out[:, chosen]
+        values += first_value
+        values <<= bits
+        values += np.arange(len(chosen))
+        values.sort(axis=1)
+        drawn = values >> bits
+        row, at = np.nonzero(drawn[:, 1:] == drawn[:, :-1])
         again[:] = False
         again[rows[row]] = True
-        users = chosen[order[row, at + 1]]
+        users = chosen[values[row, at + 1] & ((1 << bits) - 1)]
         counters = base[rows[row], users] + number * draws * width[users]
         out[rows[row], users] = below(words(keys[users], seed, purpose, counters), sizes[users])
     return np.asarray(listed[starts[of] + out])

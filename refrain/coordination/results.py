@@ -245,6 +245,10 @@ class TestResults:
         """What it says of one candidate."""
         return self.read(place)
 
+    def only(self, places: Ints) -> TestResults:
+        """That of some of the candidates, in this order."""
+        return TestResults(self.family, self.name, self.p_values[places], lambda place: self.read(int(places[place])))
+
 
 def switched_off(family: str, name: str, reason: str) -> TestResult:
     """A test that cannot be made, and why."""

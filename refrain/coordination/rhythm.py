@@ -85,14 +85,8 @@ class Rhythms:
         if len(able) > self.owners:
             rng = np.random.default_rng([self.seed, stratum, requests])
             owners = np.sort(rng.choice(able, self.owners, replace=False))
-        rows = self._shuffled[population.bounds[owners][:, None] + np.arange(requests)]
+        rows = population.shuffled(self.seed)[population.bounds[owners][:, None] + np.arange(requests)]
         return RhythmPool(np.sort(concentration(population.hours[rows])), len(able))
-
-    @cached_property
-    def _shuffled(self) -> Ints:
-        """Request rows owner by owner, each owner's in an order by lot."""
-        lots = np.random.default_rng(self.seed).random(len(self.population.request_owner))
-        return np.lexsort((lots, self.population.request_owner))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,13 @@ from refrain.coordination.controls import count_tail, skewed_tail
 from refrain.coordination.lots import below, words
 from refrain.coordination.results import TIME, Candidates, Setting, TestResult, TestResults, switched_off
 from refrain.counting import Ints
-from refrain.population import MICROSECONDS, Population
+from refrain.population import MINUTE_US, Population
 
 Floats = NDArray[np.float64]
-MINUTE_US = 60 * MICROSECONDS
 HOUR_US = 60 * MINUTE_US
 _BROADENED = 1.25  # meetings before shifts for each one after them, at most, of people with the same waking hours
 _AT_ONCE = 1 << 17  # requests, times draws, looked at together: tens of MiB
+_HELD = 1 << 19  # requests, times draws, whose places are kept for the next test: some MiB
 _SHIFTS, _TURNS = 4, 5  # purposes of lots
 
 
@@ -31,9 +32,15 @@ class DrawnRequests:
     candidates: Candidates
     population: Population
     sets: Ints
+    _held: list[Ints] = field(default_factory=list, repr=False, compare=False)  # what `some` gives, where it is little
 
     def some(self) -> Iterator[Ints]:
-        """(some draws, uses) the request rows, stretch by stretch of the draws."""
+        """(some draws, uses) where in `by_owner` the requests are, stretch by stretch of the draws."""
+        if not self._held and len(self.sets) * len(self.candidates.requests) <= _HELD:
+            self._held.extend(self._computed())
+        yield from self._held or self._computed()
+
+    def _computed(self) -> Iterator[Ints]:
         population, own = self.population, self.candidates
         position = population.position[own.requests]
         first = position[own.starts[:-1]]
@@ -43,28 +50,31 @@ class DrawnRequests:
         step = max(1, _AT_ONCE // max(len(own.requests), 1))
         for begin in range(0, len(self.sets), step):
             sets = self.sets[begin : begin + step]
-            activity = population.activity[sets]
+            activity = np.take(population.activity, sets)
             start = np.rint(early * np.maximum(activity - span, 0)).astype(np.int64)
-            closer = np.minimum(activity / span, 1)
-            place = np.take(closer, own.user, axis=1)
+            start += np.take(population.bounds, sets)
+            place = np.take(np.minimum(activity / span, 1), own.user, axis=1)
             place *= offset
-            row = place.astype(np.int64)
-            row += np.take(population.bounds[sets] + start, own.user, axis=1)
-            yield np.take(population.by_owner, row)
+            found = place.astype(np.int64)
+            found += np.take(start, own.user, axis=1)
+            yield found
 
     def only(self, places: Ints) -> DrawnRequests:
-        """Those of some of the candidates."""
+        """Those of some of the candidates, in ascending order."""
         own = self.candidates
         chosen = np.isin(own.group, places)
-        return DrawnRequests(own.only(places), self.population, self.sets[:, chosen])
+        uses = np.flatnonzero(chosen[own.user])
+        held = [np.take(found, uses, axis=1) for found in self._held]
+        return DrawnRequests(own.only(places), self.population, self.sets[:, chosen], held)
 
 
 @dataclass(frozen=True)
 class Minutes:
-    """The part of the hour of each request, `bins` (requests,), and of all `owners` together the sum of their shares of
-    the parts, `total` (parts,)."""
+    """The part of the hour of each request, `bins` (requests,) and, as the population lists them, `by_owner`; and of
+    all `owners` together the sum of their shares of the parts, `total` (parts,)."""
 
     bins: Ints
+    by_owner: NDArray[np.unsignedinteger]  # narrow, as it is looked up at random
     total: Floats
     owners: int
 
@@ -76,9 +86,8 @@ class Minutes:
     def without(self, population: Population, candidates: Candidates) -> Floats:
         """(candidates, parts) the profile of all owners who are no users of each candidate."""
         parts, owners = len(self.total), candidates.owners
-        rows = population.requests_of_all(owners)
         many = population.activity[owners]
-        cells = np.repeat(candidates.group, many) * parts + self.bins[rows]
+        cells = np.repeat(candidates.group * parts, many) + np.take(self.by_owner, population.places_of_all(owners))
         own = np.bincount(cells, np.repeat(1 / many, many), len(candidates) * parts).reshape(-1, parts)
         left = self.owners - candidates.sizes[:, None]
         return np.asarray((np.maximum(self.total - own, 0) + 1 / parts) / (left + 1))
@@ -88,7 +97,8 @@ def minutes_of(population: Population, parts: int) -> Minutes:
     """The minutes of a population by so many parts of the hour."""
     bins = (population.request_time % HOUR_US) * parts // HOUR_US
     weights = 1 / population.activity[population.request_owner]
-    return Minutes(bins, np.asarray(np.bincount(bins, weights, parts), float), population.owners)
+    by_owner = bins.astype(np.min_scalar_type(parts))[population.by_owner]
+    return Minutes(bins, by_owner, np.asarray(np.bincount(bins, weights, parts), float), population.owners)
 
 
 @dataclass(frozen=True)
@@ -122,13 +132,17 @@ def same_minutes(candidates: Candidates, setting: Setting, controls: DrawnReques
     of people (unlike a population with jobs in it) look like agreement; and with matched owners. The p-value is the
     larger of the two.
     """
-    bins, parts = minutes.bins, len(minutes.total)
+    parts = len(minutes.total)
     profile = Profile.of(minutes.without(setting.population, candidates))
-    own = _Shares.of(candidates, bins[candidates.requests][None], parts)
+    own = _Shares.of(candidates, minutes.bins[candidates.requests][None], parts)
     observed = _agreement(own, candidates, profile)[:, 0]
     turned = _turned(own, candidates, profile, setting)
     drawn = np.concatenate(
-        [_agreement(_Shares.of(candidates, bins[rows], parts), candidates, profile) for rows in controls.some()], axis=1
+        [
+            _agreement(_Shares.of(candidates, np.take(minutes.by_owner, places), parts), candidates, profile)
+            for places in controls.some()
+        ],
+        axis=1,
     )
     laws = turned, drawn
     tails = np.stack([skewed_tail(observed, law) for law in laws])
@@ -159,9 +173,10 @@ class _Shares:
     share: Floats
 
     @classmethod
-    def of(cls, candidates: Candidates, bins: Ints, parts: int) -> _Shares:
+    def of(cls, candidates: Candidates, bins: NDArray[np.integer], parts: int) -> _Shares:
         """Those of requests in these parts (sets, uses)."""
-        keys = np.add(candidates.user * parts, bins, dtype=_narrowest(len(candidates.owners) * parts), casting="unsafe")
+        keys: NDArray[Any] = bins.astype(_narrowest(len(candidates.owners) * parts))
+        keys += (candidates.user * parts).astype(keys.dtype)
         keys.sort(axis=1)
         starts = np.flatnonzero(_changes(keys))
         many = np.diff(starts, append=keys.size)
@@ -227,14 +242,16 @@ def same_instants(candidates: Candidates, setting: Setting, controls: DrawnReque
     is the larger of the two. A shift makes waking hours a little broader, so a quarter more meetings than after shifts
     is still taken for chance: among hundreds of people in one time zone a few per cent are significant.
     """
-    times = setting.population.request_time
-    observed = _coincidences(candidates, times[candidates.requests][None] // MINUTE_US)[:, 0]
+    population = setting.population
+    observed = _coincidences(candidates, population.minute[candidates.requests][None])[:, 0]
     p_values = np.where(candidates.sizes > 1, 1.0, np.nan)
     meeting = np.flatnonzero(observed > 0)
     some = candidates.only(meeting)
     moved = _shifted(some, setting, shift_hours)
     drawn = controls.only(meeting).some()
-    matched = np.concatenate([_coincidences(some, times[rows] // MINUTE_US) for rows in drawn], axis=1)
+    matched = np.concatenate(
+        [_coincidences(some, np.take(population.minute_by_owner, places)) for places in drawn], axis=1
+    )
     tails = [count_tail(observed[meeting], law) for law in (moved * _BROADENED, matched)]
     p_values[meeting] = np.maximum(*tails)
 
@@ -257,35 +274,39 @@ def same_instants(candidates: Candidates, setting: Setting, controls: DrawnReque
 
 def _shifted(candidates: Candidates, setting: Setting, shift_hours: int) -> Floats:
     """(candidates, draws) the coincidences after each user is moved by some whole hours by chance."""
-    minutes = setting.population.request_time[candidates.requests] // MINUTE_US
+    minutes = setting.population.minute[candidates.requests]
     size, keys = candidates.sizes[candidates.group], candidates.keys[candidates.group]
     out, step = [], max(1, _AT_ONCE // max(len(minutes), 1))
     for begin in range(0, setting.draws, step):
         draws = np.arange(begin, min(begin + step, setting.draws))[:, None]
         lots = words(keys, setting.seed, _SHIFTS, draws * size + candidates.place)
-        shifts = (below(lots, np.array(2 * shift_hours + 1)) - shift_hours) * 60
-        out.append(_coincidences(candidates, minutes + shifts[:, candidates.user]))
+        shifts = ((below(lots, np.array(2 * shift_hours + 1)) - shift_hours) * 60).astype(np.int32)
+        out.append(_coincidences(candidates, minutes + np.take(shifts, candidates.user, axis=1)))
     return np.concatenate(out, axis=1)
 
 
-def _coincidences(candidates: Candidates, minutes: Ints) -> Floats:
+def _coincidences(candidates: Candidates, minutes: NDArray[np.integer]) -> Floats:
     """(candidates, sets) of each set, the minutes in which users send beyond the first one, summed; `minutes` is
     (sets, uses)."""
-    if not len(candidates):
-        return np.zeros((0, len(minutes)))
-    width = int(candidates.sizes.max())
+    count, (sets, uses) = len(candidates), minutes.shape
+    if not count:
+        return np.zeros((0, sets))
+    bits = (int(candidates.sizes.max()) - 1).bit_length()
     low = int(minutes.min())
     length = int(minutes.max()) - low + 1
-    group = candidates.group[candidates.user]
     # The user stands last: a minute's users are next to one another.
-    keys = np.subtract(minutes, low, dtype=_narrowest(len(candidates) * length * width), casting="unsafe")
-    keys *= width
-    keys += (group * (length * width) + candidates.place[candidates.user]).astype(keys.dtype)
+    keys = np.subtract(minutes, low, dtype=_narrowest((count * length) << bits), casting="unsafe")
+    keys <<= bits
+    base = ((candidates.group * length) << bits) + candidates.place
+    keys += base.astype(keys.dtype)[candidates.user]
     keys.sort(axis=1)  # inside a candidate's run: its requests come before the next one's
-    beyond = _changes(keys).view(np.int8)
-    beyond -= _changes(keys // width).view(np.int8)
-    starts = candidates.request_bounds[:-1]
-    return np.ascontiguousarray(np.add.reduceat(beyond, starts, axis=1, dtype=np.int64).T.astype(float))
+    # Beyond the first one: another user, and the same minute.
+    differ = keys[:, 1:] ^ keys[:, :-1]
+    differ -= 1
+    at = np.flatnonzero(differ.view(f"u{keys.itemsize}") < (1 << bits) - 1)
+    row, column = np.divmod(at, max(uses - 1, 1))
+    cell = candidates.group[candidates.user[column + 1]] * sets + row
+    return np.asarray(np.bincount(cell, minlength=count * sets).reshape(count, sets), float)
 
 
 def _changes(ordered: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
