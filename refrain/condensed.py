@@ -143,7 +143,7 @@ def _label_clusters(tree: NDArray[np.void], stabilities: dict[float, float], n: 
     between = tree[tree["child"] > n]
     count = len(between)
     small = np.empty(2 * count, TREE)
-    # Points are 0..count - 1, the root count, the clusters those after it. Clusters come first, parents before children.
+    # Points are 0..count - 1, the root count, clusters those after it. Clusters come first, parents before children.
     small[:count], small[count:] = between, np.array([(0, 0, 1.0, 1)], TREE)
     small["parent"][:count] += count - n
     small["child"][:count] += count - n
