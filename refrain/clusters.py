@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from refrain.artifacts import Store
 from refrain.condensed import Labels, Rules, label_points
 from refrain.config import ClusterConfig
-from refrain.density import core_distances, cosine_distances, reachability_edges
 from refrain.progress import Progress
 from refrain.queries import batches, database, write_table
-from refrain.spanning import Rows, spanning_forest
+from refrain.reachability import Graph, reachability_forest
+from refrain.spanning import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -103,16 +103,15 @@ def find_clusters(near: Neighbourhood, owners: Rows, config: ClusterConfig) -> L
     """
     n = len(near.segment_rows)
     weights = np.maximum(owners, 1)
-    distances = cosine_distances(near.similarities)
-    core = core_distances(near.indices, distances, weights, config.min_samples)
-    edges = reachability_edges(near.indices, distances, core, config.max_distance)
+    graph = Graph(near.indices, near.similarities, weights)
+    core, forest = reachability_forest(graph, config.min_samples, config.max_distance)
     rules = Rules(
         min_weight=config.min_owners,
         max_points=max(config.max_share_from, int(config.max_share * n)),
         same_distance=config.same_distance,
         max_distance=config.max_distance,
     )
-    return label_points(spanning_forest(edges, n), core, weights, rules)
+    return label_points(forest, core, weights, rules)
 
 
 def _owners(requests: Path, segment_rows: Rows) -> Rows:

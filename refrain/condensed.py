@@ -9,7 +9,7 @@ the graph was cut.
 from dataclasses import dataclass
 
 import numpy as np
-from hdbscan._hdbscan_tree import compute_stability, get_clusters
+from hdbscan._hdbscan_tree import compute_stability, get_clusters, get_stability_scores
 from numpy.typing import NDArray
 
 from refrain.counting import ranges, stable_order
@@ -134,12 +134,47 @@ def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules
     for cluster in parents & points.keys():
         if points[cluster] > rules.max_points:
             stabilities[cluster] = -1.0  # below any sum of its parts, so they are taken
-    # To hdbscan a child of more than one is a cluster; its weight is in the stabilities already.
-    plain = tree.copy()
-    plain["child_size"][plain["child"] < n] = 1
+    return _label_rows(tree, n, _label_clusters(tree, stabilities, n), stabilities)
+
+
+def _label_clusters(tree: NDArray[np.void], stabilities: dict[float, float], n: int) -> Rows:
+    """The label of each cluster's own points, (clusters,), by hdbscan's choice: it is asked about a tree in which every
+    cluster has one point, for the choice reads no points and its functions take long over many."""
+    between = tree[tree["child"] > n]
+    count = len(between)
+    small = np.empty(2 * count, TREE)
+    # Points are 0..count - 1, the root count, clusters those after it. Clusters come first, parents before children.
+    small[:count], small[count:] = between, np.array([(0, 0, 1.0, 1)], TREE)
+    small["parent"][:count] += count - n
+    small["child"][:count] += count - n
+    small["child"][count:] = np.arange(count)
+    small["parent"][count:] = np.arange(count) + count + 1
     # Its own cap on size compares weights with the number of points unless it is told otherwise; ours is applied above.
-    no_cap = int(tree["child_size"].sum())
-    labels, strengths, scores = get_clusters(plain, stabilities, max_cluster_size=no_cap)
+    no_cap = int(small["child_size"].sum())
+    moved = {cluster - n + count: stability for cluster, stability in stabilities.items()}
+    labels: Rows = get_clusters(small, moved, max_cluster_size=no_cap)[0].astype(np.int64)
+    return labels
+
+
+def _label_rows(tree: NDArray[np.void], n: int, label_of: Rows, stabilities: dict[float, float]) -> Labels:
+    """The labels of the points, from those of the clusters that they fall out of; strengths and stabilities as hdbscan
+    has them."""
+    found, chosen = np.unique(label_of, return_index=True)
+    chosen = chosen[found >= 0]  # a cluster is numbered before what is below it
+    parents, densities = tree["parent"] - n - 1, tree["lambda_val"]
+    deaths = np.zeros(len(label_of) + 1)  # the last is the root's
+    np.maximum.at(deaths, parents, densities)
+    rows = np.flatnonzero((tree["child"] < n) & (parents >= 0))
+    rows = rows[label_of[parents[rows]] >= 0]
+    children, label = tree["child"][rows], label_of[parents[rows]]
+    labels, strengths = np.full(n, -1), np.zeros(n)
+    labels[children] = label
+    death, density = deaths[chosen][label], densities[rows]
+    strengths[children] = np.divide(
+        np.minimum(density, death), death, out=np.ones(len(rows)), where=(death > 0) & np.isfinite(density)
+    )
+    largest = densities.max()
+    scores = get_stability_scores(labels, set((chosen + n + 1).tolist()), stabilities, largest)
     # hdbscan divides by points and density to compare clusters; the mass itself is what a reader can check.
-    mass = scores * np.bincount(labels[labels >= 0], minlength=len(scores)) * tree["lambda_val"].max()
-    return Labels(labels.astype(np.int64), strengths, mass)
+    mass = scores * np.bincount(label, minlength=len(scores)) * largest
+    return Labels(labels, strengths, mass)

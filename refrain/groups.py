@@ -6,10 +6,13 @@ once: nobody can part what belongs together by repeating half of it. So does his
 a long one does not glue its wrapper to its task.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from refrain.cores import core_count
 from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts
 from refrain.occurrences import Occurrences, Sequence, first_contents
 
@@ -24,7 +27,8 @@ def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, 
     new = first_contents(placed)[sequence.requests] & placed.counted[sequence.entries]
     requests, units = sequence.requests[new], sequence.units[new]
     frequency = group_sizes(units, requests, count)
-    found = [_neighbours(requests, units, step, count) for step in range(1, near + 1)]
+    with ThreadPoolExecutor(core_count()) as pool:
+        found = list(pool.map(lambda step: _neighbours(requests, units, step, count), range(1, near + 1)))
     keys, _ = distinct_pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
     first = group_starts(keys)
     both = np.diff(np.append(first, len(keys)))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from refrain.counting import stable_order
+from refrain.counting import group_starts, stable_order
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -65,13 +65,36 @@ def spanning_forest(edges: Edges, points: int) -> Edges:
     return ordered.take(np.sort(chosen))
 
 
+def joining(edges: Edges, component: NDArray[np.int32], count: int) -> Edges:
+    """What the minimum spanning forest takes of distinct edges, by ascending (weight, left, right), where lighter ones
+    have left `count` components apart; `component` is each point's (points,). No edge lies within one."""
+    order = stable_order(edges.left * len(component) + edges.right)
+    edges = edges.take(order[stable_order(edges.weights[order])])
+    ends = component[edges.left].astype(np.int64), component[edges.right].astype(np.int64)
+    between = np.minimum(*ends) * count + np.maximum(*ends)
+    order = stable_order(between)
+    first = order[group_starts(between[order])]  # of those between two components the lightest
+    rows, columns = np.divmod(between[first], max(count, 1))
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=count))])
+    graph = csr_array((first + 1.0, columns, bounds), shape=(count, count))
+    chosen = minimum_spanning_tree(graph).data.astype(np.int64) - 1
+    return edges.take(np.sort(chosen))
+
+
 def components(edges: Edges, points: int) -> Rows:
     """The component of each point (points,), numbered by their smallest points."""
-    graph = csr_array((np.ones(len(edges)), (edges.left, edges.right)), shape=(points, points))
-    count, labels = connected_components(graph, directed=False)
+    count, labels = unordered_components(edges, points)
     first = np.empty(count, np.int64)
     first[labels[::-1]] = np.arange(points - 1, -1, -1)  # of several values for one place the last stays
     rank = np.empty(count, np.int64)
     rank[stable_order(first)] = np.arange(count)
     found: Rows = rank[labels]
     return found
+
+
+def unordered_components(edges: Edges, points: int) -> tuple[int, NDArray[np.int32]]:
+    """How many components there are and the component of each point (points,), numbered in no order that means
+    anything."""
+    graph = csr_array((np.ones(len(edges)), (edges.left, edges.right)), shape=(points, points))
+    count, labels = connected_components(graph, directed=False)
+    return count, labels

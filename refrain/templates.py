@@ -1,5 +1,6 @@
 """Templates: recurrent units that occur together, the requests that use them, and what fills their slots."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,11 @@ def mine_templates(
 ) -> dict[str, int]:
     """Counts of what was found; `out` then holds templates, request_templates and template_segments."""
     with progress.task("templates", 4) as advance:
-        log = _read_log(requests)
-        placed = _read_occurrences(requests, log.owners)
-        segments, segment_words = _read_segments(requests, clusters)
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(_read_segments, requests, clusters)
+            log = _read_log(requests)
+            placed = _read_occurrences(requests, log.owners)
+            segments, segment_words = coming.result()
         advance(1)
         telling = telling_entries(placed, segments.texts)
         sent = (placed.segments[telling], placed.owners[telling])
@@ -66,15 +69,22 @@ def mine_templates(
         ids = final_ids(uses, log.owners, frame_worth(fillings, fixed, config.sentence_words), config.min_owners)
         template_of_unit, uses = ids[groups], renumbered(uses, ids)
         advance(1)
-        columns = describe_templates(
-            uses, placed, own, template_of_unit, log, segments.readable, requests / "texts.parquet", config
-        )
+        with ThreadPoolExecutor(1) as writer:
+            written = [
+                writer.submit(_write_uses, out / "request_templates.parquet", uses),
+                writer.submit(
+                    _write_segments, out / "template_segments.parquet", units, template_of_unit, segments.clusters
+                ),
+            ]
+            columns = describe_templates(
+                uses, placed, own, template_of_unit, log, segments.readable, requests / "texts.parquet", config
+            )
+            for table in written:
+                table.result()
         kept = np.argsort(ids, kind="stable")[np.count_nonzero(ids < 0) :]
         columns["fillings"] = fillings[kept]
         columns["kind"] = np.where(given[kept], GIVEN, columns["kind"]).tolist()
         write_columns(out / "templates.parquet", _TEMPLATES, columns)
-        _write_uses(out / "request_templates.parquet", uses)
-        _write_segments(out / "template_segments.parquet", units, template_of_unit, segments.clusters)
         advance(1)
     return {
         "templates": int(ids.max(initial=-1)) + 1,

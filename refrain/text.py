@@ -114,12 +114,21 @@ def normalise_folded(text: str) -> str:
 _REPEATED = re.compile(r"([^\W\d_])\1+")
 
 
-class _Spoken(dict[int, str]):
+def spoken(char: str) -> str:
     """What is kept of a character when a text is squeezed: itself or a space."""
+    return char if char.isalnum() or unicodedata.category(char)[0] == "M" else " "
+
+
+def collapses(char: str) -> bool:
+    """Whether a run of the character is written once when a text is squeezed."""
+    return _REPEATED.fullmatch(char * 2) is not None
+
+
+class _Spoken(dict[int, str]):
+    """`spoken` by code point."""
 
     def __missing__(self, code: int) -> str:
-        char = chr(code)
-        self[code] = char if char.isalnum() or unicodedata.category(char)[0] == "M" else " "
+        self[code] = spoken(chr(code))
         return self[code]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from refrain.config import MineConfig
 from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices
+from refrain.distinct_texts import number_texts
 from refrain.spans import SpanRules, Spans, cut_from, find_spans, shingle
 from refrain.squeezing import squeeze_all
 from refrain.words import Words, excerpt, split_words
@@ -130,15 +131,13 @@ def find_units(
 def _variants(texts: pa.ChunkedArray, occurrence_segments: Ints, occurrence_owners: Ints) -> Variants:
     """The variants, numbered in the order of their first segments."""
     forms = squeeze_all(texts)
-    forms = pc.if_else(pc.equal(forms, ""), texts, forms).cast(pa.large_string())
-    encoded = forms.dictionary_encode().combine_chunks()
-    of_segment = encoded.indices.to_numpy().astype(np.int64)
+    of_segment, keys = number_texts(pc.if_else(pc.equal(forms, ""), texts, forms).cast(pa.large_string()))
     sent_segments, owners = distinct_pairs(occurrence_segments, occurrence_owners)
     usage = np.bincount(sent_segments, minlength=len(texts))
     order = np.lexsort((-usage, of_segment))  # stable: the first of equals
     widest = order[group_starts(of_segment[order])]
     sent_variants, sent_owners = distinct_pairs(of_segment[sent_segments], owners)
-    return Variants(of_segment, encoded.dictionary, widest, sent_variants, sent_owners)
+    return Variants(of_segment, keys, widest, sent_variants, sent_owners)
 
 
 def _exact_numbers(recurrent: Flags, whole: Ints) -> Ints:
@@ -240,12 +239,12 @@ def _shared_words(words: Words, texts: Ints, groups: Ints, count: int) -> Ints:
     many = words.lengths[texts]
     entry = np.repeat(np.arange(len(texts)), many)
     entry, word = distinct_pairs(entry, words.ids[words.bounds[texts[entry]] + ranges(many)])
-    order = np.lexsort((word, groups[entry]))
-    group, word = groups[entry][order], word[order]
-    first = group_starts(group, word)
-    holders = np.diff(np.append(first, len(group)))
-    often = 2 * holders >= np.bincount(groups, minlength=count)[group[first]]
-    return np.bincount(group[first[often]], minlength=count)
+    width = int(word.max(initial=0)) + 1
+    keys = np.sort(groups[entry] * width + word)  # words and groups are fewer than 2^31 each
+    first = group_starts(keys)
+    holders, group = np.diff(np.append(first, len(keys))), keys[first] // width
+    often = 2 * holders >= np.bincount(groups, minlength=count)[group]
+    return np.bincount(group[often], minlength=count)
 
 
 def _in_order(found: dict[str, _Found]) -> Units:

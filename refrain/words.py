@@ -1,6 +1,7 @@
 """The words of many texts as one array of numbers, and the way back to a readable text."""
 
 from bisect import bisect_left, bisect_right
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -9,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from refrain.cores import core_count
 from refrain.counting import Ints
 from refrain.segments import token_spans, tokens
 from refrain.text import normalise_folded, squeezed
 
+_BATCH = 16_384  # texts split at a time: changes no result
 _CACHED_WORDS = 1 << 16  # the same words come up in many texts
 
 
@@ -32,13 +35,26 @@ class Words:
 
 def split_words(texts: pa.LargeStringArray) -> Words:
     """The words of texts that hold no white space but single spaces between words, as `tokens` tells them apart."""
+    batches = [texts.slice(start, _BATCH) for start in range(0, len(texts), _BATCH)]
+    with ThreadPoolExecutor(core_count()) as pool:
+        parts = list(pool.map(_split, batches))
+    # Words come up in a batch in the order of its own list, so that the lists one after the other keep the order.
+    lists = pa.chunked_array([part.dictionary for part, _ in parts], pa.large_string()).dictionary_encode()
+    numbers = [chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64) for chunk in lists.chunks]
+    found = [number[part.indices.to_numpy()] for number, (part, _) in zip(numbers, parts, strict=True)]
+    bounds = np.concatenate(
+        [[0], np.cumsum(np.concatenate([*(lengths for _, lengths in parts), np.zeros(0, np.int64)]))]
+    )
+    return Words(np.concatenate([*found, np.zeros(0, np.int64)]), bounds)
+
+
+def _split(texts: pa.LargeStringArray) -> tuple[pa.DictionaryArray, Ints]:
+    """The words of some texts, one text after the other, and how many each has."""
     odd = pc.invert(pc.string_is_ascii(texts))
     spaced = [" ".join(tokens(text)) for text in texts.filter(odd).to_pylist()]
     parts = pc.split_pattern(pc.replace_with_mask(texts, odd, pa.array(spaced, pa.large_string())), " ")
-    encoded = parts.flatten().dictionary_encode()
-    ids = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     lengths = pc.list_value_length(parts).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Words(ids, np.concatenate([[0], np.cumsum(lengths)]))
+    return parts.flatten().dictionary_encode(), lengths
 
 
 def excerpt(readable: str, start: int, end: int, count: int) -> str:
