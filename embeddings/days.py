@@ -7,12 +7,15 @@ no byte of a result, and each can be computed on a worker of its own.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from embeddings.blocks import side_by_side
 from embeddings.cells import Cells
@@ -26,6 +29,7 @@ from refrain.config import IndexConfig
 EDGES, PARAMETERS = "edges.npy", "parameters.json"
 CELLS = ("centres", "numbers", "starts")
 CROSSING = ("left_rows", "left_edges", "right_rows", "right_edges")
+_CROSSED_AT_ONCE = 2  # pairs of days: so many days' vectors are held beside the new one's
 _MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows
 
 
@@ -110,16 +114,9 @@ def search_window(window: Window) -> Found:
         graphs.append(graph)
         reused += was_kept
         _merge(edges, day.rows, graph.edges, day.rows, window.config, fresh=False)
-        held: Floats | None = None
-        for before, earlier in zip(window.days[:b], graphs[:b], strict=True):
-            crossing = _read_crossing(window, before, day)
-            if crossing is None:
-                if held is None:
-                    held = window.gather(day.rows)
-                crossing = _cross(window, before, earlier, day, graph, held)
-            else:
-                reused += 1
-                window.advance(_looked_up(window, before, day))
+        crossings = _crossings(window, window.days[:b], graphs[:b], day, graph)
+        for before, (crossing, was_kept) in zip(window.days[:b], crossings, strict=True):
+            reused += was_kept
             _merge(edges, before.rows[crossing.left_rows], crossing.left_edges, day.rows, window.config, fresh=True)
             _merge(edges, day.rows[crossing.right_rows], crossing.right_edges, before.rows, window.config, fresh=True)
     edges = _joined(window, edges)
@@ -169,10 +166,27 @@ def _read_graph(place: Path) -> Graph:
     return Graph(edges, Cells(*(np.load(place / f"{name}.npy", allow_pickle=False) for name in CELLS)), parameters)
 
 
+def _crossings(
+    window: Window, days: Sequence[Day], graphs: Sequence[Graph], day: Day, graph: Graph
+) -> Iterator[tuple[Crossing, bool]]:
+    """The edges between each of the earlier days and a day, and whether they were kept, in order."""
+    kept = [_read_crossing(window, before, day) for before in days]
+    held: Floats | None = None if all(kept) else window.gather(day.rows)
+
+    def crossing(before: Day, earlier: Graph, known: Crossing | None) -> tuple[Crossing, bool]:
+        if known is None and held is not None:
+            return _cross(window, before, earlier, day, graph, held), False
+        window.advance(_looked_up(window, before, day))
+        return cast("Crossing", known), True
+
+    # Two at a time: what one does on one core alone, the other fills. The limit holds while either of them runs.
+    with threadpool_limits(1), ThreadPoolExecutor(_CROSSED_AT_ONCE) as pool:
+        yield from pool.map(crossing, days, graphs, kept)
+
+
 def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, vectors: Floats) -> Crossing:
     """The edges between two days; kept."""
-    others = window.gather(before.rows)
-    left = Side(others, earlier, _among(before.rows, day.rows, window.size))
+    left = Side(window.gather(before.rows), earlier, _among(before.rows, day.rows, window.size))
     right = Side(vectors, graph, _among(day.rows, before.rows, window.size))
     found = cross(left, right, window.config, window.advance)
 
@@ -180,14 +194,17 @@ def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, 
         for name in CROSSING:
             np.save(out / f"{name}.npy", getattr(found, name), allow_pickle=False)
 
-    window.kept.put("pairs", [before.name, day.name], write)
-    return found
+    place = window.kept.put("pairs", [before.name, day.name], write)
+    return found if place is None else _mapped(place)
 
 
 def _read_crossing(window: Window, before: Day, day: Day) -> Crossing | None:
     place = window.kept.get("pairs", [before.name, day.name])
-    if place is None:
-        return None
+    return None if place is None else _mapped(place)
+
+
+def _mapped(place: Path) -> Crossing:
+    """Kept edges, memory-mapped."""
     return Crossing(*(np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in CROSSING))
 
 

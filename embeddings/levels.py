@@ -3,8 +3,8 @@
 Vectors are turned by a random rotation, after which no component is large (Ailon and Chazelle, "Approximate nearest
 neighbors and the fast Johnson-Lindenstrauss transform", STOC 2006, do so for the same reason), and rounded to seven
 bits on one side and eight on the other: no sum of two products leaves 16 bits, so processors without wider integer
-products give the same numbers as those with them. Sums are exact, so no number depends on how a product was cut up, nor
-on whether oneDNN (by torch) or a product of float32 made it.
+products give the same numbers as those with them. Sums are exact: but for the last bits of the rotation, no number
+depends on how a product was cut up, nor on whether oneDNN (by torch) or a product of float32 made it.
 """
 
 from dataclasses import dataclass
