@@ -180,8 +180,8 @@ def _by_first(values: Ints) -> tuple[Ints, int]:
 
 
 def _often_sent(shingles: Shingles, sent: Ints, least: int) -> Ints:
-    """The places of the shingles that were sent at least `least` times, where `sent` (texts,) says how often a text was;
-    few of the others are among them."""
+    """The places of the shingles that were sent at least `least` times, and of few others; `sent` (texts,) is how often
+    each text was."""
 
     def often(which: int) -> Ints:
         at = np.flatnonzero(shingles.hashes % np.uint64(_PARTS) == which)
