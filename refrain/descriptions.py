@@ -1,6 +1,8 @@
 """What a template is to a person: skeleton, counts, times and examples."""
 
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice, pairwise
@@ -49,18 +51,20 @@ def describe_templates(
     by_template = np.argsort(uses.templates, kind="stable")
     bounds = slices(uses.templates[by_template], count)
     requests = uses.requests[by_template]
-    sample = _spread(bounds, config.skeleton_requests)
-    told = read_templates(uses, by_template[sample], placed, units, template_of_unit, count)
-    shown = [text[: config.skeleton_characters] for text in _skeletons(told, units, readable)]
-    owned = np.flatnonzero(template_of_unit >= 0)
-    owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
-    unit_bounds = slices(template_of_unit[owned], count)
-    kinds = np.array([_KINDS.index(kind) for kind in units.kinds], np.int64)[owned]
     owners = log.owners[requests].tolist()
     chosen = [
         requests[low + np.array(_of_distinct_owners(owners[low:high], config.examples), np.int64)]
         for low, high in pairwise(bounds.tolist())
     ]
+    sample = _spread(bounds, config.skeleton_requests)
+    told = read_templates(uses, by_template[sample], placed, units, template_of_unit, count)
+    with ThreadPoolExecutor(1) as reader:
+        examples = reader.submit(_examples, chosen, log, texts, config.example_characters)
+        shown = [text[: config.skeleton_characters] for text in _skeletons(told, units, readable)]
+    owned = np.flatnonzero(template_of_unit >= 0)
+    owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
+    unit_bounds = slices(template_of_unit[owned], count)
+    kinds = np.array([_KINDS.index(kind) for kind in units.kinds], np.int64)[owned]
     return {
         "template_id": np.arange(count),
         "skeleton": shown,
@@ -72,7 +76,7 @@ def describe_templates(
         # Requests are in the order of time.
         "first_seen": log.times[requests[bounds[:-1]]],
         "last_seen": log.times[requests[bounds[1:] - 1]],
-        "examples": _examples(chosen, log, texts, config.example_characters),
+        "examples": examples.result(),
     }
 
 
@@ -80,12 +84,12 @@ def _skeletons(told: Iterable[Told], units: Units, readable: pa.ChunkedArray) ->
     """Each template's skeleton. A unit reads as the template's own requests have it; one of many wordings as its median
     does."""
     told = iter(told)
+    common = dict(enumerate(units.texts))
     while some := list(islice(told, _BATCH)):
         said = [{unit: row for unit, row in one.segments.items() if units.kinds[unit] != CLUSTER} for one in some]
         texts = iter(readable.take(pa.array([row for rows in said for row in rows.values()], pa.int64())).to_pylist())
         for one, rows in zip(some, said, strict=True):
-            own = dict(zip(rows, texts, strict=False))
-            yield skeleton(one.readings, {u: own.get(u, units.texts[u]) for r in one.readings for u in r.units})
+            yield skeleton(one.readings, ChainMap(dict(zip(rows, texts, strict=False)), common))
 
 
 def _spread(bounds: Ints, most: int) -> Ints:
@@ -99,9 +103,12 @@ def _spread(bounds: Ints, most: int) -> Ints:
 
 def _of_distinct_owners(owners: Sequence[int], most: int) -> list[int]:
     """At most `most` positions of distinct owners, as evenly spread as the owners allow."""
+    targets = _even(len(owners), most)
+    if most <= len(owners) and len({owners[target] for target in targets}) == most:
+        return targets
     found: list[int] = []
     taken: set[int] = set()
-    for target in _even(len(owners), most):
+    for target in targets:
         order = chain(range(target, len(owners)), range(target - 1, -1, -1))
         at = next((place for place in order if owners[place] not in taken), None)
         if at is None:

@@ -1,13 +1,16 @@
 """What fills a template's slots: how many different things."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
+from refrain.cores import core_count
 from refrain.counting import Ints, find_sorted, group_sizes, mixed_sequences, portions, ranges
 from refrain.occurrences import Occurrences
 from refrain.units import Units
 from refrain.uses import Uses
 
-_ENTRIES = 1 << 22  # occurrences looked at together: bounds the memory, changes no result
+_ENTRIES = 1 << 20  # occurrences looked at together: bounds the memory, changes no result
 
 
 def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_unit: Ints, count: int) -> Ints:
@@ -20,16 +23,27 @@ def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_un
     segments = int(max(placed.segments.max(initial=-1), units.segment_rows.max(initial=-1))) + 1
     owned = units.whole & (template_of_unit[units.unit_rows] >= 0)
     fixed = np.unique(template_of_unit[units.unit_rows[owned]] * segments + units.segment_rows[owned])
+    owners, rows = np.divmod(fixed, segments)
+    owner, owning = np.full(segments, -1), np.bincount(rows, minlength=segments)
+    owner[rows] = owners  # of several the last
     requests, templates = uses.requests[uses.counted], uses.templates[uses.counted]
     contents = np.zeros(len(requests), np.uint64)
     many = np.diff(placed.bounds)[requests]
-    for some in portions(many, _ENTRIES):
+    aside = placed.system | placed.given
+
+    def fill(some: slice) -> None:
         use = np.repeat(np.arange(some.start, some.stop), many[some])
         at = placed.bounds[requests[use]] + ranges(many[some])
-        free = ~(placed.system | placed.given)[at]
-        free[free] = find_sorted(templates[use[free]] * segments + placed.segments[at[free]], fixed) < 0
-        bounds = np.searchsorted(use[free], np.arange(some.start, some.stop + 1))
-        contents[some] = mixed_sequences(placed.segments[at[free]], bounds)
+        free = ~aside[at]
+        use, held = use[free], placed.segments[at[free]]
+        own = owner[held] == templates[use]
+        unsure = np.flatnonzero(~own & (owning[held] > 1))
+        own[unsure] = find_sorted(templates[use[unsure]] * segments + held[unsure], fixed) >= 0
+        use, held = use[~own], held[~own]
+        contents[some] = mixed_sequences(held, np.searchsorted(use, np.arange(some.start, some.stop + 1)))
+
+    with ThreadPoolExecutor(core_count()) as pool:
+        list(pool.map(fill, portions(many, _ENTRIES)))
     # Contents by number: a hash of 64 bits is no int64.
     numbers = np.unique(contents, return_inverse=True)[1]
     return group_sizes(templates, numbers, count)

@@ -28,7 +28,7 @@ def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, 
     requests, units = sequence.requests[new], sequence.units[new]
     frequency = group_sizes(units, requests, count)
     with ThreadPoolExecutor(core_count()) as pool:
-        found = list(pool.map(lambda step: _neighbours(requests, units, step, count), range(1, near + 1)))
+        found = list(pool.map(lambda step: _neighbours(requests, units, step, frequency, together), range(1, near + 1)))
     keys, _ = distinct_pairs(*(np.concatenate(part) for part in zip(*found, strict=True)))
     first = group_starts(keys)
     both = np.diff(np.append(first, len(keys)))
@@ -38,8 +38,13 @@ def group_units(sequence: Sequence, placed: Occurrences, count: int, near: int, 
     return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
-def _neighbours(requests: Ints, units: Ints, step: int, count: int) -> tuple[Ints, Ints]:
-    """Each unordered pair of units that stand `step` apart, as one number, and the request; once each."""
-    same = (requests[step:] == requests[:-step]) & (units[step:] != units[:-step])
-    a, b = units[:-step][same], units[step:][same]
-    return distinct_pairs(np.minimum(a, b) * count + np.maximum(a, b), requests[step:][same])
+def _neighbours(requests: Ints, units: Ints, step: int, frequency: Ints, together: float) -> tuple[Ints, Ints]:
+    """Each unordered pair of units that stand `step` apart, as one number, and the request; once each. Pairs are left
+    out of which one is so much rarer that even all its requests would not link the two."""
+    a, b = units[:-step], units[step:]
+    same = np.flatnonzero((requests[step:] == requests[:-step]) & (a != b))
+    a, b = a[same], b[same]
+    rare, often = np.minimum(frequency[a], frequency[b]), np.maximum(frequency[a], frequency[b])
+    able = rare > together * often
+    a, b = a[able], b[able]
+    return distinct_pairs(np.minimum(a, b) * len(frequency) + np.maximum(a, b), requests[step:][same[able]])

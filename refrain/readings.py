@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from refrain.ahead import ahead
 from refrain.counting import Ints, group_starts, mixed_sequences, portions, ranges, slices, stable_order
 from refrain.given_templates import read_entries
 from refrain.occurrences import Occurrences, segment_bounds
@@ -18,7 +19,7 @@ from refrain.skeletons import SLOT_PART, Reading
 from refrain.units import Units
 from refrain.uses import Uses
 
-_ENTRIES = 1 << 22  # occurrences looked at together: bounds the memory, changes no result
+_ENTRIES = 1 << 20  # occurrences looked at together: bounds the memory, changes no result
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class _Parts:
     edges: Ints
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What the uses of `count` templates tell: their parts, (4, readings) template, start, end among the parts and
+    requests, and (3, pairs) template, unit, segment."""
+
+    count: int
+    parts: _Parts
+    readings: Ints
+    segments: Ints
+
+
 def read_templates(
     uses: Uses, chosen: Ints, placed: Occurrences, units: Units, template_of_unit: Ints, count: int
 ) -> Iterator[Told]:
@@ -50,28 +62,32 @@ def read_templates(
     pairs = segment_bounds(placed, units)
     bounds = slices(uses.templates[chosen], count)
     entries = np.concatenate([[0], np.cumsum(np.diff(placed.bounds)[uses.requests[chosen]])])
-    for some in portions(np.diff(entries[bounds]), _ENTRIES):
+
+    def read(some: slice) -> _Read:
         part = chosen[bounds[some.start] : bounds[some.stop]]
         templates = uses.templates[part]
-        told = _sequences(templates, uses.requests[part], uses.given[part], placed, units, template_of_unit, pairs)
-        contents = mixed_sequences(told.units - SLOT_PART, told.edges).view(np.int64)
+        parts = _sequences(templates, uses.requests[part], uses.given[part], placed, units, template_of_unit, pairs)
+        contents = mixed_sequences(parts.units - SLOT_PART, parts.edges).view(np.int64)
         order = np.lexsort((contents, templates))  # stable: the first request of equals first
         starts = group_starts(templates[order], contents[order])
         many = np.diff(np.append(starts, len(order)))
-        found = [Told([], {}) for _ in range(some.start, some.stop)]
-        parts = told.units.tolist()
         groups = np.argsort(order[starts])
         first = order[starts[groups]]
-        columns = told.edges[first], told.edges[first + 1], many[groups], templates[first] - some.start
-        for start, end, requests, template in zip(*(column.tolist() for column in columns), strict=True):
-            found[template].readings.append(Reading(tuple(parts[start:end]), requests))
-        for template, unit, segment in _usual_segments(told, templates):
-            found[template - some.start].segments[unit] = segment
+        columns = np.stack([templates[first] - some.start, parts.edges[first], parts.edges[first + 1], many[groups]])
+        return _Read(some.stop - some.start, parts, columns, _usual_segments(parts, templates - some.start))
+
+    for one in ahead(map(read, portions(np.diff(entries[bounds]), _ENTRIES))):
+        found = [Told([], {}) for _ in range(one.count)]
+        said = one.parts.units.tolist()
+        for template, start, end, requests in zip(*one.readings.tolist(), strict=True):
+            found[template].readings.append(Reading(tuple(said[start:end]), requests))
+        for template, unit, segment in zip(*one.segments.tolist(), strict=True):
+            found[template].segments[unit] = segment
         yield from found
 
 
-def _usual_segments(told: _Parts, templates: Ints) -> Iterator[tuple[int, int, int]]:
-    """(template, unit, segment): the segment that most often says a unit in a template's uses, once a pair."""
+def _usual_segments(told: _Parts, templates: Ints) -> Ints:
+    """Template, unit, segment, (3, pairs): the segment that most often says a unit in a template's uses."""
     at = np.flatnonzero(told.segments >= 0)
     template = np.repeat(templates, np.diff(told.edges))[at]
     keys = np.stack([template, told.units[at], told.segments[at]])
@@ -81,7 +97,7 @@ def _usual_segments(told: _Parts, templates: Ints) -> Iterator[tuple[int, int, i
     keys = keys[:, first]
     order = np.lexsort((keys[2], -many, keys[1], keys[0]))
     keys = keys[:, order]
-    yield from keys[:, group_starts(keys[0], keys[1])].T.tolist()
+    return keys[:, group_starts(keys[0], keys[1])]
 
 
 def _sequences(

@@ -2,15 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SLOT = "{slot}"
 SLOT_PART = -1
 JOIN = "\n"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """How some requests read: units of the template by their numbers, SLOT_PART for anything else, no two of these side
     by side."""
 
@@ -20,7 +19,7 @@ class Reading:
     @property
     def units(self) -> tuple[int, ...]:
         """The parts without slots."""
-        return tuple(part for part in self.parts if part != SLOT_PART)
+        return tuple([part for part in self.parts if part != SLOT_PART])
 
 
 def skeleton(readings: Sequence[Reading], texts: Mapping[int, str]) -> str:
@@ -29,6 +28,8 @@ def skeleton(readings: Sequence[Reading], texts: Mapping[int, str]) -> str:
     It is the most frequent order of units, those with many different ones counting more, with a slot in each gap that
     at least half of the requests in that order fill. `texts[unit]` is the text to show.
     """
+    if len(readings) == 1:
+        return JOIN.join([SLOT if part == SLOT_PART else texts[part] for part in readings[0].parts])
     orders: Counter[tuple[int, ...]] = Counter()
     sequences = [reading.units for reading in readings]
     for reading, units in zip(readings, sequences, strict=True):

@@ -6,12 +6,15 @@ that follow one another in a text and are about as common are one span (fingerpr
 resemblance and containment of documents", 1997; here every shingle is kept, and what selects is the count of owners).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from refrain.cores import core_count
 from refrain.counting import (
     Ints,
     distinct_pairs,
@@ -27,6 +30,8 @@ from refrain.words import Words
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment: odd, so multiplication permutes 64-bit words
 _PAIRS = 1 << 22  # pairs (shingle, owner) counted at a time: bounds the memory, changes no result
+_SHINGLES = 1 << 20  # shingles hashed at a time: changes no result
+_PARTS = 16  # that shingles are counted in, by their hashes: likewise
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,17 @@ class SpanRules:
 
 @dataclass(frozen=True)
 class Shingles:
-    """All runs of `size` words of some texts: number (equal for equal words), text and position of each, ordered by
-    text, then position. Numbers run from 0 to count - 1; `order` are their places by number, then place."""
+    """Runs of `size` words of some texts: hash (equal for equal words), text and position of each, ordered by text,
+    then position."""
 
-    ids: Ints
+    hashes: NDArray[np.uint64]
     texts: Ints
     positions: Ints
-    order: Ints
-    count: int
     size: int
+
+    def take(self, chosen: Ints) -> "Shingles":
+        """The chosen ones, by place."""
+        return Shingles(self.hashes[chosen], self.texts[chosen], self.positions[chosen], self.size)
 
 
 @dataclass(frozen=True)
@@ -72,28 +79,39 @@ class Spans:
 def shingle(words: Words, size: int) -> Shingles:
     """The shingles of texts; a text shorter than `size` has none."""
     counts = np.maximum(words.lengths - size + 1, 0)
-    texts = np.repeat(np.arange(len(counts)), counts)
     positions = ranges(counts)
-    starts = words.bounds[texts] + positions
-    mixed = mix(words.ids.astype(np.uint64))
-    hashes = np.zeros(len(texts), np.uint64)
-    for offset in range(size):
-        hashes = hashes * _MULTIPLIER + mixed[starts + offset]
-    hashes = mix(hashes)
-    order = stable_order(hashes)
-    starts = group_starts(hashes[order].view(np.int64))
-    ids = np.empty(len(order), np.int64)
-    ids[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(order))))
-    return Shingles(ids, texts, positions, order, len(starts), size)
+    places = np.repeat(words.bounds[:-1], counts) + positions
+
+    def hashed(start: int) -> NDArray[np.uint64]:
+        at = places[start : start + _SHINGLES]
+        low = int(at[0])
+        mixed = mix(words.ids[low : int(at[-1]) + size].astype(np.uint64))
+        many = len(mixed) - size + 1
+        hashes = mixed[:many].copy()
+        for offset in range(1, size):
+            hashes *= _MULTIPLIER
+            hashes += mixed[offset : offset + many]
+        return mix(hashes[at - low])
+
+    with ThreadPoolExecutor(core_count()) as pool:
+        parts = list(pool.map(hashed, range(0, len(places), _SHINGLES)))
+    hashes = np.concatenate([*parts, np.zeros(0, np.uint64)])
+    return Shingles(hashes, np.repeat(np.arange(len(counts)), counts), positions, size)
 
 
 def find_spans(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, rules: SpanRules) -> Spans:
     """The recurrent spans in texts whose owners are given as pairs (text, owner), each once, ordered by text."""
-    owners = _owners_of_shingles(shingles, sent_texts, sent_owners, rules.min_owners)
+    bounds = slices(sent_texts, int(shingles.texts.max(initial=-1)) + 1)
+    shingles = shingles.take(_often_sent(shingles, np.diff(bounds), rules.min_owners))
+    order = stable_order(shingles.hashes)
+    starts = group_starts(shingles.hashes[order].view(np.int64))
+    sizes = np.diff(np.append(starts, len(order)))
+    owners = _owners_of_shingles(shingles.texts[order], starts, bounds, sent_owners)
     recurrent = owners >= rules.min_owners
-    here = np.flatnonzero(recurrent[shingles.ids])
-    texts, positions = shingles.texts[here], shingles.positions[here]
-    ids = (np.cumsum(recurrent) - 1)[shingles.ids[here]]
+    ids = np.empty(len(order), np.int64)
+    ids[order] = np.repeat(np.where(recurrent, np.cumsum(recurrent) - 1, -1), sizes)
+    here = np.flatnonzero(ids >= 0)
+    texts, positions, ids = shingles.texts[here], shingles.positions[here], ids[here]
     span_of_shingle = _components(ids, texts, positions, owners[recurrent], rules.min_ratio)
     size = np.bincount(span_of_shingle)
     spans = span_of_shingle[ids]
@@ -161,23 +179,39 @@ def _by_first(values: Ints) -> tuple[Ints, int]:
     return rank[at], len(first)
 
 
-def _owners_of_shingles(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, least: int) -> Ints:
-    """How many distinct owners sent each shingle, (count,); 0 where its texts were sent fewer than `least` times."""
-    bounds = slices(sent_texts, int(shingles.texts.max(initial=-1)) + 1)
+def _often_sent(shingles: Shingles, sent: Ints, least: int) -> Ints:
+    """The places of the shingles that were sent at least `least` times, and of few others; `sent` (texts,) is how often
+    each text was."""
+
+    def often(which: int) -> Ints:
+        at = np.flatnonzero(shingles.hashes % np.uint64(_PARTS) == which)
+        bits = np.uint64(max(len(at) - 1, 1).bit_length())
+        places = (np.uint64(1) << bits) - np.uint64(1)
+        keys = (shingles.hashes[at] & ~places) | np.arange(len(at), dtype=np.uint64)  # alike ones may meet by chance
+        keys.sort()
+        at = at[(keys & places).view(np.int64)]
+        starts = group_starts((keys >> bits).view(np.int64))
+        total = np.add.reduceat(sent[shingles.texts[at]], starts) if len(at) else starts
+        return at[np.repeat(total >= least, np.diff(np.append(starts, len(at))))]
+
+    with ThreadPoolExecutor(core_count()) as pool:
+        return np.sort(np.concatenate(list(pool.map(often, range(_PARTS)))))
+
+
+def _owners_of_shingles(texts: Ints, starts: Ints, bounds: Ints, sent_owners: Ints) -> Ints:
+    """How many distinct owners sent each shingle, (shingles,): shingle i stands in texts[starts[i]:starts[i + 1]], and
+    text j was sent by sent_owners[bounds[j]:bounds[j + 1]]."""
+    if not len(texts):
+        return np.zeros(0, np.int64)
     sent = np.diff(bounds)
-    texts = shingles.texts[shingles.order]
-    sizes = np.bincount(shingles.ids, minlength=shingles.count)  # every one stands somewhere
-    total = np.add.reduceat(sent[texts], np.cumsum(sizes) - sizes) if len(texts) else sizes
-    able = total >= least
-    texts = texts[np.repeat(able, sizes)]
-    starts = np.concatenate([[0], np.cumsum(sizes[able])])
-    total = total[able]
-    owners = np.zeros(len(total), np.int64)
-    for some in portions(total, _PAIRS):
+    total = np.add.reduceat(sent[texts], starts)
+    starts = np.append(starts, len(texts))
+
+    def counted(some: slice) -> Ints:
         part = texts[starts[some.start] : starts[some.stop]]
         many = sent[part]
         owner = sent_owners[np.repeat(bounds[part], many) + ranges(many)]
-        owners[some] = group_sizes(np.repeat(np.arange(len(total[some])), total[some]), owner, len(total[some]))
-    found = np.zeros(shingles.count, np.int64)
-    found[able] = owners
-    return found
+        return group_sizes(np.repeat(np.arange(len(total[some])), total[some]), owner, len(total[some]))
+
+    with ThreadPoolExecutor(core_count()) as pool:
+        return np.concatenate(list(pool.map(counted, portions(total, _PAIRS))))

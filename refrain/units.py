@@ -7,6 +7,7 @@ no unit: its digits were taken off, so that any two lists of as many numbers wou
 """
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import pyarrow as pa
@@ -176,7 +177,7 @@ def _span_units(
     places = [some.tolist() for some in (spans.starts[fullest], spans.ends[fullest], lengths[spans.texts[fullest]])]
     texts = [excerpt(text, *place) for text, *place in zip(quoted, *places, strict=True)]
     lettered = np.array([_has_letter(text) for text in texts], bool)
-    texts, needed, fullest = [text for text in texts if _has_letter(text)], needed[lettered], fullest[lettered]
+    texts, needed, fullest = list(compress(texts, lettered)), needed[lettered], fullest[lettered]
     sizes = spans.ends[fullest] - spans.starts[fullest]
     unit_of_span = unit_of_span.copy()
     unit_of_span[needed] = before + np.arange(len(needed))

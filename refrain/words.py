@@ -60,11 +60,15 @@ def _split(texts: pa.LargeStringArray) -> tuple[pa.DictionaryArray, Ints]:
 def excerpt(readable: str, start: int, end: int, count: int) -> str:
     """The part of a readable text that the words [start, end) of its squeezed form, which has `count`, stand for; these
     words themselves where repeated characters keep the two from being aligned."""
-    pieces = token_spans(readable)
-    ends = list(accumulate(_squeezed_length(readable[low:high]) for low, high in pieces))
+    parts = tokens(readable)
+    ends = list(accumulate(map(_squeezed_length, parts)))
     if not count or ends[-1] != count:
         return " ".join(_squeezed_tokens(readable)[start:end])
-    return readable[pieces[bisect_right(ends, start)][0] : pieces[bisect_left(ends, end)][1]]
+    first, last = bisect_right(ends, start), bisect_left(ends, end)
+    if readable.isascii():  # no words but between spaces
+        return readable.rsplit(None, len(parts) - 1 - last)[0].split(None, first)[-1]
+    pieces = token_spans(readable)
+    return readable[pieces[first][0] : pieces[last][1]]
 
 
 @lru_cache(maxsize=_CACHED_WORDS)
