@@ -109,6 +109,20 @@ def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], uses: Int
         yield from found
 
 
+def start_workers(uses: int, draws: int) -> None:
+    """Nothing; where candidates of so many requests, compared with so many draws, are sure to be spread, the workers
+    are there: each takes a second to import what it needs."""
+    if uses * draws >= _ALONE_BELOW:
+        import joblib
+
+        workers = core_count()
+        joblib.Parallel(workers, batch_size=1)(joblib.delayed(_imported)() for _ in range(workers))
+
+
+def _imported() -> None:
+    """Nothing; who looks this up has imported this module."""
+
+
 _held: dict[int, Scene] = {}  # of a worker: the scene of the parts before, with all that was computed once for it
 
 

@@ -12,22 +12,23 @@ from refrain.artifacts import Store
 from refrain.assessing import Scene, told
 from refrain.assessment import make_instruments
 from refrain.campaign_tables import write_campaigns
-from refrain.candidates import JoinRule, TemplateOwners, join_templates, template_owners
+from refrain.candidates import TemplateOwners
 from refrain.config import ScoreConfig
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import setting
 from refrain.coordination.use import use_reference
 from refrain.counting import Ints, group_starts
+from refrain.groundwork import read_groundwork
 from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.peeling import Finding, Suspect
-from refrain.population import Population, read_population
+from refrain.population import Population
 from refrain.progress import Progress
 from refrain.recognition import Recogniser
 from refrain.rewordings import label_rewordings
 from refrain.rounds import assess_all, below, search, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
-from refrain.signals import NearProbes, TemplateSignals, template_signals
-from refrain.template_uses import TemplateUses, read_uses
+from refrain.signals import NearProbes, TemplateSignals
+from refrain.template_uses import TemplateUses
 
 _ASKED_TOGETHER = 256  # suspects whose signals are asked for together: enough texts to be read in full batches
 
@@ -49,15 +50,10 @@ def score_campaigns(
     `near` tells the signals of segments and is asked for those of templates that a person may come to see.
     What is in `known` lowers a finding's score and rank and changes nothing else.
     """
-    population = read_population(requests, config.ipv4_prefix, config.ipv6_prefix)
-    uses = read_uses(templates)
-    pairs = template_owners(uses.templates, population.request_owner[uses.requests], len(uses.words))
+    ground = read_groundwork(requests, templates, config, near)
+    population, uses, pairs, signals = ground.population, ground.uses, ground.pairs, ground.signals
     strata = stratify(population, config.activity_bins, config.stratum_owners)
-    eligible = (uses.words >= config.min_words) & (np.diff(pairs.bounds) >= config.min_owners)
-    rule = JoinRule(config.join_jaccard, config.join_p, config.join_owners)
-    groups = join_templates(pairs, np.flatnonzero(eligible), population.activity, rule)
-    signals = template_signals(requests, templates, near, config.signal_segments)
-    owners, counts = _pairs_of(eligible, uses, pairs, population)
+    owners, counts = _pairs_of(ground.eligible, uses, pairs, population)
 
     def scene_of(number: int, strata: Strata, kept: NDArray[np.bool_]) -> Scene:
         """What candidates are assessed with in a round, in these strata; the kept pairs are the reference of use."""
@@ -65,7 +61,7 @@ def score_campaigns(
         instruments = make_instruments(population, strata, reference, config)
         by_systems = population.asn_share >= config.systems_share
         shared = setting(population, strata, config.draws, config.seed, config.matched_bias, by_systems=by_systems)
-        return Scene(groups, uses, shared, instruments, config, number)
+        return Scene(ground.groups, uses, shared, instruments, config, number)
 
     scenes = [scene_of(0, strata, np.ones(len(owners), bool))]
     state = assess_all(scenes[-1], progress)
@@ -98,9 +94,9 @@ def score_campaigns(
         out, ranked, labels, population, requests, config, signals.known,
         Recogniser(known, requests, templates, config, store),
         # Where nothing alerts: what would alert whatever the others are.
-        alert_p=alert_p or config.false_discovery_rate / max(len(groups), 1),
+        alert_p=alert_p or config.false_discovery_rate / max(len(ground.groups), 1),
         counts={
-            "candidates": len(groups),
+            "candidates": len(ground.groups),
             "explained_by_groups": sum(r.explained_by_groups for r in rounds),
             "explained_by_others": sum(r.explained_by_others for r in rounds),
         },

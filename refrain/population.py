@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from refrain.counting import Ints, distinct_pairs, group_starts, ranges, slices, stable_order
 from refrain.letters import scripts_of
 from refrain.networks import exit_network
-from refrain.tables import Coded, read_coded, read_columns, read_table
+from refrain.tables import Coded, column, read_coded, read_columns, read_table
 
 Floats = NDArray[np.float64]
 MICROSECONDS = 1_000_000
@@ -171,6 +171,20 @@ class Population:
     def requests_of(self, owner: int) -> Ints:
         """The request rows of one owner, in time order."""
         return self.by_owner[self.bounds[owner] : self.bounds[owner + 1]]
+
+
+class Senders(NamedTuple):
+    """The owner of each request, and the requests of each owner."""
+
+    request_owner: Ints
+    activity: Ints
+
+
+def read_senders(requests: Path) -> Senders:
+    """Those of an ingested log, as its population has them."""
+    account_owner = column(requests / "accounts.parquet", "owner_row")
+    request_owner = account_owner[column(requests / "requests", "account_row")]
+    return Senders(request_owner, np.bincount(request_owner, minlength=int(account_owner.max(initial=-1)) + 1))
 
 
 def read_population(requests: Path, ipv4_prefix: int, ipv6_prefix: int) -> Population:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from tables import START, TIME, Log, Request, log_of, write_requests
 
-from refrain.population import Population, Trait, read_population
+from refrain.population import Population, Trait, read_population, read_senders
 
 CREATED = START - timedelta(days=10)
 
@@ -66,6 +66,9 @@ def test_owners_and_their_requests(tmp_path: Path) -> None:
     assert population.hours.tolist() == pytest.approx(
         [r.timestamp.hour + r.timestamp.minute / 60 for r in log.requests]
     )
+    senders = read_senders(tmp_path)
+    assert np.array_equal(senders.request_owner, population.request_owner)
+    assert np.array_equal(senders.activity, population.activity)
 
 
 def test_traits_are_distinct_values_and_addresses_count_by_network(tmp_path: Path) -> None:
