@@ -8,14 +8,12 @@ no byte of a result, and each can be computed on a worker of its own.
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from embeddings.blocks import side_by_side
 from embeddings.cells import Cells
@@ -29,7 +27,6 @@ from refrain.config import IndexConfig
 EDGES, PARAMETERS = "edges.npy", "parameters.json"
 CELLS = ("centres", "numbers", "starts")
 CROSSING = ("left_rows", "left_edges", "right_rows", "right_edges")
-_CROSSED_AT_ONCE = 2  # pairs of days: so many days' vectors are held beside the new one's
 _MERGED = 16  # blocks merged at a time: nothing is computed, so there is room for more rows
 
 
@@ -179,9 +176,7 @@ def _crossings(
         window.advance(_looked_up(window, before, day))
         return cast("Crossing", known), True
 
-    # Two at a time: what one does on one core alone, the other fills. The limit holds while either of them runs.
-    with threadpool_limits(1), ThreadPoolExecutor(_CROSSED_AT_ONCE) as pool:
-        yield from pool.map(crossing, days, graphs, kept)
+    yield from map(crossing, days, graphs, kept)  # one after another: two at a time take as long, and more memory
 
 
 def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, vectors: Floats) -> Crossing:
