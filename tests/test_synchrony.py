@@ -24,8 +24,8 @@ from scipy import stats
 from refrain.coordination import synchrony
 from refrain.coordination.drawing import draw
 from refrain.coordination.results import Candidate, Candidates, Setting, TestResult, TestResults, candidate
-from refrain.coordination.synchrony import MINUTE_US, DrawnRequests, Profile, minutes_of, same_instants, same_minutes
-from refrain.population import DAY_US, Population
+from refrain.coordination.synchrony import DrawnRequests, Profile, minutes_of, same_instants, same_minutes
+from refrain.population import DAY_US, MINUTE_US, Population
 
 Times = Callable[[int, np.random.Generator], NDArray[np.int64]]
 POOL = 12
