@@ -15,6 +15,7 @@ from refrain.coordination import adoption, identity, pivot, rhythm, succession, 
 from refrain.coordination.combine import cauchy_rows, partial_conjunction_rows
 from refrain.coordination.controls import Strata
 from refrain.coordination.drawing import draw
+from refrain.coordination.drawn_requests import DrawnRequests
 from refrain.coordination.lots import words
 from refrain.coordination.results import Candidates, Setting, TestResult, TestResults
 from refrain.coordination.rhythm import RhythmRule, Rhythms
@@ -246,7 +247,7 @@ def _of_being(
 ) -> list[TestResults]:
     """The tests of who the users are and when they send, among them those `without_draws`."""
     sets = draw(core, setting.strata, setting.draws, setting.seed, _CONTROLS)
-    controls = synchrony.DrawnRequests(core, setting.population, sets)
+    controls = DrawnRequests(core, setting.population, sets)
     who, when = without_draws[: len(identity.TESTS)], without_draws[len(identity.TESTS) :]
     return [
         *who,

@@ -23,8 +23,9 @@ from scipy import stats
 
 from refrain.coordination import synchrony
 from refrain.coordination.drawing import draw
+from refrain.coordination.drawn_requests import DrawnRequests
 from refrain.coordination.results import Candidate, Candidates, Setting, TestResult, TestResults, candidate
-from refrain.coordination.synchrony import DrawnRequests, Profile, minutes_of, same_instants, same_minutes
+from refrain.coordination.synchrony import Profile, minutes_of, same_instants, same_minutes
 from refrain.population import DAY_US, MINUTE_US, Population
 
 Times = Callable[[int, np.random.Generator], NDArray[np.int64]]
