@@ -21,7 +21,18 @@ from numpy.typing import NDArray
 
 from embeddings.blocks import row_blocks
 from embeddings.cells import Cells
-from embeddings.edges import NONE, Edges, Floats, Numbers, best_edges, distances_of, no_farther, numbers_of, settled
+from embeddings.edges import (
+    NONE,
+    Edges,
+    Floats,
+    Numbers,
+    best_edges,
+    distances_of,
+    no_farther,
+    numbers_of,
+    padded,
+    settled,
+)
 from embeddings.guessing import LOOKED_UP_AT_ONCE, Graph, by_block
 from embeddings.levels import Bytes, Levels
 from embeddings.pairs import LookUp, Pairs, joined, side_by_side_products
@@ -132,10 +143,7 @@ def _edges(side: Side, other: Side, pairs: Pairs, config: IndexConfig) -> tuple[
 
     def proposed(rows: Rows) -> Numbers:
         many = counts[rows]
-        at = np.repeat(starts[rows], many) + ranges(many)
-        out = np.full((len(rows), int(many.max(initial=0))), -1, np.int32)
-        out[np.repeat(np.arange(len(rows)), many), ranges(many)] = pairs.numbers[at]
-        return out
+        return padded(pairs.numbers[np.repeat(starts[rows], many) + ranges(many)], many)
 
     def along_the_other(rows: Rows) -> Numbers:
         return _led_to(edges[rows, : config.spare_neighbours], other.graph.edges[:, :k])

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,16 +166,16 @@ def _crossings(
     window: Window, days: Sequence[Day], graphs: Sequence[Graph], day: Day, graph: Graph
 ) -> Iterator[tuple[Crossing, bool]]:
     """The edges between each of the earlier days and a day, and whether they were kept, in order."""
-    kept = [_read_crossing(window, before, day) for before in days]
-    held: Floats | None = None if all(kept) else window.gather(day.rows)
-
-    def crossing(before: Day, earlier: Graph, known: Crossing | None) -> tuple[Crossing, bool]:
-        if known is None and held is not None:
-            return _cross(window, before, earlier, day, graph, held), False
-        window.advance(_looked_up(window, before, day))
-        return cast("Crossing", known), True
-
-    yield from map(crossing, days, graphs, kept)  # one after another: two at a time take as long, and more memory
+    held: Floats | None = None
+    for before, earlier in zip(days, graphs, strict=True):
+        known = _read_crossing(window, before, day)
+        if known is not None:
+            window.advance(_looked_up(window, before, day))
+            yield known, True
+            continue
+        if held is None:
+            held = window.gather(day.rows)
+        yield _cross(window, before, earlier, day, graph, held), False
 
 
 def _cross(window: Window, before: Day, earlier: Graph, day: Day, graph: Graph, vectors: Floats) -> Crossing:

@@ -91,9 +91,13 @@ def without_known(known: Numbers, candidates: Numbers) -> Numbers:
     rows = keys >> 1
     new = (keys & 1).astype(bool) & (rows >= 0)
     new[:, 1:] &= rows[:, 1:] != rows[:, :-1]
-    many = new.sum(axis=1)
-    out = np.full((len(rows), int(many.max(initial=0))), -1, np.int32)
-    out[np.repeat(np.arange(len(rows)), many), ranges(many)] = rows[new]
+    return padded(rows[new], new.sum(axis=1))
+
+
+def padded(numbers: NDArray[np.integer], many: Rows) -> Numbers:
+    """(b, c) numbers that lie one row's behind another's, `many` (b,) of each: side by side, -1 behind them."""
+    out = np.full((len(many), int(many.max(initial=0))), -1, np.int32)
+    out[np.repeat(np.arange(len(many)), many), ranges(many)] = numbers
     return out
 
 

@@ -103,17 +103,16 @@ def join_round(edges: Edges, vectors: Floats, config: IndexConfig, told: Callabl
 def _join(edges: Edges, reverse: Edges, vectors: Floats, rows: Rows) -> Edges:
     """The best of the neighbours, of those that have the vector for a neighbour, and of both's neighbours."""
     near = np.concatenate([edges[rows], reverse[rows]], axis=1)
-    candidates = np.concatenate([numbers_of(reverse[rows]), hops(near, edges, of_edges=True)], axis=1)
+    candidates = np.concatenate([numbers_of(reverse[rows]), hops(near, edges)], axis=1)
     return best_edges(edges[rows] & ~FRESH, candidates, vectors[rows], vectors, rows)
 
 
-def hops(near: Edges, edges: Edges, *, of_edges: bool = False) -> Numbers:
-    """(b, j * k) the neighbours, by `edges` (n, k), of those that edges (b, j) lead to, by new edges only: what two
-    old edges lead to was looked at before. With `of_edges` an edge of the second step may be the new one."""
+def hops(near: Edges, edges: Edges) -> Numbers:
+    """(b, j * k) the neighbours, by `edges` (n, k), of those that edges (b, j) lead to, where one of the two steps is
+    new: what two old edges lead to was looked at before."""
     others = numbers_of(near)
     found = edges[others]
-    new = near[:, :, None] | found if of_edges else np.broadcast_to(near[:, :, None], found.shape)
-    found[~(new & FRESH).astype(bool) | (others < 0)[:, :, None]] = NONE
+    found[~((near[:, :, None] | found) & FRESH).astype(bool) | (others < 0)[:, :, None]] = NONE
     return numbers_of(found).reshape(len(near), -1)
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from embeddings.blocks import one_thread
 from embeddings.cells import Cells, visits
-from embeddings.edges import Floats, Numbers
+from embeddings.edges import Floats, Numbers, padded
 from embeddings.levels import Bytes, Columns, Levels
 from embeddings.shards import Rows
 from refrain.cores import core_count
@@ -57,10 +57,7 @@ class Pairs:
 
     def by_row(self, count: int) -> Numbers:
         """The numbers of each of `count` rows side by side, -1 behind them, of pairs in the order of the rows."""
-        counts = np.bincount(self.rows, minlength=count)
-        out = np.full((count, int(counts.max(initial=0))), -1, np.int32)
-        out[self.rows, ranges(counts)] = self.numbers
-        return out
+        return padded(self.numbers, np.bincount(self.rows, minlength=count))
 
 
 def joined(parts: Sequence[Pairs]) -> Pairs:

@@ -6,7 +6,6 @@ file's rows. A shard without a record, or with one that does not fit its files, 
 encoded again.
 """
 
-import functools
 import hashlib
 import json
 import logging
@@ -21,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from refrain.artifacts import digest_file, sync_folder
+from refrain.artifacts import digest_file, digest_once, sync_folder
 from refrain.cores import core_count
 from refrain.counting import stable_order
 
@@ -49,9 +48,7 @@ class Shard:
 
     def is_intact(self) -> bool:
         """Whether the vectors' bytes are those that were committed; reads them all, once a process."""
-        path = _part(self.path, "vectors")
-        found = path.stat()
-        return _digest_once(path, found.st_ino, found.st_size, found.st_mtime_ns) == self.vectors_digest
+        return digest_once(_part(self.path, "vectors")) == self.vectors_digest
 
 
 @dataclass(frozen=True)
@@ -150,12 +147,6 @@ class Shards:
             self._places = None
             logger.warning("a shard of vectors does not match its record and is left out")
         return all(intact)
-
-
-@functools.lru_cache(maxsize=1 << 14)
-def _digest_once(path: Path, inode: int, size: int, changed: int) -> str:
-    """The digest of a file's bytes; read once a process unless the file is replaced or written to."""
-    return digest_file(path)
 
 
 def open_shards(folder: Path) -> Shards:
