@@ -1,4 +1,4 @@
-"""How densely owners stand around a segment: core distances and mutual reachability, with weighted points.
+"""How densely owners stand around a segment: core distances, with weighted points.
 
 After Campello, Moulavi and Sander, "Density-based clustering based on hierarchical density estimates" (PAKDD 2013).
 A point of weight w stands for w equal points: an exact repeat by many owners is dense by itself.
@@ -7,8 +7,7 @@ A point of weight w stands for w equal points: an exact repeat by many owners is
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import group_starts, stable_order
-from refrain.spanning import Edges, Floats, Rows
+from refrain.spanning import Floats, Rows
 
 
 def core_distances(indices: Rows, distances: Floats, weights: Rows, min_samples: int, first: int = 0) -> Floats:
@@ -25,18 +24,6 @@ def core_distances(indices: Rows, distances: Floats, weights: Rows, min_samples:
     enough = within >= min_samples
     radius = np.take_along_axis(radii, enough.argmax(axis=1)[:, None], axis=1)[:, 0]
     return np.where(enough.any(axis=1), radius, np.inf)
-
-
-def reachability_edges(indices: Rows, distances: Floats, core: Floats, max_distance: float) -> Edges:
-    """The neighbour graph's edges, each once, weighted by mutual reachability; none above `max_distance`."""
-    rows, columns = np.nonzero((indices >= 0) & (distances <= max_distance) & (core <= max_distance)[:, None])
-    near = indices[rows, columns]
-    weights = np.maximum(distances[rows, columns], np.maximum(core[rows], core[near]))
-    edges = Edges(np.minimum(rows, near), np.maximum(rows, near), weights)
-    edges = edges.take(weights <= max_distance)
-    keys = edges.left * len(indices) + edges.right
-    order = stable_order(keys)
-    return edges.take(order[group_starts(keys[order])])
 
 
 def cosine_distances(similarities: NDArray[np.float32]) -> Floats:

@@ -1,5 +1,5 @@
-"""The spanning forest of mutual reachability, straight from the neighbour graph: what `spanning_forest` finds over
-`reachability_edges`, some rows at a time on every core.
+"""The spanning forest of mutual reachability, straight from the neighbour graph: that of all its edges at once
+(tests/plain_forest.py), some rows at a time on every core.
 
 Light edges come first; of heavier ones only those are looked at further that join what the lighter ones leave apart
 (filter-Kruskal: Osipov, Sanders and Singler, ALENEX 2009). Most are never sorted nor compared with their other

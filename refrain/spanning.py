@@ -45,26 +45,6 @@ def union(partitions: Iterable[Edges]) -> Edges:
     )
 
 
-def spanning_forest(edges: Edges, points: int) -> Edges:
-    """The minimum spanning forest of a graph on `points` points, by ascending (weight, left, right).
-
-    Loops are left out; of several edges between two points the lightest counts; weights may be zero and infinite.
-    """
-    edges = edges.take(edges.left != edges.right)
-    keys = edges.left * points + edges.right
-    if (keys[1:] > keys[:-1]).all():  # by (left, right) and once each, as the neighbour graph has them
-        ordered = edges.take(stable_order(edges.weights))
-    else:
-        ordered = edges.take(np.lexsort((keys, edges.weights)))
-        _, first = np.unique(ordered.left * points + ordered.right, return_index=True)
-        ordered = ordered.take(np.sort(first))
-    # Ranks in place of weights: distinct, so that the forest is unique, and above zero, which scipy reads as "no edge".
-    ranks = np.arange(1, len(ordered) + 1, dtype=np.float64)
-    graph = csr_array((ranks, (ordered.left, ordered.right)), shape=(points, points))
-    chosen = minimum_spanning_tree(graph).data.astype(np.int64) - 1
-    return ordered.take(np.sort(chosen))
-
-
 def joining(edges: Edges, component: NDArray[np.int32], count: int) -> Edges:
     """What the minimum spanning forest takes of distinct edges, by ascending (weight, left, right), where lighter ones
     have left `count` components apart; `component` is each point's (points,). No edge lies within one."""

@@ -14,6 +14,7 @@ from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_forest import reachability_edges, spanning_forest
 from sklearn.cluster import HDBSCAN
 from tables import START, Request, log_of, write_requests
 
@@ -21,10 +22,10 @@ from refrain.artifacts import Store
 from refrain.clusters import Neighbourhood, cluster_segments, find_clusters
 from refrain.condensed import Labels, Rules, label_points
 from refrain.config import ClusterConfig
-from refrain.density import core_distances, cosine_distances, reachability_edges
+from refrain.density import core_distances, cosine_distances
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
-from refrain.spanning import Edges, Floats, Rows, spanning_forest
+from refrain.spanning import Edges, Floats, Rows
 
 MIN = 5
 TINY = 1e-9  # a floor on distances that changes none

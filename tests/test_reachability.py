@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_forest import reachability_edges, spanning_forest
 
 from refrain import reachability
-from refrain.density import core_distances, cosine_distances, reachability_edges
+from refrain.density import core_distances, cosine_distances
 from refrain.reachability import Graph, reachability_forest
-from refrain.spanning import spanning_forest
 
 
 def random_graph(seed: int, n: int, k: int) -> Graph:

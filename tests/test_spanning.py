@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_forest import spanning_forest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from refrain.spanning import Edges, Rows, components, spanning_forest, union
+from refrain.spanning import Edges, Rows, components, union
 
 POINTS = 24
 
