@@ -38,7 +38,7 @@ from embeddings.levels import Bytes, Levels
 from embeddings.pairs import LookUp, Pairs, joined, side_by_side_products
 from embeddings.shards import Rows
 from refrain.config import IndexConfig
-from refrain.counting import ranges
+from refrain.counting import group_starts, ranges
 
 _PROPOSED = 4  # times the neighbours wanted that are compared at full precision, of a vector with so many near ones
 
@@ -50,6 +50,17 @@ class Side:
     vectors: Floats
     graph: Graph
     shared: NDArray[np.bool_]
+
+    @property
+    def order(self) -> Rows:
+        """All of them (n,), near ones after one another."""
+        cells = self.graph.cells
+        return np.arange(len(self.vectors)) if cells is None else cells.numbers.astype(np.int64)
+
+    @property
+    def only(self) -> Rows:
+        """Those that the other set does not have, in that order."""
+        return self.order[~self.shared[self.order]]
 
 
 @dataclass(frozen=True)
@@ -77,15 +88,19 @@ def _found(
 ) -> tuple[tuple[Rows, Edges], tuple[Rows, Edges]]:
     """Rows and edges of what only `asking` has, to the other, and the other way round."""
     levels = Levels(asking.vectors.shape[1], config.seed)
-    look_up = LookUp.of(asked.vectors, asked.graph.cells or Cells.whole(asked.vectors), levels)
-    probes = max(1, int(config.crossing_probes_per_root * len(look_up.cells) ** 0.5))
-    rows, most = np.flatnonzero(~asking.shared), _PROPOSED * config.neighbours
+    cells = asked.graph.cells or Cells.whole(asked.vectors)
+    probes = max(1, int(config.crossing_probes_per_root * len(cells) ** 0.5))
+    size = config.block_rows * LOOKED_UP_AT_ONCE
+    queries, most = asking.only, _PROPOSED * config.neighbours
+    near = np.empty((len(asking.vectors), min(probes, len(cells))), np.int32)
+    near[queries] = cells.nearest(asking.vectors[queries], probes, size)
+    look_up = LookUp.of(asked.vectors, cells, levels, near[queries])
     least = [levels.of(_least_cosines(side, config.neighbours)) for side in (asking, asked)]
-    work = partial(_close, asking.vectors, look_up, probes, most, least[0], least[1], asked.shared)
+    work = partial(_close, asking.vectors, near, look_up, most, least[0], least[1], asked.shared)
     here: list[Pairs] = []
     there: list[Pairs] = []
     with side_by_side_products() as pool:
-        blocks = [rows[block] for block in row_blocks(len(rows), config.block_rows * LOOKED_UP_AT_ONCE)]
+        blocks = [np.sort(queries[block]) for block in row_blocks(len(queries), size)]
         for block, (own, others) in zip(blocks, pool.map(work, blocks), strict=True):
             here.append(own)
             there.append(others)
@@ -104,40 +119,43 @@ def _least_cosines(side: Side, k: int) -> Floats:
 
 
 def _close(
-    vectors: Floats, look_up: LookUp, probes: int, most: int, least: Bytes, others_least: Bytes,
+    vectors: Floats, near: Numbers, look_up: LookUp, most: int, least: Bytes, others_least: Bytes,
     shared: NDArray[np.bool_], rows: Rows,
 ) -> tuple[Pairs, Pairs]:  # fmt: skip
     """Pairs of some rows and what the cells nearest to them hold: those that may matter to the rows, the `most` nearest
     of each, and those that may matter to the others."""
-    queries, least = vectors[rows], least[rows]
-    near = look_up.cells.nearest(queries, probes, len(queries))
+    whole = look_up.levels.rows(vectors[rows])
     here, there = [], []
-    for pairs, many in look_up.pairs(look_up.levels.rows(queries), near, least, others_least):
+    for pairs, many in look_up.pairs(whole, near[rows], rows, least[rows], others_least):
         here.append(pairs.where(pairs.levels >= least[pairs.rows]).bounded(most, many))
         theirs = pairs.where(~shared[pairs.numbers] & (pairs.levels >= others_least[pairs.numbers]))
         there.append(theirs.turned().bounded(most, many).turned())
-    return _of_all(joined(here).nearest(most), rows), _of_all(joined(there), rows)
-
-
-def _of_all(pairs: Pairs, rows: Rows) -> Pairs:
-    """The pairs of some rows by their place among these, by their numbers."""
-    return Pairs(rows[pairs.rows].astype(np.int32), pairs.numbers, pairs.levels)
+    return joined(here).nearest(most), joined(there)
 
 
 def _edges(side: Side, other: Side, pairs: Pairs, config: IndexConfig) -> tuple[Rows, Edges]:
-    """Rows of a side and their edges to the other, where they may be among the nearest, from pairs of the two in the
-    order of the rows."""
+    """Rows of a side and their edges to the other, where they may be among the nearest, from pairs of the two that lie
+    together by row."""
     k = config.neighbours
     limit = np.asarray(side.graph.edges[:, k - 1])
     edges = np.full((len(side.vectors), k), NONE)
     counts = np.bincount(pairs.rows, minlength=len(edges))
-    starts = np.cumsum(counts) - counts
+    first = group_starts(pairs.rows.astype(np.int64))
+    starts = np.zeros(len(edges), np.int64)
+    starts[pairs.rows[first]] = first
+    order = side.order
 
-    def look(rows: Rows, candidates: Callable[[Rows], Numbers]) -> None:
+    def look(chosen: NDArray[np.bool_], candidates: Callable[[Rows], Numbers]) -> None:
+        rows = order[chosen[order]]
+
         def nearest(block: Rows) -> Edges:
             some = rows[block]
-            found = best_edges(settled(edges[some]), candidates(some), side.vectors[some], other.vectors, None)
-            return no_farther(found, limit[some])
+            found, numbers = edges[some], candidates(some)
+            new = (numbers >= 0).any(axis=1)
+            some = some[new]
+            best = best_edges(settled(found[new]), numbers[new], side.vectors[some], other.vectors, None)
+            found[new] = no_farther(best, limit[some])
+            return found
 
         edges[rows] = by_block(len(rows), k, config.block_rows, nearest, lambda done: None)
 
@@ -152,10 +170,10 @@ def _edges(side: Side, other: Side, pairs: Pairs, config: IndexConfig) -> tuple[
         near = np.asarray(side.graph.edges[rows])[:, : config.spare_neighbours]
         return _led_to(near, edges[:, : config.spare_neighbours // 2])
 
-    look(np.flatnonzero(counts), proposed)
+    look(counts > 0, proposed)
     for _ in range(config.crossing_rounds):
-        look(np.flatnonzero(edges[:, 0] != NONE), along_the_other)
-        look(np.flatnonzero(~side.shared), of_own_neighbours)
+        look(edges[:, 0] != NONE, along_the_other)
+        look(~side.shared, of_own_neighbours)
     which = np.flatnonzero(edges[:, 0] != NONE)
     return which, settled(edges[which])
 

@@ -52,17 +52,19 @@ def guess_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[
     vectors, of every pass its part."""
     told = Share(advance, 1 + config.rounds)
     cells, near = train_cells(vectors, config.probes, config)
-    look_up = LookUp.of(vectors, cells, Levels(vectors.shape[1], config.seed))
+    look_up = LookUp.of(vectors, cells, Levels(vectors.shape[1], config.seed), near)
+    order = cells.numbers.astype(np.int64)
     first = partial(_first_guess, vectors, near, look_up, k, config.fetched)
     edges = np.empty((len(vectors), k), np.uint64)
     with side_by_side_products() as pool:
-        blocks = list(row_blocks(len(vectors), config.block_rows * LOOKED_UP_AT_ONCE))
+        size = config.block_rows * LOOKED_UP_AT_ONCE
+        blocks = [np.sort(order[block]) for block in row_blocks(len(vectors), size)]
         for block, found in zip(blocks, pool.map(first, blocks), strict=True):
             edges[block] = found
             told(len(block))
     del look_up, first
     for _ in range(config.rounds):
-        edges = join_round(edges, vectors, config, told)
+        edges = join_round(edges, vectors, config, told, order)
     return Graph(settled(edges), cells, {"cells": len(cells), "probes": near.shape[1], "rounds": config.rounds})
 
 
@@ -81,23 +83,26 @@ def exact_graph(vectors: Floats, k: int, config: IndexConfig, advance: Callable[
 
 
 def _first_guess(vectors: Floats, near: Numbers, look_up: LookUp, k: int, most: int, rows: Rows) -> Edges:
-    """The best k, at full precision, of the `most` nearest by level that some rows' nearest cells hold."""
+    """The best k, at full precision, of the `most` nearest by level in the cells near to some rows, which ascend."""
     whole, least = look_up.levels.rows(vectors[rows]), np.ones(len(rows), np.uint8)
-    for _, some, found in look_up.products(whole, near[rows], _FIRST):
+    for _, some, found in look_up.products(whole, near[rows, :_FIRST]):
         if found.shape[1] > k:
             last = found.shape[1] - k - 1  # one more than k, as one may be the row itself
             least[some] = np.maximum(least[some], np.partition(found, last, axis=1)[:, last])
-    parts = [pairs.bounded(most, many) for pairs, many in look_up.pairs(whole, near[rows], least)]
-    candidates = joined(parts).nearest(most).by_row(len(rows))
+    parts = [pairs.bounded(most, many) for pairs, many in look_up.pairs(whole, near[rows], rows, least)]
+    candidates = joined(parts).nearest(most).by_row(rows)
     return best_edges(np.full((len(rows), k), NONE), candidates, vectors[rows], vectors, rows)
 
 
-def join_round(edges: Edges, vectors: Floats, config: IndexConfig, told: Callable[[int], None]) -> Edges:
+def join_round(
+    edges: Edges, vectors: Floats, config: IndexConfig, told: Callable[[int], None], order: Rows | None = None
+) -> Edges:
     """The edges (n, k) among unit vectors (n, d) after a look at the neighbours of neighbours, where one of the two
-    steps is fresh. Fresh are then those that came."""
+    steps is fresh. Fresh are then those that came. In an order (n,) in which near ones follow one another, what one
+    compares with is still at hand for the next."""
     reverse = reversed_edges(edges, len(edges), config.spare_neighbours)
     n, k = edges.shape
-    return by_block(n, k, config.block_rows, lambda rows: _join(edges, reverse, vectors, rows), told)
+    return by_block(n, k, config.block_rows, lambda rows: _join(edges, reverse, vectors, rows), told, order)
 
 
 def _join(edges: Edges, reverse: Edges, vectors: Floats, rows: Rows) -> Edges:
@@ -129,11 +134,15 @@ class Share:
         self._advance(due)
 
 
-def by_block(n: int, k: int, size: int, work: Callable[[Rows], Edges], told: Callable[[int], None]) -> Edges:
-    """What `work` makes of each block of rows, together (n, k); as many blocks at a time as there are cores."""
+def by_block(
+    n: int, k: int, size: int, work: Callable[[Rows], Edges], told: Callable[[int], None], order: Rows | None = None
+) -> Edges:
+    """What `work` makes of each block of rows, in an order (n,), together (n, k); as many blocks at a time as there are
+    cores."""
     out = np.empty((n, k), np.uint64)
 
-    def put(rows: Rows) -> None:
+    def put(block: Rows) -> None:
+        rows = block if order is None else order[block]
         out[rows] = work(rows)
 
     for done, _ in side_by_side(n, size, put):

@@ -21,7 +21,8 @@ _ROWS, _COLUMNS = 63, 127  # the largest whole number of a component on either s
 _WIDEST = 5.12  # standard deviations of a rotated component that the largest number stands for
 _LEVELS = 306  # at most, to a cosine of 1: so many that 0.17 and what lies above it fit a byte
 _TOP = 1.016  # the cosine that the last level stands for: rounding may add to 1
-_SHAPE = 64  # rows and columns of a product are filled up to multiples: oneDNN prepares each shape anew
+_LEAST_STEP, _STEPS = 64, 4  # rows and columns of a product are filled up to one of so many numbers between two
+# powers of two: oneDNN prepares each shape anew
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Levels:
 
 
 def _filled(count: int) -> int:
-    return -(-count // _SHAPE) * _SHAPE
+    step = max(_LEAST_STEP, (1 << count.bit_length() - 1) // _STEPS)
+    return -(-count // step) * step
 
 
 def _integer_levels(rows: Bytes, weights: Any, divisor: float, zero: int) -> Bytes:

@@ -208,9 +208,9 @@ def _checked_words(
     def look(block: Rows) -> tuple[NDArray[np.uint64], int]:
         vectors = gather(block)
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-        bits = np.ascontiguousarray(vectors).view(np.uint32).astype(np.uint64)
-        words = mix(bits + mix(np.arange(bits.shape[1], dtype=np.uint64))).sum(axis=1)
-        return words, int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
+        bits = np.ascontiguousarray(vectors).view(np.uint64 if vectors.shape[1] % 2 == 0 else np.uint32)
+        odd = mix(np.arange(bits.shape[1], dtype=np.uint64)) | np.uint64(1)
+        return mix(bits.astype(np.uint64, copy=False) @ odd), int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
 
     words, bad = [np.empty(0, np.uint64)], 0
     for done, (some, wrong) in side_by_side(n, rows, look):

@@ -55,9 +55,10 @@ class Pairs:
         """The pairs of `rows` rows; where they are very many, the `most` nearest of each."""
         return self.nearest(most) if len(self.rows) > _MANY * most * rows else self
 
-    def by_row(self, count: int) -> Numbers:
-        """The numbers of each of `count` rows side by side, -1 behind them, of pairs in the order of the rows."""
-        return padded(self.numbers, np.bincount(self.rows, minlength=count))
+    def by_row(self, rows: Rows) -> Numbers:
+        """The numbers of each of some rows, ascending, side by side, -1 behind them, of pairs in the order of the
+        rows."""
+        return padded(self.numbers, np.bincount(np.searchsorted(rows, self.rows), minlength=len(rows)))
 
 
 def joined(parts: Sequence[Pairs]) -> Pairs:
@@ -71,43 +72,45 @@ def joined(parts: Sequence[Pairs]) -> Pairs:
 
 @dataclass(frozen=True)
 class LookUp:
-    """A set of vectors by cell, ready to be compared with: `columns` are those of each cell."""
+    """A set of vectors by cell, ready to be compared with: `columns` are those of each cell that is asked."""
 
     cells: Cells
     levels: Levels
-    columns: list[Columns]
+    columns: dict[int, Columns]
 
     @classmethod
-    def of(cls, vectors: Floats, cells: Cells, levels: Levels) -> Self:
-        """That of vectors (n, d) and their cells."""
+    def of(cls, vectors: Floats, cells: Cells, levels: Levels, near: Numbers) -> Self:
+        """That of vectors (n, d) and their cells, of which `near` (m, p) will be asked."""
 
         def prepare(cell: int) -> Columns:
             return levels.columns(vectors[cells.held(cell)])
 
+        asked = np.flatnonzero(np.bincount(near.ravel(), minlength=len(cells)) * np.diff(cells.starts)).tolist()
         with side_by_side_products() as pool:
-            return cls(cells, levels, list(pool.map(prepare, range(len(cells)))))
+            return cls(cells, levels, dict(zip(asked, pool.map(prepare, asked), strict=True)))
 
-    def products(self, whole: Bytes, near: Numbers, ranks: int) -> Iterator[tuple[int, Rows, Bytes]]:
-        """A cell, some rows of those who ask, and their levels with all that it has, for every cell and all rows (m, d)
-        to which it is one of the nearest `ranks` by `near` (m, p)."""
-        for cell, rows in visits(near[:, :ranks], self.cells):
+    def products(self, whole: Bytes, near: Numbers) -> Iterator[tuple[int, Rows, Bytes]]:
+        """A cell, some rows of those who ask, and their levels with all that it has, for every cell and all rows (b, d)
+        that have it among `near` (b, p)."""
+        for cell, rows in visits(near, self.cells):
             step = max(1, _AT_ONCE // self.columns[cell].count)
             for start in range(0, len(rows), step):
                 some = rows[start : start + step]
                 yield cell, some, self.levels.between(whole, some, self.columns[cell])
 
     def pairs(
-        self, whole: Bytes, near: Numbers, least: Bytes, others_least: Bytes | None = None
+        self, whole: Bytes, near: Numbers, rows: Rows, least: Bytes, others_least: Bytes | None = None
     ) -> Iterator[tuple[Pairs, int]]:
-        """Pairs of those who ask and of the numbers in their cells, at the least level (m,) that one asks for, or (n,)
-        of the numbers that these do, and how many who ask they are of."""
-        for cell, some, found in self.products(whole, near, near.shape[1]):
+        """Pairs of those who ask, by their numbers `rows` (b,), and of the numbers in the cells near to them (b, p), at
+        the least level (b,) that one asks for, or (n,) of the numbers that these do, and how many who ask they are of.
+        """
+        for cell, some, found in self.products(whole, near):
             numbers, limit = self.cells.held(cell), least[some][:, None]
             if others_least is not None:
                 limit = np.minimum(limit, others_least[numbers])
             # np.nonzero of both axes takes many times as long.
             row, column = np.divmod(np.flatnonzero(found >= limit), len(numbers))
-            yield Pairs(some[row].astype(np.int32), numbers[column], found[row, column]), len(some)
+            yield Pairs(rows[some[row]].astype(np.int32), numbers[column], found[row, column]), len(some)
 
 
 @contextmanager

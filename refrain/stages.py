@@ -17,7 +17,7 @@ from refrain.config import Config, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
 from refrain.key import key_id
 from refrain.locks import writer_lock
-from refrain.memory import PeakMeter
+from refrain.memory import PeakMeter, freed_memory_kept
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
 from refrain.slices import Slice, choose_files, moments_of, wanted_folders
@@ -348,7 +348,7 @@ def complete_stage(
     except StoreError as error:
         manifest, note = None, error.message
     computed = manifest is None
-    with PeakMeter() as meter:
+    with PeakMeter() as meter, freed_memory_kept():
         if manifest is None:
             with writer_lock(store.root):
                 sweep(target.parent)
