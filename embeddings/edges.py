@@ -40,8 +40,8 @@ def distances_of(edges: Edges) -> Floats:
 
 
 def settled(edges: Edges) -> Edges:
-    """The edges, none fresh."""
-    return np.where(edges == NONE, NONE, edges & ~FRESH)
+    """The edges, none fresh; no edge is NONE, whether or not it was taken for an old one."""
+    return np.where(edges | FRESH == NONE, NONE, edges & ~FRESH)
 
 
 def renumbered(edges: Edges, numbers: Rows, *, fresh: bool) -> Edges:

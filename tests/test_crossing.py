@@ -11,6 +11,7 @@ from embeddings.crossing import Crossing, Side, cross
 from embeddings.edges import NONE, distances_of, numbers_of
 from embeddings.edges import best_edges as edges_of_candidates
 from embeddings.guessing import exact_graph, guess_graph
+from embeddings.levels import Columns, Levels
 from refrain.config import IndexConfig
 from refrain.settings import load_settings
 
@@ -114,3 +115,25 @@ def test_near_duplicates_beyond_number_are_compared_a_few_at_a_time(monkeypatch:
     near = found_of(found.left_rows, found.left_edges, len(left.vectors))
     assert np.mean([len(held) > 0 for held in near[:600]]) > 0.4
     assert all(other < 600 for held in near[:600] for other in held)
+
+
+def test_few_beside_many_make_only_the_cells_ready_that_they_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, exact_below=1)
+    few, many = side(surface(3, 1), config), side(surface(3000, 2), config)
+    assert many.graph.cells is not None
+    ready: list[int] = []
+    prepare = Levels.columns
+
+    def counted(levels: Levels, vectors: Floats) -> Columns:
+        ready.append(len(vectors))
+        return prepare(levels, vectors)
+
+    monkeypatch.setattr(Levels, "columns", counted)
+    found = cross(few, many, config, lambda rows: None)
+    nearest = np.argsort(-few.vectors @ many.vectors.T, axis=1, kind="stable")[:, : CONFIG.neighbours].tolist()
+    held = found_of(found.left_rows, found.left_edges, len(few.vectors))
+    assert sum(len(set(some) & has) for some, has in zip(nearest, held, strict=True)) > 0.9 * len(held) * len(
+        nearest[0]
+    )
+    probes = int(config.crossing_probes_per_root * len(many.graph.cells) ** 0.5)
+    assert 0 < len(ready) <= 3 * probes < len(many.graph.cells)

@@ -63,3 +63,12 @@ def test_progress_adds_up_to_the_vectors(vectors: NDArray[np.float32]) -> None:
         told: list[int] = []
         guess_graph(vectors, K, replace(CONFIG, rounds=rounds, block_rows=700), told.append)
         assert sum(told) == len(vectors)
+
+
+def test_which_rows_are_worked_on_together_changes_nothing(vectors: NDArray[np.float32]) -> None:
+    copies = np.concatenate([vectors, np.repeat(vectors[:40], 30, axis=0) + np.float32(1e-4)])  # more than are fetched
+    copies /= np.linalg.norm(copies, axis=1, keepdims=True)
+    small, large = (
+        guess_graph(copies, K, replace(poor(1), block_rows=rows), lambda n: None).edges for rows in (16, 1024)
+    )
+    np.testing.assert_array_equal(small, large)
