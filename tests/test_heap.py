@@ -11,12 +11,15 @@ from refrain.heap import keep_freed
 {first}
 import numpy as np
 import pyarrow as pa
-np.ones(8 << 20)
-pa.array(np.arange(1 << 20)).cast(pa.float64())
+
+def work(times):
+    for _ in range(times):
+        np.ones(6 << 20)
+        pa.array(np.arange(1 << 20)).cast(pa.float64())
+
+work(5)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    np.ones(6 << 20)
-    pa.array(np.arange(1 << 20)).cast(pa.float64())
+work(10)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, pa.default_memory_pool().backend_name)
 """
 
