@@ -19,7 +19,7 @@ from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ra
 from refrain.distinct_texts import number_texts
 from refrain.spans import SpanRules, Spans, cut_from, find_spans, shingle
 from refrain.squeezing import squeeze_all
-from refrain.words import Words, excerpt, split_words
+from refrain.words import Words, excerpts, split_words
 
 Flags = NDArray[np.bool_]
 EXACT, SPAN, CLUSTER = "exact", "span", "cluster"
@@ -173,9 +173,8 @@ def _span_units(
     inside = np.flatnonzero(~recurrent[spans.texts])
     needed = np.unique(spans.ids[inside][unit_of_span[spans.ids[inside]] < 0])
     fullest = _fullest(spans)[needed]
-    quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).to_pylist()
-    places = [some.tolist() for some in (spans.starts[fullest], spans.ends[fullest], lengths[spans.texts[fullest]])]
-    texts = [excerpt(text, *place) for text, *place in zip(quoted, *places, strict=True)]
+    quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).combine_chunks()
+    texts = excerpts(quoted, spans.starts[fullest], spans.ends[fullest], lengths[spans.texts[fullest]])
     lettered = np.array([_has_letter(text) for text in texts], bool)
     texts, needed, fullest = list(compress(texts, lettered)), needed[lettered], fullest[lettered]
     sizes = spans.ends[fullest] - spans.starts[fullest]
