@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from refrain.config import MineConfig
-from refrain.counting import Ints, group_sizes, slices
+from refrain.counting import Ints, group_sizes, slices, stable_order
 from refrain.occurrences import Occurrences
 from refrain.readings import Told, read_templates
 from refrain.skeletons import skeleton
@@ -48,7 +48,7 @@ def describe_templates(
 ) -> dict[str, Any]:
     """The columns of templates.parquet; `readable` are the segments, `texts` is the table of the requests' texts."""
     count = int(template_of_unit.max(initial=-1)) + 1
-    by_template = np.argsort(uses.templates, kind="stable")
+    by_template = stable_order(uses.templates)
     bounds = slices(uses.templates[by_template], count)
     requests = uses.requests[by_template]
     chosen, examples_of = _of_distinct_owners(log.owners[requests], bounds, config.examples)

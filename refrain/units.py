@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from refrain.config import MineConfig
-from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices, stable_order
 from refrain.distinct_texts import number_texts
 from refrain.spans import SpanRules, Spans, cut_from, find_spans, shingle
 from refrain.squeezing import squeeze_all
@@ -135,8 +135,11 @@ def _variants(texts: pa.ChunkedArray, occurrence_segments: Ints, occurrence_owne
     of_segment, keys = number_texts(pc.if_else(pc.equal(forms, ""), texts, forms).cast(pa.large_string()))
     sent_segments, owners = distinct_pairs(occurrence_segments, occurrence_owners)
     usage = np.bincount(sent_segments, minlength=len(texts))
-    order = np.lexsort((-usage, of_segment))  # stable: the first of equals
-    widest = order[group_starts(of_segment[order])]
+    most = np.zeros(len(keys), np.int64)
+    np.maximum.at(most, of_segment, usage)
+    widely = np.flatnonzero(usage == most[of_segment])
+    widest = np.empty(len(keys), np.int64)
+    widest[of_segment[widely[::-1]]] = widely[::-1]  # of several values for one place the last stays: the first segment
     sent_variants, sent_owners = distinct_pairs(of_segment[sent_segments], owners)
     return Variants(of_segment, keys, widest, sent_variants, sent_owners)
 
@@ -182,7 +185,7 @@ def _span_units(
     unit_of_span[needed] = before + np.arange(len(needed))
     inside = inside[unit_of_span[spans.ids[inside]] >= 0]
 
-    by_variant = np.argsort(variants.of_segment, kind="stable")
+    by_variant = stable_order(variants.of_segment)
     edges = slices(variants.of_segment[by_variant], len(variants.keys))
     held = spans.texts[inside]
     many = edges[held + 1] - edges[held]
