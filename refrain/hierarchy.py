@@ -5,6 +5,7 @@ them by chance, and what is cut from it would depend on the order of the rows; h
 its distance, and the answer does not.
 """
 
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
     """The hierarchy over `weights` (n,) points, n at least 1, of a forest's edges."""
     n = len(weights)
     edges = _joined(forest, n)
-    lefts, rights, merged = (np.array(found, np.int64) for found in merges(edges, n))
+    lefts, rights, merged = merges(edges, n)
     distances = np.concatenate([np.zeros(n), edges.weights, [np.inf]])
     sizes = np.concatenate([np.ones(n, np.int64), merged, [n]])
     starts = _starts(lefts, rights, sizes)
@@ -55,11 +56,14 @@ def _starts(lefts: Rows, rights: Rows, sizes: Rows) -> Rows:
     above, starts = np.full(root + 1, root), np.zeros(root + 1, np.int64)
     above[lefts] = above[rights] = np.arange(points, root)
     starts[rights] = sizes[lefts]
-    moving = np.flatnonzero(above != root)
+    up, of_merge, top = above[points:] - points, starts[points:], root - points  # points are no one's way up
+    moving = np.flatnonzero(up != top)
     while len(moving):
-        starts[moving] += starts[above[moving]]
-        above[moving] = above[above[moving]]
-        moving = moving[above[moving] != root]
+        to = up[moving]
+        of_merge[moving] += of_merge[to]
+        up[moving] = to = up[to]
+        moving = moving[to != top]
+    starts[:points] += of_merge[above[:points] - points]
     return starts
 
 
@@ -88,7 +92,7 @@ def _joined(forest: Edges, points: int) -> Edges:
     return union([ordered, Edges(anchors[:-1], anchors[1:], np.full(len(anchors) - 1, np.inf))])
 
 
-def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
+def merges(edges: Edges, points: int) -> tuple[Rows, Rows, Rows]:
     """The two nodes that each edge of a spanning tree joins, in their order, and how many points lie below; edge i
     makes the node points + i.
 
@@ -97,13 +101,13 @@ def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
     which a log has many, take quadratic time.
     """
     above, sizes, node_of = list(range(points)), [1] * points, list(range(points))
-    lefts, rights, merged = [], [], []
+    lefts, rights, merged = array("q"), array("q"), array("q")
     for node, ends in enumerate(zip(edges.left.tolist(), edges.right.tolist(), strict=True), start=points):
         a, b = ends
-        while above[a] != a:
-            above[a] = a = above[above[a]]
-        while above[b] != b:
-            above[b] = b = above[above[b]]
+        while (up := above[a]) != a:
+            above[a] = a = above[up]
+        while (up := above[b]) != b:
+            above[b] = b = above[up]
         lefts.append(node_of[a])
         rights.append(node_of[b])
         if sizes[a] < sizes[b]:
@@ -112,4 +116,4 @@ def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
         sizes[a] += sizes[b]
         node_of[a] = node
         merged.append(sizes[a])
-    return lefts, rights, merged
+    return np.array(lefts, np.int64), np.array(rights, np.int64), np.array(merged, np.int64)
