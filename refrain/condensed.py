@@ -76,7 +76,7 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
     # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
     below = (ends[parts] < ends[above]) | ((above == root) & (ends[parts] == ends[root]))
     heavy = below & (hierarchy.weights[parts] >= rules.min_weight)
-    heavy_parts, sizes = parts[heavy].tolist(), hierarchy.sizes.tolist()
+    heavy_parts, sizes = parts[heavy].tolist(), hierarchy.sizes[parts[heavy]].tolist()
     bounds = np.concatenate([[0], np.cumsum(heavy)])[edges].tolist()
     points: dict[int, int] = {}
     nodes, clusters = [root], [n]
@@ -88,10 +88,10 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
             nodes.append(heavy_parts[start])
             clusters.append(cluster)
             continue
-        for part in heavy_parts[start:end]:
+        for at in range(start, end):
             fresh = n + len(points) + 1
-            points[fresh] = sizes[part]
-            nodes.append(part)
+            points[fresh] = sizes[at]
+            nodes.append(heavy_parts[at])
             clusters.append(fresh)
     if not points:
         return np.empty(0, dtype=TREE), points
