@@ -5,7 +5,8 @@ Neighbours to core distances and mutual reachability (`density`), to a spanning 
 """
 
 import logging
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from refrain.artifacts import Store
 from refrain.condensed import Labels, Rules, label_points
 from refrain.config import ClusterConfig
+from refrain.counting import group_sizes
 from refrain.progress import Progress
-from refrain.queries import batches, database, write_table
+from refrain.queries import write_table
 from refrain.reachability import Graph, reachability_forest
 from refrain.spanning import Rows
+from refrain.tables import column, read_columns
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 SEGMENT_CLUSTERS_SCHEMA = _schema(segment_row=pa.int64(), cluster_id=pa.int64(), strength=pa.float64())
+CLUSTERS_SCHEMA = _schema(segment_row=pa.int64(), cluster_id=pa.int64(), strength=pa.float64())
 COUNTS_SCHEMA = _schema(
     cluster_id=pa.int64(),
     requests=pa.int64(),
@@ -51,16 +55,6 @@ CLUSTERS_SCHEMA = _schema(
     stability=pa.float64(),
     exemplar_segment_row=pa.int64(),
 )
-# What stands in an earlier request of the same conversation was counted there.
-COUNTS_SQL = """
-    SELECT cluster_id, count(DISTINCT request_row) AS requests, count(DISTINCT account_row) AS accounts,
-           count(DISTINCT owner_row) AS owners, min(timestamp) AS first_seen, max(timestamp) AS last_seen
-    FROM read_parquet($request_segments, hive_partitioning = false) AS uses
-    JOIN clustered USING (segment_row)
-    JOIN read_parquet($requests, hive_partitioning = false) AS requests USING (request_row)
-    JOIN read_parquet($accounts) AS accounts USING (account_row)
-    WHERE counted GROUP BY cluster_id ORDER BY cluster_id
-"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,22 @@ class Neighbourhood:
     segment_rows: Rows
     indices: Rows
     similarities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Who sent which segment when, aligned arrays. What stands in an earlier request of the same conversation was
+    counted there and is left out."""
+
+    segments: Rows
+    requests: Rows
+    accounts: Rows
+    owners: Rows
+    times: Rows  # microseconds
+
+    def take(self, chosen: Rows) -> "Uses":
+        """The chosen ones, by place."""
+        return Uses(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
 
 def cluster_segments(
@@ -82,10 +92,11 @@ def cluster_segments(
             for name in ("segment_rows", "indices", "similarities")
         )
     )
-    with progress.task("clustering segments", len(near.segment_rows)) as advance:
+    with ThreadPoolExecutor(1) as reader, progress.task("clustering segments", len(near.segment_rows)) as advance:
+        uses = reader.submit(_read_uses, requests)
         found = find_clusters(near, _owners(requests, near.segment_rows), config)
         advance(len(near.segment_rows))
-    clusters, order = _cluster_table(requests, near.segment_rows, found, config, out)
+    clusters, order = _cluster_table(near.segment_rows, found, uses.result())
     number = np.full(len(order) + 1, -1, dtype=np.int64)  # the last place is noise's
     number[order] = np.arange(len(order))
     table = pa.table([near.segment_rows, number[found.labels], found.strengths], schema=SEGMENT_CLUSTERS_SCHEMA)
@@ -120,34 +131,51 @@ def _owners(requests: Path, segment_rows: Rows) -> Rows:
     return owners
 
 
-def _cluster_table(
-    requests: Path, segment_rows: Rows, found: Labels, config: ClusterConfig, out: Path
-) -> tuple[pa.Table, Rows]:
+def _read_uses(requests: Path) -> Uses:
+    names = ["segment_row", "request_row", "counted"]
+    segments, rows, counted = read_columns(requests / "request_segments", names).values()
+    here = np.flatnonzero(counted)
+    accounts, times = read_columns(requests / "requests", ["account_row", "timestamp"]).values()
+    owners, rows = column(requests / "accounts.parquet", "owner_row"), rows[here]
+    return Uses(segments[here], rows, accounts[rows], owners[accounts[rows]], times[rows])
+
+
+def _cluster_table(segment_rows: Rows, found: Labels, uses: Uses) -> tuple[pa.Table, Rows]:
     """The table of clusters, numbered by owners, segments (both descending) and smallest segment; and the found labels
     in the order of these numbers."""
     inside = found.labels >= 0
     labels, rows, strengths = found.labels[inside], segment_rows[inside], found.strengths[inside]
     if not len(labels):
         return CLUSTERS_SCHEMA.empty_table(), np.empty(0, np.int64)
-    with database(config.memory_limit_mib, out) as connection:
-        connection.register("clustered", pa.table({"segment_row": rows, "cluster_id": labels}))
-        paths = {
-            "request_segments": str(requests / "request_segments" / "*" / "*.parquet"),
-            "requests": str(requests / "requests" / "*" / "*.parquet"),
-            "accounts": str(requests / "accounts.parquet"),
-        }
-        counts = pa.concat_tables(batches(connection, COUNTS_SQL, COUNTS_SCHEMA, paths))
-    segments = np.bincount(labels)
-    owners = counts.column("owners").to_numpy()
-    smallest = rows[np.unique(labels, return_index=True)[1]]  # rows ascend
-    order = np.lexsort((smallest, -segments, -owners))
-    by_strength = np.lexsort((rows, -strengths, labels))
-    exemplars = rows[by_strength[np.searchsorted(labels[by_strength], np.arange(len(segments)))]]
-    columns = {name: counts.column(name).take(order) for name in COUNTS_SCHEMA.names}
-    columns |= {
-        "cluster_id": pa.array(np.arange(len(order))),
-        "segments": pa.array(segments[order]),
-        "stability": pa.array(found.stabilities[order]),
-        "exemplar_segment_row": pa.array(exemplars[order]),
+    label_of = np.full(int(max(rows[-1], uses.segments.max(initial=-1))) + 1, -1)  # rows ascend
+    label_of[rows] = labels
+    uses = uses.take(np.flatnonzero(label_of[uses.segments] >= 0))
+    label, segments = label_of[uses.segments], np.bincount(labels)
+    count = len(segments)
+    owners = group_sizes(label, uses.owners, count)
+    order = np.lexsort((_first(labels, rows, count), -segments, -owners))
+    first_seen, last_seen = np.full(count, np.iinfo(np.int64).max), np.full(count, np.iinfo(np.int64).min)
+    np.minimum.at(first_seen, label, uses.times)
+    np.maximum.at(last_seen, label, uses.times)
+    strongest = np.zeros(count)
+    np.maximum.at(strongest, labels, strengths)
+    full = strengths == strongest[labels]
+    columns = {
+        "cluster_id": np.arange(count),
+        "segments": segments[order],
+        "requests": group_sizes(label, uses.requests, count)[order],
+        "accounts": group_sizes(label, uses.accounts, count)[order],
+        "owners": owners[order],
+        "first_seen": pa.array(first_seen[order]).cast(TIME),
+        "last_seen": pa.array(last_seen[order]).cast(TIME),
+        "stability": found.stabilities[order],
+        "exemplar_segment_row": _first(labels[full], rows[full], count)[order],
     }
-    return pa.table({name: columns[name] for name in CLUSTERS_SCHEMA.names}, schema=CLUSTERS_SCHEMA), order
+    return pa.table(columns, schema=CLUSTERS_SCHEMA), order
+
+
+def _first(labels: Rows, rows: Rows, count: int) -> Rows:
+    """The first row of each of `count` labels, all of which there are."""
+    first = np.empty(count, np.int64)
+    first[labels[::-1]] = rows[::-1]  # of several values for one place the last stays
+    return first

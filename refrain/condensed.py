@@ -9,7 +9,7 @@ the graph was cut.
 from dataclasses import dataclass
 
 import numpy as np
-from hdbscan._hdbscan_tree import compute_stability, get_clusters, get_stability_scores
+from hdbscan._hdbscan_tree import get_clusters, get_stability_scores
 from numpy.typing import NDArray
 
 from refrain.counting import ranges, stable_order
@@ -76,7 +76,7 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
     # What falls apart where it is joined is no part of its own. At the cap it is: the graph holds its edges.
     below = (ends[parts] < ends[above]) | ((above == root) & (ends[parts] == ends[root]))
     heavy = below & (hierarchy.weights[parts] >= rules.min_weight)
-    heavy_parts, sizes = parts[heavy].tolist(), hierarchy.sizes.tolist()
+    heavy_parts, sizes = parts[heavy].tolist(), hierarchy.sizes[parts[heavy]].tolist()
     bounds = np.concatenate([[0], np.cumsum(heavy)])[edges].tolist()
     points: dict[int, int] = {}
     nodes, clusters = [root], [n]
@@ -88,10 +88,10 @@ def condense(hierarchy: Hierarchy, core: Floats, rules: Rules) -> tuple[NDArray[
             nodes.append(heavy_parts[start])
             clusters.append(cluster)
             continue
-        for part in heavy_parts[start:end]:
+        for at in range(start, end):
             fresh = n + len(points) + 1
-            points[fresh] = sizes[part]
-            nodes.append(part)
+            points[fresh] = sizes[at]
+            nodes.append(heavy_parts[at])
             clusters.append(fresh)
     if not points:
         return np.empty(0, dtype=TREE), points
@@ -129,7 +129,7 @@ def _tree(
 
 def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules) -> Labels:
     """The clusters of `n` points with the greatest excess of mass."""
-    stabilities: dict[float, float] = compute_stability(tree)
+    stabilities = dict(enumerate(stability(tree, n).tolist(), start=n))
     parents = set(tree["parent"][tree["child"] > n].tolist())
     for cluster in parents & points.keys():
         if points[cluster] > rules.max_points:
@@ -137,7 +137,18 @@ def _choose(tree: NDArray[np.void], points: dict[int, int], n: int, rules: Rules
     return _label_rows(tree, n, _label_clusters(tree, stabilities, n), stabilities)
 
 
-def _label_clusters(tree: NDArray[np.void], stabilities: dict[float, float], n: int) -> Rows:
+def stability(tree: NDArray[np.void], n: int) -> Floats:
+    """The excess of mass of the root and of each cluster, (clusters + 1,), as `compute_stability` of hdbscan has it:
+    that sorts the whole tree to find where clusters are born."""
+    between = tree["child"] > n
+    births = np.zeros(int(np.count_nonzero(between)) + 1)
+    births[tree["child"][between] - n] = tree["lambda_val"][between]
+    parents = tree["parent"] - n
+    masses = (tree["lambda_val"] - births[parents]) * tree["child_size"]
+    return np.asarray(np.bincount(parents, masses, len(births)), np.float64)
+
+
+def _label_clusters(tree: NDArray[np.void], stabilities: dict[int, float], n: int) -> Rows:
     """The label of each cluster's own points, (clusters,), by hdbscan's choice: it is asked about a tree in which every
     cluster has one point, for the choice reads no points and its functions take long over many."""
     between = tree[tree["child"] > n]
@@ -156,7 +167,7 @@ def _label_clusters(tree: NDArray[np.void], stabilities: dict[float, float], n: 
     return labels
 
 
-def _label_rows(tree: NDArray[np.void], n: int, label_of: Rows, stabilities: dict[float, float]) -> Labels:
+def _label_rows(tree: NDArray[np.void], n: int, label_of: Rows, stabilities: dict[int, float]) -> Labels:
     """The labels of the points, from those of the clusters that they fall out of; strengths and stabilities as hdbscan
     has them."""
     found, chosen = np.unique(label_of, return_index=True)

@@ -254,11 +254,10 @@ class ClusterConfig:
     same_distance: float
     max_share: float
     max_share_from: int
-    memory_limit_mib: int
 
     def __post_init__(self) -> None:
-        if self.min_owners <= 1 or self.min_samples < 1 or self.memory_limit_mib < 1:
-            raise ValueError("min_owners must be above 1, min_samples and memory_limit_mib at least 1")
+        if self.min_owners <= 1 or self.min_samples < 1:
+            raise ValueError("min_owners must be above 1, min_samples at least 1")
         if not 0 < self.same_distance < self.max_distance:
             raise ValueError("same_distance must lie between 0 and max_distance")
         if not 0 < self.max_share <= 1:

@@ -1,20 +1,20 @@
 """What a template is to a person: skeleton, counts, times and examples."""
 
-from collections import ChainMap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from refrain.config import MineConfig
-from refrain.counting import Ints, group_sizes, slices
+from refrain.counting import Ints, group_sizes, slices, stable_order
 from refrain.occurrences import Occurrences
 from refrain.readings import Told, read_templates
 from refrain.skeletons import skeleton
@@ -48,18 +48,14 @@ def describe_templates(
 ) -> dict[str, Any]:
     """The columns of templates.parquet; `readable` are the segments, `texts` is the table of the requests' texts."""
     count = int(template_of_unit.max(initial=-1)) + 1
-    by_template = np.argsort(uses.templates, kind="stable")
+    by_template = stable_order(uses.templates)
     bounds = slices(uses.templates[by_template], count)
     requests = uses.requests[by_template]
-    owners = log.owners[requests].tolist()
-    chosen = [
-        requests[low + np.array(_of_distinct_owners(owners[low:high], config.examples), np.int64)]
-        for low, high in pairwise(bounds.tolist())
-    ]
+    chosen, examples_of = _of_distinct_owners(log.owners[requests], bounds, config.examples)
     sample = _spread(bounds, config.skeleton_requests)
     told = read_templates(uses, by_template[sample], placed, units, template_of_unit, count)
     with ThreadPoolExecutor(1) as reader:
-        examples = reader.submit(_examples, chosen, log, texts, config.example_characters)
+        examples = reader.submit(_examples, requests[chosen], examples_of, log, texts, config.example_characters)
         shown = [text[: config.skeleton_characters] for text in _skeletons(told, units, readable)]
     owned = np.flatnonzero(template_of_unit >= 0)
     owned = owned[np.argsort(template_of_unit[owned], kind="stable")]
@@ -84,12 +80,22 @@ def _skeletons(told: Iterable[Told], units: Units, readable: pa.ChunkedArray) ->
     """Each template's skeleton. A unit reads as the template's own requests have it; one of many wordings as its median
     does."""
     told = iter(told)
-    common = dict(enumerate(units.texts))
     while some := list(islice(told, _BATCH)):
         said = [{unit: row for unit, row in one.segments.items() if units.kinds[unit] != CLUSTER} for one in some]
         texts = iter(readable.take(pa.array([row for rows in said for row in rows.values()], pa.int64())).to_pylist())
         for one, rows in zip(some, said, strict=True):
-            yield skeleton(one.readings, ChainMap(dict(zip(rows, texts, strict=False)), common))
+            yield skeleton(one.readings, _Texts(units.texts, zip(rows, texts, strict=False)))
+
+
+class _Texts(dict[int, str]):
+    """Texts of units, and those that all templates have in common where there is no other."""
+
+    def __init__(self, common: Sequence[str], own: Iterable[tuple[int, str]]) -> None:
+        super().__init__(own)
+        self._common = common
+
+    def __missing__(self, unit: int) -> str:
+        return self._common[unit]
 
 
 def _spread(bounds: Ints, most: int) -> Ints:
@@ -101,11 +107,26 @@ def _spread(bounds: Ints, most: int) -> Ints:
     return np.flatnonzero(kept)
 
 
-def _of_distinct_owners(owners: Sequence[int], most: int) -> list[int]:
-    """At most `most` positions of distinct owners, as evenly spread as the owners allow."""
-    targets = _even(len(owners), most)
-    if most <= len(owners) and len({owners[target] for target in targets}) == most:
-        return targets
+def _of_distinct_owners(owners: Ints, bounds: Ints, most: int) -> tuple[Ints, Ints]:
+    """At most `most` positions of distinct owners in each run bounds[i]:bounds[i + 1], as evenly spread as the owners
+    allow, and how many each run has."""
+    distinct, of_run = np.unique(np.diff(bounds), return_inverse=True)
+    even = np.array([_even(size, most) for size in distinct.tolist()], np.int64).reshape(-1, most)
+    places = bounds[:-1, None] + even[of_run]
+    told = np.sort(owners[places], axis=1)
+    many = np.full(len(places), most)
+    kept = np.ones(places.shape, bool)
+    for run in np.flatnonzero((told[:, 1:] == told[:, :-1]).any(axis=1)).tolist():
+        low, high = bounds[run : run + 2].tolist()
+        found = _nearest_of_distinct_owners(owners[low:high].tolist(), even[of_run[run]].tolist())
+        many[run] = len(found)
+        places[run, : len(found)] = low + np.array(found, np.int64)
+        kept[run, len(found) :] = False
+    return places[kept], many
+
+
+def _nearest_of_distinct_owners(owners: Sequence[int], targets: Sequence[int]) -> list[int]:
+    """Positions of distinct owners near the targets, ascending: as many as there are of both."""
     found: list[int] = []
     taken: set[int] = set()
     for target in targets:
@@ -125,23 +146,24 @@ def _even(count: int, many: int) -> list[int]:
     return places
 
 
-def _examples(chosen: list[Ints], log: Log, texts: Path, characters: int) -> list[list[str]]:
-    """The texts of the chosen requests, cut: the prompt, or the system prompt where there is none."""
-    rows = [np.where(log.prompts[some] >= 0, log.prompts[some], log.systems[some]) for some in chosen]
-    text = _texts(texts, np.unique(np.concatenate([*rows, np.zeros(0, np.int64)])), characters)
-    return [[text.get(row, "") for row in some.tolist()] for some in rows]
+def _examples(requests: Ints, many: Ints, log: Log, texts: Path, characters: int) -> pa.ListArray:
+    """The texts of requests, cut, a list of so `many` one after the other: the prompt, or the system prompt where there
+    is none."""
+    rows = np.where(log.prompts[requests] >= 0, log.prompts[requests], log.systems[requests])
+    distinct, at = np.unique(np.append(rows, -1), return_inverse=True)  # -1 comes first: no text
+    found = pa.concat_arrays([pa.array([""]), *_texts(texts, distinct[1:], characters)])
+    offsets = np.concatenate([[0], np.cumsum(many)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), found.take(pa.array(at[:-1])))
 
 
-def _texts(table: Path, rows: Ints, characters: int) -> dict[int, str]:
-    """The first characters of some rows' texts, read one row group after the other."""
+def _texts(table: Path, rows: Ints, characters: int) -> Iterator[pa.StringArray]:
+    """The first characters of the texts of some ascending rows, read one row group after the other."""
     file = pq.ParquetFile(table)
-    found: dict[int, str] = {}
     before = 0
     for group in range(file.num_row_groups):
         count = file.metadata.row_group(group).num_rows
         wanted = rows[(rows >= before) & (rows < before + count)]
         if len(wanted):
             column = file.read_row_group(group, columns=["text"])["text"].take(pa.array(wanted - before))
-            found.update(zip(wanted.tolist(), (text[:characters] for text in column.to_pylist()), strict=True))
+            yield from pc.utf8_slice_codeunits(column.cast(pa.string()), 0, characters).chunks
         before += count
-    return found

@@ -5,7 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from refrain.cores import core_count
-from refrain.counting import Ints, find_sorted, group_sizes, mixed_sequences, portions, ranges
+from refrain.counting import (
+    Ints,
+    find_sorted,
+    group_sizes,
+    group_starts,
+    mixed_sequences,
+    portions,
+    ranges,
+    stable_order,
+)
 from refrain.occurrences import Occurrences
 from refrain.units import Units
 from refrain.uses import Uses
@@ -45,5 +54,9 @@ def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_un
     with ThreadPoolExecutor(core_count()) as pool:
         list(pool.map(fill, portions(many, _ENTRIES)))
     # Contents by number: a hash of 64 bits is no int64.
-    numbers = np.unique(contents, return_inverse=True)[1]
+    order = stable_order(contents)
+    new = np.zeros(len(order), np.int64)
+    new[group_starts(contents[order].view(np.int64))] = 1
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.cumsum(new)
     return group_sizes(templates, numbers, count)

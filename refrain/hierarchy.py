@@ -5,6 +5,7 @@ them by chance, and what is cut from it would depend on the order of the rows; h
 its distance, and the answer does not.
 """
 
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,30 +36,42 @@ def build_hierarchy(forest: Edges, weights: Rows) -> Hierarchy:
     """The hierarchy over `weights` (n,) points, n at least 1, of a forest's edges."""
     n = len(weights)
     edges = _joined(forest, n)
-    nodes = n + len(edges) + 1
-    root = nodes - 1
     lefts, rights, merged = merges(edges, n)
     distances = np.concatenate([np.zeros(n), edges.weights, [np.inf]])
-    sizes = np.concatenate([np.ones(n, np.int64), np.array(merged, np.int64), [n]])
-
-    # From the root down: where the points of each node stand.
-    starts = [0] * nodes
-    for node in range(root - 1, n - 1, -1):
-        left, right = lefts[node - n], rights[node - n]
-        starts[left] = starts[node]
-        starts[right] = starts[node] + merged[left - n] if left >= n else starts[node] + 1
+    sizes = np.concatenate([np.ones(n, np.int64), merged, [n]])
+    starts = _starts(lefts, rights, sizes)
     order = np.empty(n, dtype=np.int64)
     order[starts[:n]] = np.arange(n)
     sums = np.concatenate([[0], np.cumsum(weights[order])])
-    total = sums[np.array(starts) + sizes] - sums[starts]
-    return Hierarchy(*_parts(lefts, rights, distances, n), distances, total, sizes, np.array(starts), order)
+    total = sums[starts + sizes] - sums[starts]
+    return Hierarchy(*_parts(lefts, rights, distances, n), distances, total, sizes, starts, order)
 
 
-def _parts(lefts: list[int], rights: list[int], distances: Floats, points: int) -> tuple[Rows, Rows]:
+def _starts(lefts: Rows, rights: Rows, sizes: Rows) -> Rows:
+    """Where the points of each node stand, (nodes,): those of a merge's left node before those of its right one.
+
+    A node starts as far behind the one above it as the sum of the steps up to there says, which is doubled every time.
+    """
+    root, points = len(sizes) - 1, len(sizes) - 1 - len(lefts)
+    above, starts = np.full(root + 1, root), np.zeros(root + 1, np.int64)
+    above[lefts] = above[rights] = np.arange(points, root)
+    starts[rights] = sizes[lefts]
+    up, of_merge, top = above[points:] - points, starts[points:], root - points  # points are no one's way up
+    moving = np.flatnonzero(up != top)
+    while len(moving):
+        to = up[moving]
+        of_merge[moving] += of_merge[to]
+        up[moving] = to = up[to]
+        moving = moving[to != top]
+    starts[:points] += of_merge[above[:points] - points]
+    return starts
+
+
+def _parts(lefts: Rows, rights: Rows, distances: Floats, points: int) -> tuple[Rows, Rows]:
     """The parts of each merge, those of its last joining first, and their bounds: a merge at its parent's distance
     dissolves into its parent."""
     root = len(distances) - 1
-    nodes = np.append(np.array([rights, lefts], np.int64).ravel(order="F"), root - 1)[::-1]
+    nodes = np.append(np.stack([rights, lefts], axis=1).ravel(), root - 1)[::-1]
     above = np.arange(root + 1)
     above[nodes] = np.concatenate([[root], np.repeat(np.arange(root - 1, points - 1, -1), 2)])
     dissolved = (np.arange(root + 1) >= points) & (distances == distances[above])
@@ -79,7 +92,7 @@ def _joined(forest: Edges, points: int) -> Edges:
     return union([ordered, Edges(anchors[:-1], anchors[1:], np.full(len(anchors) - 1, np.inf))])
 
 
-def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
+def merges(edges: Edges, points: int) -> tuple[Rows, Rows, Rows]:
     """The two nodes that each edge of a spanning tree joins, in their order, and how many points lie below; edge i
     makes the node points + i.
 
@@ -88,13 +101,13 @@ def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
     which a log has many, take quadratic time.
     """
     above, sizes, node_of = list(range(points)), [1] * points, list(range(points))
-    lefts, rights, merged = [], [], []
+    lefts, rights, merged = array("q"), array("q"), array("q")
     for node, ends in enumerate(zip(edges.left.tolist(), edges.right.tolist(), strict=True), start=points):
         a, b = ends
-        while above[a] != a:
-            above[a] = a = above[above[a]]
-        while above[b] != b:
-            above[b] = b = above[above[b]]
+        while (up := above[a]) != a:
+            above[a] = a = above[up]
+        while (up := above[b]) != b:
+            above[b] = b = above[up]
         lefts.append(node_of[a])
         rights.append(node_of[b])
         if sizes[a] < sizes[b]:
@@ -103,4 +116,4 @@ def merges(edges: Edges, points: int) -> tuple[list[int], list[int], list[int]]:
         sizes[a] += sizes[b]
         node_of[a] = node
         merged.append(sizes[a])
-    return lefts, rights, merged
+    return np.array(lefts, np.int64), np.array(rights, np.int64), np.array(merged, np.int64)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.counting import Ints, group_starts, mixed_sequences, ranges, slices
+from refrain.counting import Ints, group_starts, mixed_sequences, ranges, slices, stable_order
 from refrain.units import Units
 
 
@@ -63,7 +63,8 @@ def first_contents(placed: Occurrences) -> NDArray[np.bool_]:
     contents = mixed_sequences(placed.segments * 2 + placed.system, placed.bounds)
     owners = np.full(len(contents), -1)
     owners[placed.requests] = placed.owners
-    order = np.lexsort((contents, owners))  # stable: the earliest of equals first
+    order = stable_order(contents)
+    order = order[stable_order(owners[order] + 1)]  # stable: the earliest of equals first
     first = np.zeros(len(contents), bool)
     first[order[group_starts(owners[order], contents[order].view(np.int64))]] = True
     return first

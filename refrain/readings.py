@@ -67,9 +67,10 @@ def read_templates(
         part = chosen[bounds[some.start] : bounds[some.stop]]
         templates = uses.templates[part]
         parts = _sequences(templates, uses.requests[part], uses.given[part], placed, units, template_of_unit, pairs)
-        contents = mixed_sequences(parts.units - SLOT_PART, parts.edges).view(np.int64)
-        order = np.lexsort((contents, templates))  # stable: the first request of equals first
-        starts = group_starts(templates[order], contents[order])
+        contents = mixed_sequences(parts.units - SLOT_PART, parts.edges)
+        order = stable_order(contents)
+        order = order[stable_order(templates[order])]  # stable: the first request of equals first
+        starts = group_starts(templates[order], contents[order].view(np.int64))
         many = np.diff(np.append(starts, len(order)))
         groups = np.argsort(order[starts])
         first = order[starts[groups]]
@@ -89,15 +90,22 @@ def read_templates(
 def _usual_segments(told: _Parts, templates: Ints) -> Ints:
     """Template, unit, segment, (3, pairs): the segment that most often says a unit in a template's uses."""
     at = np.flatnonzero(told.segments >= 0)
-    template = np.repeat(templates, np.diff(told.edges))[at]
-    keys = np.stack([template, told.units[at], told.segments[at]])
-    keys = keys[:, np.lexsort(keys[::-1])]
-    first = group_starts(*keys)
-    many = np.diff(np.append(first, keys.shape[1]))
-    keys = keys[:, first]
-    order = np.lexsort((keys[2], -many, keys[1], keys[0]))
-    keys = keys[:, order]
-    return keys[:, group_starts(keys[0], keys[1])]
+    if not len(at):
+        return np.zeros((3, 0), np.int64)
+    template, units, segments = np.repeat(templates, np.diff(told.edges))[at], told.units[at], told.segments[at]
+    width = int(units.max()) + 1
+    pairs = template * width + units
+    order = stable_order(segments)
+    order = order[stable_order(pairs[order])]
+    pairs, segments = pairs[order], segments[order]
+    first = group_starts(pairs, segments)
+    many = np.diff(np.append(first, len(pairs)))
+    pairs, segments = pairs[first], segments[first]
+    starts = group_starts(pairs)
+    most = np.repeat(np.maximum.reduceat(many, starts), np.diff(np.append(starts, len(pairs))))
+    usual = np.flatnonzero(many == most)
+    usual = usual[group_starts(pairs[usual])]
+    return np.stack([*np.divmod(pairs[usual], width), segments[usual]])
 
 
 def _sequences(

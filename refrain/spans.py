@@ -79,24 +79,30 @@ class Spans:
 def shingle(words: Words, size: int) -> Shingles:
     """The shingles of texts; a text shorter than `size` has none."""
     counts = np.maximum(words.lengths - size + 1, 0)
-    positions = ranges(counts)
-    places = np.repeat(words.bounds[:-1], counts) + positions
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    found = Shingles(np.empty(total, np.uint64), np.empty(total, np.int64), np.empty(total, np.int64), size)
 
-    def hashed(start: int) -> NDArray[np.uint64]:
-        at = places[start : start + _SHINGLES]
+    def fill(some: slice) -> None:
+        many = counts[some]
+        here = slice(int(ends[some.start] - many[0]), int(ends[some.stop - 1]))
+        if here.start == here.stop:
+            return
+        positions = ranges(many)
+        at = np.repeat(words.bounds[some], many) + positions
         low = int(at[0])
         mixed = mix(words.ids[low : int(at[-1]) + size].astype(np.uint64))
-        many = len(mixed) - size + 1
-        hashes = mixed[:many].copy()
+        hashes = mixed[: len(mixed) - size + 1].copy()
         for offset in range(1, size):
             hashes *= _MULTIPLIER
-            hashes += mixed[offset : offset + many]
-        return mix(hashes[at - low])
+            hashes += mixed[offset : offset + len(hashes)]
+        found.hashes[here] = mix(hashes[at - low])
+        found.texts[here] = np.repeat(np.arange(some.start, some.stop), many)
+        found.positions[here] = positions
 
     with ThreadPoolExecutor(core_count()) as pool:
-        parts = list(pool.map(hashed, range(0, len(places), _SHINGLES)))
-    hashes = np.concatenate([*parts, np.zeros(0, np.uint64)])
-    return Shingles(hashes, np.repeat(np.arange(len(counts)), counts), positions, size)
+        list(pool.map(fill, portions(counts, _SHINGLES)))
+    return found
 
 
 def find_spans(shingles: Shingles, sent_texts: Ints, sent_owners: Ints, rules: SpanRules) -> Spans:
@@ -164,6 +170,7 @@ def _components(ids: Ints, texts: Ints, positions: Ints, owners: Ints, min_ratio
     """The span of each recurrent shingle, (shingles,), given their occurrences and their owners."""
     follows = (texts[1:] == texts[:-1]) & (positions[1:] == positions[:-1] + 1)
     a, b = ids[:-1][follows], ids[1:][follows]
+    a, b = distinct_pairs(a, b)
     joined = np.minimum(owners[a], owners[b]) >= min_ratio * np.maximum(owners[a], owners[b])
     links = coo_array((np.ones(joined.sum()), (a[joined], b[joined])), shape=(len(owners), len(owners)))
     if not len(owners):

@@ -15,6 +15,7 @@ from refrain.artifacts import Manifest, Store, digest_file, digest_json, seal, s
 from refrain.code import code_digest
 from refrain.config import Config, content_fields, content_folders, speed_fields
 from refrain.errors import StoreError
+from refrain.heap import give_back, keep_freed
 from refrain.key import key_id
 from refrain.locks import writer_lock
 from refrain.memory import PeakMeter, freed_memory_kept
@@ -352,6 +353,7 @@ def complete_stage(
         if manifest is None:
             with writer_lock(store.root):
                 sweep(target.parent)
+                keep_freed()
                 with staged(target) as out:
                     counts = compute(out)
                     told = {name: counts.pop(name) for name in passing if name in counts}
@@ -359,6 +361,7 @@ def complete_stage(
                         out, stage=verb, noun=noun, address=address, inputs=inputs, config=config, code=code,
                         counts=counts,
                     )  # fmt: skip
+            give_back()
     result = Result(verb, target, manifest, computed, told, note, time.perf_counter() - start, meter.peak)
     logger.info("%s: %s in %.1f s", verb, "computed" if computed else "unchanged", result.seconds)
     return result

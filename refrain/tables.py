@@ -88,6 +88,8 @@ def write_columns(path: Path, schema: pa.Schema, columns: Mapping[str, Any]) -> 
 
 
 def _typed(values: Any, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values.cast(kind)
     if pa.types.is_timestamp(kind):
         times = np.asarray(values, np.int64)
         return pa.array(times, mask=times == NO_TIME).cast(kind)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from refrain.artifacts import Store
 from refrain.config import MineConfig
-from refrain.counting import Ints, distinct_pairs
+from refrain.counting import Ints, distinct_pairs, group_starts
 from refrain.descriptions import Log, describe_templates
 from refrain.fillings import count_fillings
 from refrain.given_templates import GIVEN, given_groups, group_words, needed_words, telling_entries
@@ -92,7 +92,7 @@ def mine_templates(
         "exact_units": units.kinds.count(EXACT),
         "span_units": units.kinds.count(SPAN),
         "reworded_units": units.kinds.count(CLUSTER),
-        "requests": len(np.unique(uses.requests)),
+        "requests": len(group_starts(uses.requests)),
     }
 
 

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from refrain.config import MineConfig
-from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices
+from refrain.counting import Ints, distinct_pairs, group_sizes, group_starts, ranges, slices, stable_order
 from refrain.distinct_texts import number_texts
 from refrain.spans import SpanRules, Spans, cut_from, find_spans, shingle
 from refrain.squeezing import squeeze_all
-from refrain.words import Words, excerpt, split_words
+from refrain.words import Words, excerpts, split_words
 
 Flags = NDArray[np.bool_]
 EXACT, SPAN, CLUSTER = "exact", "span", "cluster"
@@ -135,8 +135,11 @@ def _variants(texts: pa.ChunkedArray, occurrence_segments: Ints, occurrence_owne
     of_segment, keys = number_texts(pc.if_else(pc.equal(forms, ""), texts, forms).cast(pa.large_string()))
     sent_segments, owners = distinct_pairs(occurrence_segments, occurrence_owners)
     usage = np.bincount(sent_segments, minlength=len(texts))
-    order = np.lexsort((-usage, of_segment))  # stable: the first of equals
-    widest = order[group_starts(of_segment[order])]
+    most = np.zeros(len(keys), np.int64)
+    np.maximum.at(most, of_segment, usage)
+    widely = np.flatnonzero(usage == most[of_segment])
+    widest = np.empty(len(keys), np.int64)
+    widest[of_segment[widely[::-1]]] = widely[::-1]  # of several values for one place the last stays: the first segment
     sent_variants, sent_owners = distinct_pairs(of_segment[sent_segments], owners)
     return Variants(of_segment, keys, widest, sent_variants, sent_owners)
 
@@ -173,9 +176,8 @@ def _span_units(
     inside = np.flatnonzero(~recurrent[spans.texts])
     needed = np.unique(spans.ids[inside][unit_of_span[spans.ids[inside]] < 0])
     fullest = _fullest(spans)[needed]
-    quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).to_pylist()
-    places = [some.tolist() for some in (spans.starts[fullest], spans.ends[fullest], lengths[spans.texts[fullest]])]
-    texts = [excerpt(text, *place) for text, *place in zip(quoted, *places, strict=True)]
+    quoted = segments.readable.take(pa.array(variants.segments[spans.texts[fullest]])).combine_chunks()
+    texts = excerpts(quoted, spans.starts[fullest], spans.ends[fullest], lengths[spans.texts[fullest]])
     lettered = np.array([_has_letter(text) for text in texts], bool)
     texts, needed, fullest = list(compress(texts, lettered)), needed[lettered], fullest[lettered]
     sizes = spans.ends[fullest] - spans.starts[fullest]
@@ -183,7 +185,7 @@ def _span_units(
     unit_of_span[needed] = before + np.arange(len(needed))
     inside = inside[unit_of_span[spans.ids[inside]] >= 0]
 
-    by_variant = np.argsort(variants.of_segment, kind="stable")
+    by_variant = stable_order(variants.of_segment)
     edges = slices(variants.of_segment[by_variant], len(variants.keys))
     held = spans.texts[inside]
     many = edges[held + 1] - edges[held]

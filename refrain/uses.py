@@ -85,6 +85,7 @@ def renumbered(uses: Uses, ids: Ints) -> Uses:
     """The uses with groups as templates; those of dropped groups are left out."""
     templates = ids[uses.templates]
     live = np.flatnonzero(templates >= 0)
-    order = live[np.lexsort((templates[live], uses.requests[live]))]
+    # Rows and templates are fewer than 2^31 each, so that one number holds both.
+    order = live[stable_order(uses.requests[live] * len(ids) + templates[live])]
     flags = (uses.system[order], uses.given[order], uses.counted[order])
     return Uses(uses.requests[order], templates[order], uses.shares[order], *flags)

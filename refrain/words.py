@@ -12,11 +12,16 @@ import pyarrow.compute as pc
 
 from refrain.cores import core_count
 from refrain.counting import Ints
+from refrain.cutting import text_codes
 from refrain.segments import token_spans, tokens
 from refrain.text import normalise_folded, squeezed
 
 _BATCH = 16_384  # texts split at a time: changes no result
 _CACHED_WORDS = 1 << 16  # the same words come up in many texts
+_ALNUM, _BLANK = (
+    np.array([code < 128 and holds(chr(code)) for code in range(256)])  # noqa: PLR2004 (ASCII)
+    for holds in (str.isalnum, str.isspace)
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,34 @@ def excerpt(readable: str, start: int, end: int, count: int) -> str:
         return readable.rsplit(None, len(parts) - 1 - last)[0].split(None, first)[-1]
     pieces = token_spans(readable)
     return readable[pieces[first][0] : pieces[last][1]]
+
+
+def excerpts(readable: pa.StringArray, starts: Ints, ends: Ints, counts: Ints) -> list[str]:
+    """`excerpt` of each text with its start, end and count. In ASCII the words of a squeezed form are the runs of
+    letters and digits, so that plain texts are looked through all at once."""
+    codes, stops = text_codes(readable)
+    bounds = np.concatenate([[0], stops])
+    new = np.zeros(len(codes) + 1, bool)
+    new[bounds] = True
+    word, blank = _ALNUM[codes], _BLANK[codes]
+    words = np.flatnonzero(word & (new[:-1] | ~np.append(False, word[:-1])))
+    pieces = np.flatnonzero(~blank & (new[:-1] | np.append(False, blank[:-1])))
+    blanks = np.flatnonzero(np.append(blank, True))
+    first = np.searchsorted(words, bounds)
+    plain = pc.string_is_ascii(readable).to_numpy(zero_copy_only=False) & (np.diff(first) == counts) & (counts > 0)
+    at = np.flatnonzero(plain)
+    low = pieces[np.searchsorted(pieces, words[first[at] + starts[at]], "right") - 1]
+    last = words[first[at] + ends[at] - 1]
+    high = np.minimum(blanks[np.searchsorted(blanks, last)], bounds[at + 1])
+    data = codes.tobytes()
+    found = [""] * len(readable)
+    for text, start, end in zip(at.tolist(), low.tolist(), high.tolist(), strict=True):
+        found[text] = data[start:end].decode("ascii")
+    others = np.flatnonzero(~plain)
+    quoted = readable.take(pa.array(others)).to_pylist()
+    for text, quote in zip(others.tolist(), quoted, strict=True):
+        found[text] = excerpt(quote, int(starts[text]), int(ends[text]), int(counts[text]))
+    return found
 
 
 @lru_cache(maxsize=_CACHED_WORDS)

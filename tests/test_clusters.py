@@ -20,9 +20,10 @@ from tables import START, Request, log_of, write_requests
 
 from refrain.artifacts import Store
 from refrain.clusters import Neighbourhood, cluster_segments, find_clusters
-from refrain.condensed import Labels, Rules, label_points
+from refrain.condensed import Labels, Rules, condense, label_points, stability
 from refrain.config import ClusterConfig
 from refrain.density import core_distances, cosine_distances
+from refrain.hierarchy import build_hierarchy
 from refrain.progress import NoProgress
 from refrain.settings import load_settings
 from refrain.spanning import Edges, Floats, Rows
@@ -141,6 +142,20 @@ def test_hdbscans_own_tree_agrees_where_no_distances_are_equal(seed: int) -> Non
     labels, strengths, _ = get_clusters(tree, compute_stability(tree))
     assert partition(ours.labels, range(n)) == partition(labels, range(n))
     assert np.allclose(ours.strengths, strengths)
+
+
+@settings(max_examples=40)
+@given(SEEDS)
+def test_stability_is_hdbscans_to_the_bit(seed: int) -> None:
+    points = blobs(seed, 50)
+    n = len(points)
+    weights = np.random.default_rng(seed).choice([1, 1, 2, 7], n)
+    graph = complete(np.round(distance_matrix(points), 1))
+    core = np.full(n, 0.1)
+    edges = reachability_edges(graph.indices, graph.distances, core, 1.0)
+    tree, _ = condense(build_hierarchy(spanning_forest(edges, n), weights), core, Rules(MIN, 10**6, 0.1, 1.0))
+    assume(len(tree))
+    assert dict(enumerate(stability(tree, n), start=n)) == compute_stability(tree)
 
 
 @settings(max_examples=40)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from refrain.segments import tokens
 from refrain.text import normalise, normalise_folded, squeezed
-from refrain.words import excerpt, split_words
+from refrain.words import excerpt, excerpts, split_words
 
 TEXTS = st.lists(st.text(alphabet="ab 你กิé").map(lambda text: " ".join(text.split())).filter(bool))
 
@@ -53,3 +53,18 @@ def test_an_excerpt_holds_the_words_and_no_more_than_their_neighbours(readable: 
         found = squeezed(normalise_folded(excerpt(readable, start, end, len(words)))).split()
         assert " ".join(words[start:end]) in " ".join(found)
         assert " ".join(found) in " ".join(words)
+
+
+@given(st.lists(st.text(alphabet="aabB01.,_- \t\n\x1fé你"), max_size=5), st.data())
+def test_many_excerpts_are_each_as_one(readable: list[str], data: st.DataObject) -> None:
+    counts = [len(squeezed(normalise_folded(text)).split()) for text in readable]
+    counts = [
+        count + data.draw(st.sampled_from([0, 0, 0, 1])) if text.split() else 0
+        for text, count in zip(readable, counts, strict=True)
+    ]
+    starts = [data.draw(st.integers(0, max(count - 1, 0))) for count in counts]
+    ends = [
+        data.draw(st.integers(start + 1, max(count, start + 1))) for start, count in zip(starts, counts, strict=True)
+    ]
+    found = excerpts(pa.array(readable, pa.string()), *(np.array(some, np.int64) for some in (starts, ends, counts)))
+    assert found == [excerpt(*one) for one in zip(readable, starts, ends, counts, strict=True)]

@@ -27,6 +27,7 @@ from refrain.cli import (
     verdicts,
 )
 from refrain.cli.frame import CommandGroup
+from refrain.heap import keep_freed
 
 app = typer.Typer(
     name="refrain",
@@ -75,4 +76,5 @@ upkeep.add_to(app)
 
 def main() -> None:
     """Nothing; runs the command line of this process."""
+    keep_freed()  # before numpy starts its threads, each of which would have a heap of its own
     app()
