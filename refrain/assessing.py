@@ -30,6 +30,7 @@ _ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core tak
 _EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
+_SURE = 1e-6  # p-value up to which results are read at once: to look again takes longer; speed, no result
 _SCENES = count()
 
 
@@ -180,16 +181,20 @@ def _verdicts(scene: Scene, quick: Setting, own: Candidates, groups: Sequence[In
     first = assess(own, quick, scene.instruments, system=system, closely=False, known=known)
     signs = np.minimum(first.raw, first.p_values) <= scene.config.screening_p
     chosen = np.flatnonzero(signs)
-    closer = iter(closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()], known.only(chosen)))
+    own_groups = [groups[place] for place in chosen.tolist()]
+    closer = iter(closely(scene, own.only(chosen), own_groups, known.only(chosen), tell=True))
     look = Look(scene.round, closely=False)
     return [next(closer) if sign else _noted(scene, first, place, look) for place, sign in enumerate(signs.tolist())]
 
 
-def closely(scene: Scene, own: Candidates, groups: Sequence[Ints], known: Known | None = None) -> list[Assessment]:
-    """The assessments of candidates with all draws, looked at closely; `known` of a first look in the same scene."""
+def closely(
+    scene: Scene, own: Candidates, groups: Sequence[Ints], known: Known | None = None, *, tell: bool = False
+) -> list[Assessment]:
+    """The assessments of candidates with all draws, looked at closely; `known` of a first look in the same scene. With
+    `tell`, those that are published as a rule come with the results of their tests."""
     look = Look(scene.round, closely=True)
     looks = _looks(scene, own, groups, closely=True, known=known)
-    return [_noted(scene, found, place, look) for found, place in looks]
+    return [_noted(scene, found, place, look, tell=tell) for found, place in looks]
 
 
 def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence[Ints]) -> list[Assessment]:
@@ -197,7 +202,7 @@ def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence
     out = [verdict for _, verdict in assessed]
     for look in sorted({verdict.look for verdict in out if verdict.look}):
         scene = scenes[look.round]
-        places = [place for place, verdict in enumerate(out) if verdict.look == look]
+        places = [place for place, verdict in enumerate(out) if verdict.look == look and not verdict.results]
         items = [(assessed[place][0], groups[place]) for place in places]
         uses = np.array([len(own.requests) for own, _ in items], np.int64)
         found = spread(scene, partial(_results, closely=look.closely), items, uses, scene.config.draws)
@@ -226,7 +231,10 @@ def _looks(
         yield from ((found, at) for at in range(len(places)))
 
 
-def _noted(scene: Scene, found: Assessments, place: int, look: Look) -> Assessment:
+def _noted(scene: Scene, found: Assessments, place: int, look: Look, *, tell: bool = False) -> Assessment:
     """One of several assessments, with its tests and hypotheses where a person may come to read of it."""
     verdict = found.bare(place)
-    return replace(found.noted(place), look=look) if scene.shown(verdict) else verdict
+    if not scene.shown(verdict):
+        return verdict
+    results = found.read(place) if tell and verdict.p_value <= _SURE else {}
+    return replace(found.noted(place), look=look, results=results)
