@@ -139,8 +139,10 @@ def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item
 def _assess_some(scene: Scene, groups: Runs, gone: NDArray[np.bool_]) -> AssessedSome:
     own, left = candidates_of(groups, scene.uses, scene.setting.population, gone, scene.config.min_owners)
     quick = replace(scene.setting, draws=scene.config.screening_draws)
-    known = beforehand(own, quick, scene.instruments)  # of all together: of a few it is mostly overhead
     verdicts: list[Assessment] = []
+    if not len(own):
+        return AssessedSome.of(own, verdicts, left, len(groups), scene.setting.population)
+    known = beforehand(own, quick, scene.instruments)  # of all together: of a few it is mostly overhead
     for part in portions(np.diff(own.request_bounds), _TOGETHER // quick.draws):
         places = np.arange(part.start, part.stop)
         own_groups = [groups[i] for i in left[places].tolist()]

@@ -88,9 +88,12 @@ def portions(sizes: Ints, limit: int) -> Iterator[slice]:
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """splitmix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a
     permutation of the 64-bit words after which close inputs lie far apart."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    values = values ^ (values >> np.uint64(30))
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
 
 
 def mixed_sequences(values: Ints, bounds: Ints) -> NDArray[np.uint64]:
