@@ -12,7 +12,9 @@ _LARGEST = np.iinfo(np.int64).max
 def ranges(counts: Ints) -> Ints:
     """0..counts[0]-1, then 0..counts[1]-1, and so on, as one array."""
     ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+    places = np.arange(ends[-1] if len(ends) else 0)
+    places -= np.repeat(ends - counts, counts)
+    return places
 
 
 def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:

@@ -167,7 +167,9 @@ class Population:
     def places_of_all(self, owners: Ints) -> Ints:
         """Where in `by_owner` the requests of several owners are, one after the other, each in time order."""
         many = self.activity[owners]
-        return np.repeat(self.bounds[owners], many) + ranges(many)
+        places = ranges(many)
+        places += np.repeat(self.bounds[owners], many)
+        return places
 
     def requests_of_all(self, owners: Ints) -> Ints:
         """The request rows of several owners, one after the other, each in time order."""
