@@ -7,7 +7,7 @@ share from one memory map.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -16,7 +16,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from refrain.assessment import Assessment, Assessments, Instruments, Known, Look, assess
+from refrain.assessed import Assessed, AssessedSome, Runs
+from refrain.assessment import Assessment, Assessments, Instruments, Known, Look, assess, beforehand
 from refrain.config import ScoreConfig
 from refrain.coordination.results import Candidate, Candidates, Setting, TestResult
 from refrain.cores import core_count
@@ -29,6 +30,7 @@ _ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core tak
 _EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
+_SURE = 1e-6  # p-value up to which results are read at once: to look again takes longer; speed, no result
 _SCENES = count()
 
 
@@ -66,10 +68,9 @@ class Scene:
         return min(verdict.families.values(), default=1.0) <= self.config.watch_p
 
 
-Assessed = tuple[Candidate, Assessment]
 Item = TypeVar("Item")
 Out = TypeVar("Out")
-Work = Callable[[Scene, Sequence[Item]], list[Out]]
+Work = Callable[[Scene, Sequence[Item]], Iterable[Out]]
 
 
 def assess_places(
@@ -77,9 +78,9 @@ def assess_places(
 ) -> Iterator[tuple[int, Assessed | None]]:
     """The candidates at some places without the owners that are gone (owners,), in their order; None where fewer than
     `score.min_owners` are left. `close` says that most of them are worth a close look: speed, no result."""
-    groups = [scene.groups[place] for place in places]
+    groups = Runs.of([scene.groups[place] for place in places])
     uses = np.diff(scene.uses.bounds)
-    many = np.array([uses[group].sum() for group in groups], np.int64)
+    many = groups.sums(uses[groups.values])
     draws = scene.config.draws if close else scene.config.screening_draws
     with progress.task("candidates", len(places)) as advance:
         for place, item in zip(
@@ -126,7 +127,7 @@ def _imported() -> None:
 _held: dict[int, Scene] = {}  # of a worker: the scene of the parts before, with all that was computed once for it
 
 
-def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item]) -> list[Out]:
+def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item]) -> Iterable[Out]:
     """A worker's part of what is made of the scene of this number. Every part brings the scene; the first one is kept,
     so that what a scene computes once (rhythms of controls, who holds a value) is computed once a worker."""
     if number not in _held:
@@ -135,24 +136,26 @@ def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item
     return work(_held[number], items)
 
 
-def _assess_some(scene: Scene, groups: Sequence[Ints], gone: NDArray[np.bool_]) -> list[Assessed | None]:
+def _assess_some(scene: Scene, groups: Runs, gone: NDArray[np.bool_]) -> AssessedSome:
     own, left = candidates_of(groups, scene.uses, scene.setting.population, gone, scene.config.min_owners)
-    out: list[Assessed | None] = [None] * len(groups)
-    for part in portions(np.diff(own.request_bounds), _TOGETHER // scene.config.screening_draws):
+    quick = replace(scene.setting, draws=scene.config.screening_draws)
+    verdicts: list[Assessment] = []
+    if not len(own):
+        return AssessedSome.of(own, verdicts, left, len(groups), scene.setting.population)
+    known = beforehand(own, quick, scene.instruments)  # of all together: of a few it is mostly overhead
+    for part in portions(np.diff(own.request_bounds), _TOGETHER // quick.draws):
         places = np.arange(part.start, part.stop)
-        verdicts = _verdicts(scene, own.only(places), [groups[i] for i in left[places].tolist()])
-        for place, verdict in zip(places.tolist(), verdicts, strict=True):
-            out[left[place]] = own.one(place), verdict
-    return out
+        own_groups = [groups[i] for i in left[places].tolist()]
+        verdicts += _verdicts(scene, quick, own.only(places), own_groups, known.only(places))
+    return AssessedSome.of(own, verdicts, left, len(groups), scene.setting.population)
 
 
 def candidates_of(
-    groups: Sequence[Ints], uses: TemplateUses, population: Population, gone: NDArray[np.bool_], min_owners: int
+    groups: Runs, uses: TemplateUses, population: Population, gone: NDArray[np.bool_], min_owners: int
 ) -> tuple[Candidates, Ints]:
     """The candidates of groups of templates without the owners that are gone (owners,), and which groups they are:
     those with at least so many owners."""
-    many = [len(group) for group in groups]
-    templates = np.concatenate([np.zeros(0, np.int64), *groups])
+    many, templates = np.diff(groups.bounds), groups.values
     of_template = uses.bounds[templates + 1] - uses.bounds[templates]
     rows = uses.requests[uses.by_template[np.repeat(uses.bounds[templates], of_template) + ranges(of_template)]]
     group = np.repeat(np.repeat(np.arange(len(groups)), many), of_template)
@@ -174,24 +177,26 @@ def candidates_of(
     return Candidates.made(rows[held], owner[users][held_users], counts[held_users], bounds), left
 
 
-def _verdicts(scene: Scene, own: Candidates, groups: Sequence[Ints]) -> list[Assessment]:
-    """The assessments of candidates: with few draws first, with all where there is any sign."""
+def _verdicts(scene: Scene, quick: Setting, own: Candidates, groups: Sequence[Ints], known: Known) -> list[Assessment]:
+    """The assessments of candidates: with few draws first, as `quick` has them, with all where there is any sign."""
     system = np.array([scene.system(group) for group in groups], bool)
-    quick = replace(scene.setting, draws=scene.config.screening_draws)
-    first = assess(own, quick, scene.instruments, system=system, closely=False)
+    first = assess(own, quick, scene.instruments, system=system, closely=False, known=known)
     signs = np.minimum(first.raw, first.p_values) <= scene.config.screening_p
     chosen = np.flatnonzero(signs)
-    known = first.known.only(chosen)
-    closer = iter(closely(scene, own.only(chosen), [groups[place] for place in chosen.tolist()], known))
+    own_groups = [groups[place] for place in chosen.tolist()]
+    closer = iter(closely(scene, own.only(chosen), own_groups, known.only(chosen), tell=True))
     look = Look(scene.round, closely=False)
     return [next(closer) if sign else _noted(scene, first, place, look) for place, sign in enumerate(signs.tolist())]
 
 
-def closely(scene: Scene, own: Candidates, groups: Sequence[Ints], known: Known | None = None) -> list[Assessment]:
-    """The assessments of candidates with all draws, looked at closely; `known` of a first look in the same scene."""
+def closely(
+    scene: Scene, own: Candidates, groups: Sequence[Ints], known: Known | None = None, *, tell: bool = False
+) -> list[Assessment]:
+    """The assessments of candidates with all draws, looked at closely; `known` of a first look in the same scene. With
+    `tell`, those that are published as a rule come with the results of their tests."""
     look = Look(scene.round, closely=True)
     looks = _looks(scene, own, groups, closely=True, known=known)
-    return [_noted(scene, found, place, look) for found, place in looks]
+    return [_noted(scene, found, place, look, tell=tell) for found, place in looks]
 
 
 def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence[Ints]) -> list[Assessment]:
@@ -199,7 +204,7 @@ def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence
     out = [verdict for _, verdict in assessed]
     for look in sorted({verdict.look for verdict in out if verdict.look}):
         scene = scenes[look.round]
-        places = [place for place, verdict in enumerate(out) if verdict.look == look]
+        places = [place for place, verdict in enumerate(out) if verdict.look == look and not verdict.results]
         items = [(assessed[place][0], groups[place]) for place in places]
         uses = np.array([len(own.requests) for own, _ in items], np.int64)
         found = spread(scene, partial(_results, closely=look.closely), items, uses, scene.config.draws)
@@ -228,7 +233,10 @@ def _looks(
         yield from ((found, at) for at in range(len(places)))
 
 
-def _noted(scene: Scene, found: Assessments, place: int, look: Look) -> Assessment:
+def _noted(scene: Scene, found: Assessments, place: int, look: Look, *, tell: bool = False) -> Assessment:
     """One of several assessments, with its tests and hypotheses where a person may come to read of it."""
     verdict = found.bare(place)
-    return replace(found.noted(place), look=look) if scene.shown(verdict) else verdict
+    if not scene.shown(verdict):
+        return verdict
+    results = found.read(place) if tell and verdict.p_value <= _SURE else {}
+    return replace(found.noted(place), look=look, results=results)

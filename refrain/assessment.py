@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -140,7 +142,6 @@ class Assessments:
     """Those of many candidates: (candidates,) of each p-value, (candidates, families) of those of families, NaN where
     all its tests are off."""
 
-    known: Known
     results: list[TestResults]
     hypotheses: Hypotheses
     looked_at: tuple[str, ...]
@@ -165,12 +166,20 @@ class Assessments:
 
     def bare(self, place: int) -> Assessment:
         """Those of one candidate, with nothing to read."""
-        families, unexplained = (self._by_family(values[place]) for values in (self.families, self.unexplained))
-        raw, p_value, weaker = (float(values[place]) for values in (self.raw, self.p_values, self.filters))
+        families, unexplained = (self._by_family(values[place]) for values in self._by_families)
+        raw, p_value, weaker = (values[place] for values in self._verdicts)
         return Assessment({}, [], families, unexplained, raw, p_value, weaker)
 
-    def _by_family(self, values: Floats) -> dict[str, float]:
-        return {f: p for f, p in zip(self.looked_at, values.tolist(), strict=True) if not np.isnan(p)}
+    @cached_property
+    def _by_families(self) -> tuple[list[list[float]], list[list[float]]]:
+        return self.families.tolist(), self.unexplained.tolist()
+
+    @cached_property
+    def _verdicts(self) -> tuple[list[float], list[float], list[float]]:
+        return self.raw.tolist(), self.p_values.tolist(), self.filters.tolist()
+
+    def _by_family(self, values: list[float]) -> dict[str, float]:
+        return {f: p for f, p in zip(self.looked_at, values, strict=True) if not math.isnan(p)}
 
 
 def assess(
@@ -184,13 +193,11 @@ def assess(
 ) -> Assessments:
     """The assessments of candidates; `system` (candidates,) says whether the template stands in the system prompt.
 
-    Without `closely`, the half who send it most is not looked at apart: a first look. What it makes `known` of the same
-    candidates, with these instruments and any number of draws, is not looked for again.
+    Without `closely`, the half who send it most is not looked at apart: a first look. What is `known` of the same
+    candidates `beforehand`, with these instruments and any number of draws, is not looked for again.
     """
     if known is None:
-        core = regular_users(candidates, setting, instruments.reference, instruments.regular)
-        of_use = [test(candidates, setting, instruments.reference) for test in use.TESTS]
-        known = Known(core, _without_draws(core, setting, instruments), of_use)
+        known = beforehand(candidates, setting, instruments)
     core = known.core
     results = _of_being(core, setting, instruments, known.of_being)
     halved = np.flatnonzero(core.sizes // 2 >= instruments.min_owners)
@@ -215,7 +222,14 @@ def assess(
         weaker = np.where(many >= needed, (many - needed + 1) * clearest, p)
     raw = partial_conjunction_rows(families, needed)
     weaker = np.minimum(p, weaker)
-    return Assessments(known, results, hypotheses, instruments.looked_at, families, unexplained, raw, p, weaker)
+    return Assessments(results, hypotheses, instruments.looked_at, families, unexplained, raw, p, weaker)
+
+
+def beforehand(candidates: Candidates, setting: Setting, instruments: Instruments) -> Known:
+    """What has nothing to do with draws."""
+    core = regular_users(candidates, setting, instruments.reference, instruments.regular)
+    of_use = [test(candidates, setting, instruments.reference) for test in use.TESTS]
+    return Known(core, _without_draws(core, setting, instruments), of_use)
 
 
 def heaviest_halves(candidates: Candidates, setting: Setting) -> Candidates:

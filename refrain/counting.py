@@ -12,7 +12,9 @@ _LARGEST = np.iinfo(np.int64).max
 def ranges(counts: Ints) -> Ints:
     """0..counts[0]-1, then 0..counts[1]-1, and so on, as one array."""
     ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
+    places = np.arange(ends[-1] if len(ends) else 0)
+    places -= np.repeat(ends - counts, counts)
+    return places
 
 
 def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
@@ -88,9 +90,12 @@ def portions(sizes: Ints, limit: int) -> Iterator[slice]:
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """splitmix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a
     permutation of the 64-bit words after which close inputs lie far apart."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    values = values ^ (values >> np.uint64(30))
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
 
 
 def mixed_sequences(values: Ints, bounds: Ints) -> NDArray[np.uint64]:

@@ -59,6 +59,12 @@ class Trait:
         """(count,) how many owners have each value."""
         return np.diff(self.holders[1])
 
+    @cached_property
+    def shared(self) -> tuple[Ints, Ints]:
+        """The values that two owners or more have, owner by owner, and the bounds (owners + 1,) of each one's."""
+        kept = np.bincount(self.values, minlength=self.count)[self.values] > 1
+        return self.values[kept], np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])[self.bounds]
+
     def of_all(self, owners: Ints) -> Ints:
         """The values of several owners, one owner after the other."""
         many = self.bounds[owners + 1] - self.bounds[owners]
@@ -161,7 +167,9 @@ class Population:
     def places_of_all(self, owners: Ints) -> Ints:
         """Where in `by_owner` the requests of several owners are, one after the other, each in time order."""
         many = self.activity[owners]
-        return np.repeat(self.bounds[owners], many) + ranges(many)
+        places = ranges(many)
+        places += np.repeat(self.bounds[owners], many)
+        return places
 
     def requests_of_all(self, owners: Ints) -> Ints:
         """The request rows of several owners, one after the other, each in time order."""

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refrain import traits
-from refrain.assessing import Assessed, Scene, assess_places, closely, spread
+from refrain.assessed import Assessed
+from refrain.assessing import Scene, assess_places, closely, spread
 from refrain.assessment import Assessment
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
 from refrain.coordination.controls import with_groups

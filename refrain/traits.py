@@ -10,7 +10,7 @@ from refrain.coordination.drawing import draw
 from refrain.coordination.results import Candidates, Setting
 from refrain.coordination.rhythm import RhythmRule, Rhythms, own_rhythms
 from refrain.coordination.use import UseReference
-from refrain.counting import Ints, find_sorted, group_starts, portions
+from refrain.counting import Ints, group_starts, portions, ranges, stable_order
 from refrain.members import TraitTable
 from refrain.population import Trait
 
@@ -84,19 +84,17 @@ def partners(trait: Trait, sets: Ints, group: Ints | int = 0) -> Ints:
 
     With `group` (n,), each set is several: the owners of each group.
     """
-    owners = sets.ravel()
-    many = trait.bounds[owners + 1] - trait.bounds[owners]
-    place, values = np.repeat(np.arange(len(owners)), many), trait.of_all(owners)
-    common = trait.owners_of_values[values] > 1
-    place, values = place[common], values[common]
+    owners, (held, bounds) = sets.ravel(), trait.shared
+    many = bounds[owners + 1] - bounds[owners]
+    place, values = np.repeat(np.arange(len(owners)), many), held[np.repeat(bounds[owners], many) + ranges(many)]
     of_set = np.arange(len(sets))[:, None] * (np.max(group, initial=0) + 1) + np.broadcast_to(group, sets.shape)
     keys = of_set.ravel()[place] * max(trait.count, 1) + values
-    ordered = np.sort(keys)
-    first = group_starts(ordered)
-    others = np.diff(np.append(first, len(ordered))) - 1
-    cell = find_sorted(keys, ordered[first[others > 0]])
+    order = stable_order(keys)
+    first = group_starts(keys[order])
+    alike = np.diff(np.append(first, len(order)))
+    several = np.repeat(alike > 1, alike)
     out = np.zeros(len(owners), np.int64)
-    np.maximum.at(out, place[cell >= 0], others[others > 0][cell[cell >= 0]])
+    np.maximum.at(out, place[order[several]], np.repeat(alike, alike)[several] - 1)
     return out.reshape(sets.shape)
 
 

@@ -28,7 +28,10 @@ def draw(candidates: Candidates, strata: Strata, draws: int, seed: int, purpose:
     base = np.arange(draws)[:, None] * width + candidates.place
     out = np.empty((draws, len(owners)), np.int64)
     few = 2 * many <= sizes
-    out[:, few] = below(words(keys[few], seed, purpose, base[:, few]), sizes[few])
+    if few.all():
+        out = below(words(keys, seed, purpose, base), sizes)
+    else:
+        out[:, few] = below(words(keys[few], seed, purpose, base[:, few]), sizes[few])
     cell = group * strata.count + of
     for crowded in np.unique(cell[~few]):
         users = np.flatnonzero(cell == crowded)
@@ -49,7 +52,7 @@ def draw(candidates: Candidates, strata: Strata, draws: int, seed: int, purpose:
         if not len(rows) or not len(chosen):
             break
         # The place stands last: of equal draws, all but the first are drawn again.
-        values = out[rows][:, chosen] if len(rows) < draws else out[:, chosen]
+        values = out[rows[:, None], chosen] if len(rows) < draws else np.take(out, chosen, axis=1)
         values += first_value
         values <<= bits
         values += np.arange(len(chosen))

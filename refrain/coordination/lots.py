@@ -20,7 +20,10 @@ def words(keys: Words | np.uint64, seed: int, purpose: int, counters: Ints) -> W
     """Random words of 64 bits; keys and counters, at least 0, are broadcast against each other."""
     own = mix(np.array([seed], np.uint64) * _STEP + np.uint64(purpose))
     start = mix(own + keys)
-    return mix(start + (counters.astype(np.uint64) + np.uint64(1)) * _STEP)
+    steps = counters.astype(np.uint64)
+    steps += np.uint64(1)
+    steps *= _STEP
+    return mix(start + steps)
 
 
 def below(drawn: Words, limits: Ints) -> Ints:
@@ -28,7 +31,9 @@ def below(drawn: Words, limits: Ints) -> Ints:
 
     Multiplication and shift (Lemire, "Fast random integer generation in an interval", 2019) without its rejection: with
     words of 32 bits, some of a million integers are likelier than others by a four-thousandth."""
-    return np.asarray(((drawn >> _HALF) * limits.astype(np.uint64)) >> _HALF, np.int64)
+    found = (drawn >> _HALF) * limits.astype(np.uint64)
+    found >>= _HALF
+    return found.view(np.int64)
 
 
 def order_of(drawn: Words) -> Ints:

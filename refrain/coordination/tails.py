@@ -126,13 +126,17 @@ class DrawnLaw:
         if t in self._made:
             return self._made[t]
         values, shares = self._atoms
-        powers = t * values
-        most = powers[-1]  # of the largest: t is at least 0
-        tilted = shares * np.exp(powers - most)
+        tilted = t * values
+        most = tilted[-1]  # of the largest: t is at least 0
+        tilted -= most
+        np.exp(tilted, out=tilted)
+        tilted *= shares
         total = tilted.sum()
         tilted /= total
         first = float(tilted @ values)
-        found = float(most + np.log(total)), first, float(tilted @ (values - first) ** 2)
+        away = values - first
+        away *= away
+        found = float(most + np.log(total)), first, float(tilted @ away)
         if t == int(t):
             self._made[t] = found
         return found
