@@ -81,7 +81,7 @@ def find_neighbours(
     kept = Kept(store.graphs, code)
     days = day_parts(requests, vectors, opened.shards.folder.name)
     parts = [part for part in days.values() if len(part.positions)]
-    found = _search(len(opened.segment_rows), opened.gather, config, parts, kept, progress)
+    found = _search(opened.stored_order, opened.gather, config, parts, kept, progress)
     np.save(out / "segment_rows.npy", opened.segment_rows, allow_pickle=False)
     np.save(out / "indices.npy", found.indices, allow_pickle=False)
     np.save(out / "similarities.npy", found.similarities, allow_pickle=False)
@@ -102,7 +102,8 @@ def nearest(vectors: Floats, config: IndexConfig, parts: Sequence[Part] = ()) ->
     Exact below `config.exact_below` distinct ones; above, part by part where there are `parts`, which cover all.
     StoreError where a vector is not of length 1 (zero, not finite): it has no direction, so no cosine.
     """
-    return _search(len(vectors), lambda rows: vectors[rows], config, parts, Kept(None, ""), NoProgress())
+    rows = np.arange(len(vectors))
+    return _search(rows, lambda rows: vectors[rows], config, parts, Kept(None, ""), NoProgress())
 
 
 def day_parts(requests: Path, vectors: Path, fingerprint: str) -> dict[str, Part]:
@@ -124,18 +125,19 @@ def day_parts(requests: Path, vectors: Path, fingerprint: str) -> dict[str, Part
 
 
 def _search(
-    n: int,
+    stored: Rows,
     gather: Callable[[Rows], Floats],
     config: IndexConfig,
     parts: Sequence[Part],
     kept: Kept,
     progress: Progress,
 ) -> Neighbours:
-    k = config.neighbours
+    """The neighbours of the vectors that `gather` gives; `stored` are all rows, in the order in which to read them."""
+    k, n = config.neighbours, len(stored)
     if not n:
         return Neighbours(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "flat", {"distinct_vectors": 0})
     with progress.task("comparing vectors", n) as advance:
-        groups = group_equal(_checked_words(n, gather, config.block_rows, advance), gather)
+        groups = group_equal(_checked_words(stored, gather, config.block_rows, advance), gather)
     distinct = len(groups.starts)
     kind = "flat" if distinct < config.exact_below else "quantised"
     if kind == "flat" or not parts:
@@ -200,26 +202,27 @@ def _own(block: Rows, groups: Groups, distinct_vectors: Callable[[Rows], Floats]
 
 
 def _checked_words(
-    n: int, gather: Callable[[Rows], Floats], rows: int, advance: Callable[[int], None]
+    stored: Rows, gather: Callable[[Rows], Floats], rows: int, advance: Callable[[int], None]
 ) -> NDArray[np.uint64]:
-    """(n,) a word of each vector's bits: of equal vectors the same, of others hardly ever. StoreError where any is not
-    of length 1."""
+    """(n,) a word of each vector's bits: of equal vectors the same, of others hardly ever; they are read in the order
+    `stored`. StoreError where any is not of length 1."""
+    words = np.empty(len(stored), np.uint64)
 
-    def look(block: Rows) -> tuple[NDArray[np.uint64], int]:
-        vectors = gather(block)
+    def look(block: Rows) -> int:
+        vectors = gather(stored[block])
         norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         bits = np.ascontiguousarray(vectors).view(np.uint64 if vectors.shape[1] % 2 == 0 else np.uint32)
         odd = mix(np.arange(bits.shape[1], dtype=np.uint64)) | np.uint64(1)
-        return mix(bits.astype(np.uint64, copy=False) @ odd), int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
+        words[stored[block]] = mix(bits.astype(np.uint64, copy=False) @ odd)
+        return int((~(np.abs(norms - 1) <= NORM_TOLERANCE)).sum())
 
-    words, bad = [np.empty(0, np.uint64)], 0
-    for done, (some, wrong) in side_by_side(n, rows, look):
-        words.append(some)
+    bad = 0
+    for done, wrong in side_by_side(len(stored), rows, look):
         bad += wrong
         advance(done)
     if bad:
         raise StoreError(f"{bad} vectors are not of length 1", hint="embed again: the vectors' store is damaged")
-    return np.concatenate(words)
+    return words
 
 
 def group_equal(words: NDArray[np.uint64], gather: Callable[[Rows], Floats]) -> Groups:

@@ -35,6 +35,7 @@ from embeddings.tiers import open_encoders
 from refrain.ahead import ahead
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
+from refrain.counting import stable_order
 from refrain.errors import StoreError
 from refrain.letters import scripts_of
 from refrain.progress import Progress
@@ -65,6 +66,11 @@ class SegmentVectors:
     def gather(self, positions: Rows) -> NDArray[np.float32]:
         """Unit vectors (m, d) of the segments at `positions` in `segment_rows`."""
         return self.shards.gather(self.owner[positions], self.offset[positions], self.dimension)
+
+    @property
+    def stored_order(self) -> Rows:
+        """All positions in the order in which their vectors lie in the shards: so they are read soonest."""
+        return stable_order((self.owner.astype(np.int64) << 32) | self.offset)
 
 
 @dataclass(frozen=True)

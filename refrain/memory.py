@@ -1,13 +1,9 @@
-"""The memory of a process: its peak and that of those that it started, over a stretch of its life, and what the C
-library does with what is freed.
-"""
+"""The peak of the memory of a process and of those that it started, over a stretch of its life."""
 
-import ctypes
 import resource
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,9 +12,6 @@ from typing import Self
 _CLEAR = Path("/proc/self/clear_refs")
 _PROC = Path("/proc")
 _EVERY_SECONDS = 0.25  # between looks at the workers
-# Of glibc's malloc.h, and how far they go: arrays of a window take up to some hundred MiB.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT, _MAPPED_FROM = (1 << 31) - 1, 1 << 30
 
 
 class PeakMeter:
@@ -53,27 +46,6 @@ class PeakMeter:
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY_SECONDS):
             self._peak = max(self._peak, sum(map(_resident, _family("self"))))
-
-
-def keep_freed_memory() -> None:
-    """Nothing; the C library then keeps what is freed, up to 2 GiB, for what is asked for next. By default it hands
-    every large array back at once, and the system clears each page of the next one: a seventh of the processor seconds
-    of a window of a million (docs/log.md). Where the library is not glibc, all stays as it is."""
-    with suppress(OSError, AttributeError):
-        change = ctypes.CDLL(None).mallopt
-        change(_TRIM_THRESHOLD, _KEPT)
-        change(_MMAP_THRESHOLD, _MAPPED_FROM)
-
-
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """While entered, `keep_freed_memory`; what is free at the end goes back to the system."""
-    keep_freed_memory()
-    try:
-        yield
-    finally:
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> bool:

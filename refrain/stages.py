@@ -18,7 +18,7 @@ from refrain.errors import StoreError
 from refrain.heap import give_back, keep_freed
 from refrain.key import key_id
 from refrain.locks import writer_lock
-from refrain.memory import PeakMeter, freed_memory_kept
+from refrain.memory import PeakMeter
 from refrain.progress import Progress
 from refrain.settings import config_file, config_folder, plain
 from refrain.slices import Slice, choose_files, moments_of, wanted_folders
@@ -349,7 +349,7 @@ def complete_stage(
     except StoreError as error:
         manifest, note = None, error.message
     computed = manifest is None
-    with PeakMeter() as meter, freed_memory_kept():
+    with PeakMeter() as meter:
         if manifest is None:
             with writer_lock(store.root):
                 sweep(target.parent)
