@@ -6,6 +6,7 @@ its segments, else -1.
 """
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,25 +59,28 @@ def write_exports(
     days = len(list((requests / "requests").glob("day=*")))
     accounts = _accounts(requests, campaigns)
 
-    def tables(advance: Advance) -> dict[str, int]:
-        counts = write_long_tables(requests, clusters, templates, campaigns, out, advance)
-        for name, table in (
-            ("clusters", _clusters(requests, clusters)),
-            ("templates", _templates(templates, campaigns, config.examples)),
-            ("campaigns", _campaigns(campaigns)),
-            ("accounts", accounts),
-        ):
-            counts[name] = write_table(out / f"{name}.parquet", table.schema, [table])
-        return counts
+    def long_tables(advance: Advance) -> dict[str, int]:
+        return write_long_tables(requests, clusters, templates, campaigns, out, advance)
+
+    def tables() -> dict[str, int]:
+        made: dict[str, Callable[[], pa.Table]] = {
+            "clusters": lambda: _clusters(requests, clusters),
+            "templates": lambda: _templates(templates, campaigns, config.examples),
+            "campaigns": lambda: _campaigns(campaigns),
+            "accounts": lambda: accounts,
+        }
+        return {name: _write(out / f"{name}.parquet", make()) for name, make in made.items()}
 
     def packets_of_all() -> int:
         with database(config.memory_limit_mib, out) as connection:
             return write_packets(out, packets(connection, Folders(requests, templates, campaigns), accounts, config))
 
     # Side by side: what writes tables leaves the interpreter to what words packets.
-    with progress.task("export", 2 * days) as advance, ThreadPoolExecutor(2) as pool:
-        writing, wording = pool.submit(tables, advance), pool.submit(packets_of_all)
-        counts = {**writing.result(), "packets": wording.result()}
+    with progress.task("export", 2 * days) as advance, ThreadPoolExecutor(3) as pool:
+        wording, writing, others = (
+            pool.submit(packets_of_all), pool.submit(long_tables, advance), pool.submit(tables)
+        )  # fmt: skip
+        counts = {**writing.result(), **others.result(), "packets": wording.result()}
     logger.info(
         "exported %d labels, %d campaigns, %d members", counts["labels"], counts["campaigns"], counts["accounts"]
     )
@@ -99,9 +103,19 @@ def _check_labels(requests: Path, campaigns: Path, memory_limit_mib: int, spill:
         raise StoreError(f"{broken} requests are labelled with a campaign that they are not part of")
 
 
+def _write(path: Path, table: pa.Table) -> int:
+    return write_table(path, table.schema, [table])
+
+
+def _by_id(table: pa.Table, name: str) -> pa.Table:
+    """The table in the order of its column `name`; not copied where that is the order it has."""
+    ids = table.column(name).to_numpy()
+    return table if (ids[1:] >= ids[:-1]).all() else table.sort_by(name)
+
+
 def _clusters(requests: Path, clusters: Path) -> pa.Table:
     """The clusters, each with the readable form of its exemplar."""
-    table = pq.read_table(clusters / "clusters.parquet").sort_by("cluster_id")
+    table = _by_id(pq.read_table(clusters / "clusters.parquet"), "cluster_id")
     exemplars = table.column("exemplar_segment_row").to_pylist()
     texts = _segment_texts(requests, set(exemplars))
     return conform(table.append_column("exemplar", pa.array([texts[row] for row in exemplars], pa.string())), CLUSTERS)
@@ -120,7 +134,7 @@ def _segment_texts(requests: Path, rows: set[int]) -> dict[int, str]:
 
 def _templates(templates: Path, campaigns: Path, examples: int) -> pa.Table:
     """The templates, each with the campaigns that it belongs to and with at most `examples` examples."""
-    table = pq.read_table(templates / "templates.parquet").sort_by("template_id")
+    table = _by_id(pq.read_table(templates / "templates.parquet"), "template_id")
     singers: dict[int, list[int]] = {}
     found = pq.read_table(campaigns / "campaigns.parquet", columns=["campaign_id", "templates"]).sort_by("campaign_id")
     for campaign, members in zip(

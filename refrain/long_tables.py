@@ -133,7 +133,7 @@ def _join(requests: Path, clusters: Path, templates: Path, campaigns: Path) -> _
         _by_row(labelled, labels["campaign_id"][some]),
         accounts["account_id"],
         _by_row(account_rows, np.arange(len(account_rows))),
-        len(labelled) - len(np.unique(labelled)),
+        len(labelled) - len(group_starts(np.sort(labelled))),
     )
 
 

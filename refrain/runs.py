@@ -147,8 +147,9 @@ def run_all(
         check_run_id(run_id)
     with _writing(outputs):
         run, result = run_ingest(
-            sources, config, outputs, run_id=run_id, part=part, kind=kind, progress=progress, tell=tell
-        )
+            sources, config, outputs, run_id=run_id, part=part, kind=kind, progress=progress, tell=tell,
+            beside=stages.load_encoder_libraries,
+        )  # fmt: skip
         report(result)
         for verb in list(stages.NOUNS)[1:]:
             run, result = run_stage(verb, run, config, progress=progress)
@@ -166,12 +167,16 @@ def run_ingest(
     kind: str = KIND,
     progress: Progress,
     tell: Callable[[str], None] = lambda line: None,
+    beside: Callable[[], None] = lambda: None,
 ) -> tuple[Run, stages.Result]:
-    """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given."""
+    """The run after its first stage, and that stage's result; the run's id comes from log and settings if not given.
+
+    `beside` is as in stages.ingest.
+    """
     name = None if run_id is None else check_run_id(run_id)
     store = store_of(outputs)
     with _writing(outputs):
-        result = stages.ingest(sources, config, store=store, progress=progress, part=part, tell=tell)
+        result = stages.ingest(sources, config, store=store, progress=progress, part=part, tell=tell, beside=beside)
         name = name or default_run_id(result.manifest.inputs, config, kind)
         try:
             run = open_run(outputs, name)

@@ -7,6 +7,7 @@ whole. The implementations are imported inside the functions: whoever only looks
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ INPUTS = {
 }
 """Verb to the nouns of the folders that it reads, in the order of its function's arguments."""
 
+_BESIDE_FROM = 32 << 20  # bytes of a log whose ingest takes as long as what may be done beside it
+
 
 @dataclass(frozen=True)
 class Result:
@@ -85,20 +88,25 @@ def ingest(
     progress: Progress,
     part: Slice | None = None,
     tell: Callable[[str], None] = lambda line: None,
+    beside: Callable[[], None] = lambda: None,
 ) -> Result:
     """The folder of requests, segments, accounts and owners of the log files that `sources` stand for.
 
-    With `part`, of its requests only. `tell` hears a line for each format of files before they are read.
+    With `part`, of its requests only. `tell` hears a line for each format of files before they are read. `beside` is
+    done beside a large log's computation, which leaves cores idle; it is on its own where it fails.
     """
     from refrain.door import open_door
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.requests import ingest_logs
 
-        return ingest_logs(
-            sources, out, config.ingest, store=store, progress=progress, part=part, files=files, digests=digests,
-            formats=formats, stones=stones,
-        )  # fmt: skip
+        with ThreadPoolExecutor(1) as pool:
+            if sum(file.size for file in files) >= _BESIDE_FROM:
+                pool.submit(beside)
+            return ingest_logs(
+                sources, out, config.ingest, store=store, progress=progress, part=part, files=files, digests=digests,
+                formats=formats, stones=stones,
+            )  # fmt: skip
 
     files, digests, formats, inputs = _source_identities(sources, config, progress, part)
     for line in formats.told(len(files)):
@@ -122,6 +130,13 @@ def ingest(
         purged=purged,
         door=door.name if door else "",
     )
+
+
+def load_encoder_libraries() -> None:
+    """Nothing; what `embed` imports before it can begin is imported then."""
+    from embeddings.tiers import load_libraries
+
+    load_libraries()
 
 
 def embed(requests: Path, config: Config, *, store: Store, progress: Progress) -> Result:
