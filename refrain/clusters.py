@@ -35,15 +35,6 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 SEGMENT_CLUSTERS_SCHEMA = _schema(segment_row=pa.int64(), cluster_id=pa.int64(), strength=pa.float64())
-CLUSTERS_SCHEMA = _schema(segment_row=pa.int64(), cluster_id=pa.int64(), strength=pa.float64())
-COUNTS_SCHEMA = _schema(
-    cluster_id=pa.int64(),
-    requests=pa.int64(),
-    accounts=pa.int64(),
-    owners=pa.int64(),
-    first_seen=TIME,
-    last_seen=TIME,
-)
 CLUSTERS_SCHEMA = _schema(
     cluster_id=pa.int64(),
     segments=pa.int64(),
