@@ -29,8 +29,6 @@ from refrain.template_uses import TemplateUses
 _ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core takes sooner than further ones are started
 _EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
-_PART = 1 << 22  # requests of candidates, times draws, of a part at least: every part is sent what all share
-_MAPPED = 1 << 16  # bytes from which an array that all share is sent as a memory map
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
 _SURE = 1e-6  # p-value up to which results are read at once: to look again takes longer; speed, no result
 _SCENES = count()
@@ -105,9 +103,9 @@ def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], uses: Int
     workers = core_count()
     scene.setting.population.complete(scene.config.seed)
     shared = replace(scene, groups=[])
-    for found in joblib.Parallel(workers, return_as="generator", max_nbytes=_MAPPED)(
+    for found in joblib.Parallel(workers, return_as="generator")(
         joblib.delayed(_part)(scene.number, shared, work, items[part])
-        for part in portions(cost, max(total // (workers * _PARTS), _PART))
+        for part in portions(cost, total // (workers * _PARTS))
     ):
         yield from found
 
