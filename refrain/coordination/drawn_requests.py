@@ -12,7 +12,7 @@ from refrain.counting import Ints
 from refrain.population import Population
 
 AT_ONCE = 1 << 17  # requests, times draws, looked at together: tens of MiB
-_HELD = 1 << 23  # requests, times draws, whose places are kept for the next test: 64 MiB
+_HELD = 1 << 19  # requests, times draws, whose places are kept for the next test: some MiB
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,6 @@ class DrawnRequests:
     def only(self, places: Ints) -> DrawnRequests:
         """Those of some of the candidates, in ascending order."""
         own = self.candidates
-        if len(places) == len(own):
-            return self
         chosen = np.isin(own.group, places)
         uses = np.flatnonzero(chosen[own.user])
         held = [np.take(found, uses, axis=1) for found in self._held]

@@ -226,12 +226,12 @@ class _Words(NamedTuple):
 
 
 def _wandering(candidates: Candidates, setting: Setting, places: Trait, ranks: Ranks, words: _Words) -> TestResults:
+    per_owner = setting.population.values_per_request(places)
     p_values = _ranked(ranks, candidates, setting)
 
     def read(place: int) -> TestResult:
         if np.isnan(p_values[place]):
             return switched_off(IDENTITY, words.name, f"no user's {words.column} are known")
-        per_owner = setting.population.values_per_request(places)
         observed, expected = _medians(per_owner, candidates.one(place).owners, setting)
         return TestResult(
             IDENTITY, words.name, observed, expected, float(p_values[place]),
