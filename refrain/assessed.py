@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +33,8 @@ class Runs(Sequence[Ints]):
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
-    @overload
-    def __getitem__(self, place: int) -> Ints: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Runs: ...
-
-    def __getitem__(self, place: int | slice) -> Ints | Runs:
+    # Not by typing.overload, which holds on to the module until the process ends and so to all that the module knows.
+    def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, int):
             return self.values[self.bounds[place] : self.bounds[place + 1]]
         start, stop, _ = place.indices(len(self))
