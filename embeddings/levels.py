@@ -21,8 +21,9 @@ _ROWS, _COLUMNS = 63, 127  # the largest whole number of a component on either s
 _WIDEST = 5.12  # standard deviations of a rotated component that the largest number stands for
 _LEVELS = 306  # at most, to a cosine of 1: so many that 0.17 and what lies above it fit a byte
 _TOP = 1.016  # the cosine that the last level stands for: rounding may add to 1
-_LEAST_STEP, _STEPS = 64, 4  # rows and columns of a product are filled up to one of so many numbers between two
-# powers of two: oneDNN prepares each shape anew
+# Rows and columns of a product are filled up to a multiple of the one, or one of so many numbers between two powers of
+# two: oneDNN prepares each shape anew.
+_LEAST_STEP, _STEPS = 32, 8
 
 
 @dataclass(frozen=True)

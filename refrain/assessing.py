@@ -22,6 +22,7 @@ from refrain.config import ScoreConfig
 from refrain.coordination.results import Candidate, Candidates, Setting, TestResult
 from refrain.cores import core_count
 from refrain.counting import Ints, group_starts, portions, ranges
+from refrain.heap import keep_freed
 from refrain.population import Population
 from refrain.progress import Progress
 from refrain.template_uses import TemplateUses
@@ -131,6 +132,7 @@ def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item
     """A worker's part of what is made of the scene of this number. Every part brings the scene; the first one is kept,
     so that what a scene computes once (rhythms of controls, who holds a value) is computed once a worker."""
     if number not in _held:
+        keep_freed()
         _held.clear()
         _held[number] = scene
     return work(_held[number], items)

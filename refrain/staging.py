@@ -26,6 +26,7 @@ from refrain.config import IngestConfig
 from refrain.cores import core_count
 from refrain.door import Door
 from refrain.errors import RefrainError, WorkerError, WorkerLostError, fault_place
+from refrain.heap import keep_freed
 from refrain.intake import Intake, Tally
 from refrain.passages import segment_digests
 from refrain.records import Portion
@@ -171,6 +172,7 @@ _stagers: list[Stager] = []  # a worker process has one
 
 def _start(rules: Rules) -> None:
     gc.set_threshold(_GARBAGE)
+    keep_freed()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     threading.Thread(target=_follow_parent, daemon=True).start()
     _stagers.append(Stager(rules))
