@@ -48,21 +48,14 @@ class Trait:
         return len(self.values) > 0
 
     @cached_property
-    def holders(self) -> tuple[Ints, Ints]:
-        """The owners of each value, ascending, one value after the other, and the bounds (count + 1,) of each."""
-        owners = np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
-        order = stable_order(self.values)
-        return owners[order], slices(self.values[order], self.count)
-
-    @cached_property
     def owners_of_values(self) -> Ints:
         """(count,) how many owners have each value."""
-        return np.diff(self.holders[1])
+        return np.bincount(self.values, minlength=self.count)
 
     @cached_property
     def shared(self) -> tuple[Ints, Ints]:
         """The values that two owners or more have, owner by owner, and the bounds (owners + 1,) of each one's."""
-        kept = np.bincount(self.values, minlength=self.count)[self.values] > 1
+        kept = self.owners_of_values[self.values] > 1
         return self.values[kept], np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])[self.bounds]
 
     def of_all(self, owners: Ints) -> Ints:
