@@ -17,7 +17,7 @@ from refrain.config import ScoreConfig
 from refrain.coordination.controls import Strata, stratify, with_groups
 from refrain.coordination.results import setting
 from refrain.coordination.use import use_reference
-from refrain.counting import Ints, group_starts
+from refrain.counting import Ints, group_starts, portions
 from refrain.groundwork import read_groundwork
 from refrain.known import NOTHING_KNOWN, KnownLists
 from refrain.peeling import Finding, Suspect
@@ -30,7 +30,7 @@ from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
 from refrain.signals import NearProbes, TemplateSignals
 from refrain.template_uses import TemplateUses
 
-_ASKED_TOGETHER = 256  # suspects whose signals are asked for together: enough texts to be read in full batches
+_ASKED_TOGETHER = 1 << 11  # segments of suspects that are asked for together: enough to be read in full batches
 
 
 def score_campaigns(
@@ -154,11 +154,14 @@ def _explained(
     for finding in findings:
         taken[finding.members] = True
     left = sorted(suspects, key=lambda s: (-round(s.clarity, 2), s.assessment.raw, int(s.templates[0])))
+    many = np.diff(signals.bounds)
     out = []
     while left:
         # Who is not by itself now never will be, so nothing need be read of it.
         left = [s for s in left if _by_itself(s.members, taken)]
-        now, left = left[:_ASKED_TOGETHER], left[_ASKED_TOGETHER:]
+        sizes = np.array([many[s.templates].sum() for s in left], np.int64)
+        stop = next(portions(sizes, _ASKED_TOGETHER), slice(0)).stop
+        now, left = left[:stop], left[stop:]
         quiet = {int(s.templates[0]) for s in now if not scene.signalled(s.assessment)}
         signals.ask(template for s in now if int(s.templates[0]) in quiet for template in s.templates.tolist())
         for suspect in now:
