@@ -96,14 +96,20 @@ class NearProbes:
     def ahead(self) -> Iterator[None]:
         """A context in which a large log's sample is read from the beginning, beside what is done before anything is
         asked for: of a large log something always is, and much of that runs on one core."""
-        if pq.ParquetFile(self.requests / "segments.parquet").metadata.num_rows < _AHEAD_FROM:
+        if not self.of_large_log:
             yield
             return
         with ThreadPoolExecutor(1) as beside:
-            self._coming = beside.submit(self._read_levels, replace(self.reader, progress=NoProgress()))
+            self._coming = beside.submit(self.read_levels, replace(self.reader, progress=NoProgress()))
             yield
 
-    def _read_levels(self, reader: Reader) -> Levels:
+    @property
+    def of_large_log(self) -> bool:
+        """Whether it is worth a thread of its own to read the log's sample ahead."""
+        return pq.ParquetFile(self.requests / "segments.parquet").metadata.num_rows >= _AHEAD_FROM
+
+    def read_levels(self, reader: Reader) -> Levels:
+        """The levels of the log's sample, whose vectors the store then holds."""
         sample = texts_of(self.requests, column(self.vectors / SAMPLE, "segment_row"))
         near = nearness(sample, reader.vectors, self.probes, self.rule)
         return rare_levels(near, self.rule.rarest_share)
@@ -111,7 +117,7 @@ class NearProbes:
     def __call__(self, segment_rows: Ints) -> Mapping[int, Sequence[Signal]]:
         """The signals, by row, of those of the segments (n,), ascending, that have any."""
         if self.levels is None:
-            self.levels = self._coming.result() if self._coming else self._read_levels(self.reader)
+            self.levels = self._coming.result() if self._coming else self.read_levels(self.reader)
         out: dict[int, list[Signal]] = {}
         for start in range(0, len(segment_rows), self.reader.shard_rows):
             rows = segment_rows[start : start + self.reader.shard_rows]
@@ -137,6 +143,14 @@ def near_probes(requests: Path, vectors: Path, config: EmbedConfig, *, store: St
     fingerprint = str(json.loads((vectors / ENCODER).read_text(encoding="utf-8"))["reader"])
     reader = Reader(fingerprint, lambda: open_transformer(config), store, config.shard_rows, progress)
     return NearProbes(requests, vectors, read_probes(config_file(config.probes)), rule, reader)
+
+
+def read_sample(requests: Path, vectors: Path, config: EmbedConfig, *, store: Store) -> None:
+    """Nothing; of a large log, the store then holds the vectors of its sample. One core reads, for it is done beside
+    something else. Call it under the store's writer lock only."""
+    near = near_probes(requests, vectors, config, store=store, progress=NoProgress())
+    if near.of_large_log:
+        near.read_levels(replace(near.reader, open=lambda: replace(open_transformer(config), workers=1)))
 
 
 def texts_of(requests: Path, segment_rows: Ints) -> list[str]:

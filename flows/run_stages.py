@@ -69,7 +69,8 @@ def _stage_task(verb: str) -> Callable[[Job, Path], StageDone]:
         with only_our_words():
             config = load_settings(job.config, job.overrides).config
             progress = LoggedProgress(get_run_logger())
-            run, result = run_stage(verb, open_run(job.outputs, folder.name), config, progress=progress)
+            run = open_run(job.outputs, folder.name)
+            run, result = run_stage(verb, run, config, progress=progress, goes_on=True)
         return StageDone.of(run.folder, result)
 
     stage.__doc__ = f"The run after {verb}."

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def run_all(
         )  # fmt: skip
         report(result)
         for verb in list(stages.NOUNS)[1:]:
-            run, result = run_stage(verb, run, config, progress=progress)
+            run, result = run_stage(verb, run, config, progress=progress, goes_on=True)
             report(result)
         return run
 
@@ -185,14 +186,21 @@ def run_ingest(
         return publish(run, result, config), result
 
 
-def run_stage(verb: str, run: Run, config: Config, *, progress: Progress) -> tuple[Run, stages.Result]:
-    """The run after one stage that is not the first, and that stage's result."""
+def run_stage(
+    verb: str, run: Run, config: Config, *, progress: Progress, goes_on: bool = False
+) -> tuple[Run, stages.Result]:
+    """The run after one stage that is not the first, and that stage's result. With `goes_on` this process runs the
+    later stages too, and what they are sure to read may be read beside this one."""
     store = store_of(run.outputs)
     with _writing(run.outputs):
         for noun in stages.INPUTS[verb]:
             run.result(noun)
         inputs = [store.stages / noun / run.stages[noun] for noun in stages.INPUTS[verb]]
-        result: stages.Result = getattr(stages, verb)(*inputs, config, store=store, progress=progress)
+        more: dict[str, Any] = {}
+        if goes_on and verb == "mine":
+            sampled = [store.stages / noun / run.stages[noun] for noun in ("requests", "vectors")]
+            more["beside"] = partial(stages.read_sample, *sampled, config, store=store)
+        result: stages.Result = getattr(stages, verb)(*inputs, config, store=store, progress=progress, **more)
         later = publish(run, result, config)
         if verb == list(stages.NOUNS)[-1]:  # the stage that makes a run whole; the ledger is opened once a run
             from refrain.run_notes import note_run

@@ -199,15 +199,34 @@ def cluster(requests: Path, neighbours: Path, config: Config, *, store: Store, p
     )
 
 
-def mine(requests: Path, clusters: Path, config: Config, *, store: Store, progress: Progress) -> Result:
-    """The folder of templates and of the requests that use them."""
+def mine(
+    requests: Path,
+    clusters: Path,
+    config: Config,
+    *,
+    store: Store,
+    progress: Progress,
+    beside: Callable[[], None] = lambda: None,
+) -> Result:
+    """The folder of templates and of the requests that use them. `beside` is done beside the computation, which leaves
+    cores idle; it is on its own where it fails."""
 
     def compute(out: Path) -> dict[str, int]:
         from refrain.templates import mine_templates
 
-        return mine_templates(requests, clusters, out, config.mine, store=store, progress=progress)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(beside)
+            return mine_templates(requests, clusters, out, config.mine, store=store, progress=progress)
 
     return complete_stage("mine", _contents(requests, clusters), config.mine, "refrain.templates", compute, store)
+
+
+def read_sample(requests: Path, vectors: Path, config: Config, *, store: Store) -> None:
+    """Nothing; what `score` reads of a large log, whatever is found there, is read then. Call it under the store's
+    writer lock only."""
+    from embeddings import reading
+
+    reading.read_sample(requests, vectors, config.embed, store=store)
 
 
 def score(
