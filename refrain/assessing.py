@@ -30,6 +30,7 @@ from refrain.template_uses import TemplateUses
 _ALONE_BELOW = 1 << 24  # requests of candidates, times draws, that one core takes sooner than further ones are started
 _EACH = 40  # requests that a candidate takes as long as beside its own
 _PARTS = 16  # of the work a core: so many that cores end together, so few that what all share is seldom sent
+_SENT = 4  # of the parts a core that come first: they bring what all share, and the others find it there
 _TOGETHER = 1 << 18  # requests of candidates, times draws, looked at together: some MiB; it changes no verdict
 _SURE = 1e-6  # p-value up to which results are read at once: to look again takes longer; speed, no result
 _SCENES = count()
@@ -104,11 +105,13 @@ def spread(scene: Scene, work: Work[Item, Out], items: Sequence[Item], uses: Int
     workers = core_count()
     scene.setting.population.complete(scene.config.seed)
     shared = replace(scene, groups=[])
-    for found in joblib.Parallel(workers, return_as="generator")(
-        joblib.delayed(_part)(scene.number, shared, work, items[part])
-        for part in portions(cost, total // (workers * _PARTS))
-    ):
-        yield from found
+    parts = list(portions(cost, total // (workers * _PARTS)))
+    asked = (
+        joblib.delayed(_part)(scene.number, shared if place < workers * _SENT else None, work, items[part])
+        for place, part in enumerate(parts)
+    )
+    for part, found in zip(parts, joblib.Parallel(workers, return_as="generator")(asked), strict=True):
+        yield from work(scene, items[part]) if found is None else found
 
 
 def start_workers(uses: int, draws: int) -> None:
@@ -128,10 +131,13 @@ def _imported() -> None:
 _held: dict[int, Scene] = {}  # of a worker: the scene of the parts before, with all that was computed once for it
 
 
-def _part(number: int, scene: Scene, work: Work[Item, Out], items: Sequence[Item]) -> Iterable[Out]:
-    """A worker's part of what is made of the scene of this number. Every part brings the scene; the first one is kept,
-    so that what a scene computes once (rhythms of controls, who holds a value) is computed once a worker."""
+def _part(number: int, scene: Scene | None, work: Work[Item, Out], items: Sequence[Item]) -> Iterable[Out] | None:
+    """A worker's part of what is made of the scene of this number; None where it does not have it. The first parts
+    bring the scene, and it is kept, so that what a scene computes once (rhythms of controls, who holds a value) is
+    computed once a worker."""
     if number not in _held:
+        if scene is None:
+            return None
         keep_freed()
         _held.clear()
         _held[number] = scene

@@ -237,8 +237,13 @@ def test_the_same_log_gives_the_same_bytes(found: Scored, tmp_path: Path) -> Non
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
 
 
-def test_further_cores_give_the_same_bytes(found: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sent", [assessing._SENT, 0])
+def test_further_cores_give_the_same_bytes(
+    found: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    """Also where no worker has what all share, and all parts come back undone."""
     monkeypatch.setattr(assessing, "_ALONE_BELOW", 1)
+    monkeypatch.setattr(assessing, "_SENT", sent)
     again = scored(tmp_path, planted())
     for path in sorted(found.folder.iterdir()):
         assert path.read_bytes() == (again.folder / path.name).read_bytes(), path.name
