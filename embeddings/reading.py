@@ -23,6 +23,7 @@ from embeddings.shards import as_digests, open_shards, sweep_shards, write_shard
 from embeddings.vectors import ENCODER
 from refrain.artifacts import Store
 from refrain.config import EmbedConfig
+from refrain.cores import core_count
 from refrain.counting import Ints
 from refrain.errors import StoreError
 from refrain.key import keyed_digest
@@ -106,7 +107,7 @@ class NearProbes:
     @property
     def of_large_log(self) -> bool:
         """Whether it is worth a thread of its own to read the log's sample ahead."""
-        return pq.ParquetFile(self.requests / "segments.parquet").metadata.num_rows >= _AHEAD_FROM
+        return int(pq.read_metadata(self.requests / "segments.parquet").num_rows) >= _AHEAD_FROM
 
     def read_levels(self, reader: Reader) -> Levels:
         """The levels of the log's sample, whose vectors the store then holds."""
@@ -154,14 +155,18 @@ def read_sample(requests: Path, vectors: Path, config: EmbedConfig, *, store: St
 
 
 def texts_of(requests: Path, segment_rows: Ints) -> list[str]:
-    """The texts of segments at some rows (n,), ascending; one row group is held at a time."""
-    out: list[str] = []
-    with pq.ParquetFile(requests / "segments.parquet") as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            wanted = segment_rows[(segment_rows >= start) & (segment_rows < end)] - start
-            if len(wanted):
-                out += file.read_row_group(group, columns=["text"])["text"].take(wanted).to_pylist()
-            start = end
-    return out
+    """The texts of segments at some rows (n,), ascending; of each core one row group is held at a time."""
+    path = requests / "segments.parquet"
+    told = pq.read_metadata(path)
+    ends = np.cumsum([0, *(told.row_group(group).num_rows for group in range(told.num_row_groups))])
+    bounds = np.searchsorted(segment_rows, ends)
+    wanted = np.flatnonzero(np.diff(bounds)).tolist()
+
+    def read(group: int) -> list[str]:
+        rows = segment_rows[bounds[group] : bounds[group + 1]] - ends[group]
+        with pq.ParquetFile(path, metadata=told) as file:
+            texts: list[str] = file.read_row_group(group, columns=["text"])["text"].take(rows).to_pylist()
+        return texts
+
+    with ThreadPoolExecutor(core_count()) as pool:  # unpacking needs no interpreter
+        return [text for texts in pool.map(read, wanted) for text in texts]

@@ -198,8 +198,8 @@ def run_stage(
         inputs = [store.stages / noun / run.stages[noun] for noun in stages.INPUTS[verb]]
         more: dict[str, Any] = {}
         if goes_on and verb == "mine":
-            sampled = [store.stages / noun / run.stages[noun] for noun in ("requests", "vectors")]
-            more["beside"] = partial(stages.read_sample, *sampled, config, store=store)
+            requests, vectors = (store.stages / noun / run.stages[noun] for noun in ("requests", "vectors"))
+            more["beside"] = partial(stages.read_sample, requests, vectors, config, store=store)
         result: stages.Result = getattr(stages, verb)(*inputs, config, store=store, progress=progress, **more)
         later = publish(run, result, config)
         if verb == list(stages.NOUNS)[-1]:  # the stage that makes a run whole; the ledger is opened once a run

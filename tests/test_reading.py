@@ -1,5 +1,6 @@
 """What is read to say what a text is near: each text once a store; of a log, what is asked for and a sample."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from embeddings.reading import NearProbes, Reader, near_probes, texts_of
+from embeddings import reading
+from embeddings.encoder import open_transformer
+from embeddings.reading import NearProbes, Reader, near_probes, read_sample, texts_of
 from embeddings.sampling import SAMPLE, sample_by_script, write_sample
+from embeddings.vectors import ENCODER
 from refrain.artifacts import Store
 from refrain.errors import StoreError
 from refrain.probes import ProbeRule, Probes
@@ -165,3 +169,23 @@ def test_a_sample_is_every_script_s_own_at_even_steps() -> None:
     latin = rows[scripts[order] == 0]
     assert np.searchsorted(latin, [row for row in chosen.tolist() if of[row] == 0]).tolist() == [0, 20, 40, 60, 80]
     assert sample_by_script(np.zeros(0, np.int64), np.zeros(0, np.int8), 5).tolist() == []
+
+
+def test_a_large_logs_sample_is_read_beforehand_into_the_store(
+    tmp_path: Path, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_settings(None, ["embed.device=cpu"]).config.embed
+    encoder = open_transformer(config)
+    (tmp_path / "vectors" / ENCODER).write_text(json.dumps({"reader": encoder.fingerprint}))
+    store = Store(tmp_path / "store")
+    read_sample(tmp_path / "requests", tmp_path / "vectors", config, store=store)
+    assert not store.vectors.exists()
+    monkeypatch.setattr(reading, "_AHEAD_FROM", len(log))
+    read_sample(tmp_path / "requests", tmp_path / "vectors", config, store=store)
+
+    def no_model() -> Meaning:
+        raise AssertionError("what the store holds needs no model")
+
+    latin = [*COMMON, WORKINGS]
+    found = Reader(encoder.fingerprint, no_model, store, 3, NoProgress()).vectors(latin)
+    assert np.array_equal(found, encoder.encode(latin))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,7 +11,10 @@ from refrain.config import ContentFile
 from refrain.errors import StoreError
 from refrain.progress import NoProgress
 from refrain.settings import load_settings, plain
-from refrain.stages import INPUTS, NOUNS, Result, complete_stage, embed, identity
+from refrain.stages import INPUTS, NOUNS, Result, complete_stage, embed, identity, mine
+
+if TYPE_CHECKING:
+    from conftest import SmallRun
 
 
 @dataclass(frozen=True)
@@ -140,3 +144,17 @@ def test_every_stage_reads_only_what_earlier_ones_left() -> None:
     for verb, noun in NOUNS.items():
         assert seen.issuperset(INPUTS[verb])
         seen.add(noun)
+
+
+def test_what_fails_beside_mine_changes_nothing(small_run: "SmallRun", tmp_path: Path) -> None:
+    def fail() -> None:
+        done.append(1)
+        raise StoreError("gone")
+
+    done: list[int] = []
+    found = mine(
+        small_run.run / "requests", small_run.run / "clusters", load_settings().config, store=Store(tmp_path),
+        progress=NoProgress(), beside=fail,
+    )  # fmt: skip
+    assert done
+    assert found.manifest == read_manifest(small_run.run / "templates")
