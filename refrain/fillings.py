@@ -31,7 +31,8 @@ def count_fillings(uses: Uses, placed: Occurrences, units: Units, template_of_un
     """
     segments = int(max(placed.segments.max(initial=-1), units.segment_rows.max(initial=-1))) + 1
     owned = units.whole & (template_of_unit[units.unit_rows] >= 0)
-    fixed = np.unique(template_of_unit[units.unit_rows[owned]] * segments + units.segment_rows[owned])
+    fixed = np.sort(template_of_unit[units.unit_rows[owned]] * segments + units.segment_rows[owned])
+    fixed = fixed[group_starts(fixed)]  # np.unique hashes before it sorts
     owners, rows = np.divmod(fixed, segments)
     owner, owning = np.full(segments, -1), np.bincount(rows, minlength=segments)
     owner[rows] = owners  # of several the last

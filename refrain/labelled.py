@@ -54,6 +54,7 @@ LEFT JOIN (SELECT request_row, list(raw ORDER BY raw) AS rewordings FROM reworde
 DROP TABLE read_texts;
 DROP TABLE reworded;
 """
+_OF_CAMPAIGN = "SELECT request_row, template_id, text, rewordings FROM told WHERE campaign_id = ? ORDER BY 1"
 _ABSENT = """
 SELECT count(coalesce(r.ip, r.network)) = 0 AS ip, count(r.user_agent) = 0 AS user_agent,
        count(r.payment_hash) = 0 AS payment_hash, count(r.asn) = 0 AS asn,
@@ -114,27 +115,25 @@ def load_texts(
     connection.execute(_TOLD).fetchall()
 
 
-def sampled_texts(connection: duckdb.DuckDBPyConnection, request_rows: Iterable[int]) -> dict[int, Sampled]:
-    """The loaded requests of these rows by row; the text is empty where a request has none."""
-    wanted = ", ".join(str(int(row)) for row in sorted(set(request_rows))) or "NULL"
-    found = connection.execute(
-        f"SELECT request_row, template_id, text, rewordings FROM told WHERE request_row IN ({wanted}) ORDER BY 1"
-    ).fetchall()
+def sampled_texts(connection: duckdb.DuckDBPyConnection, campaign_id: int) -> dict[int, Sampled]:
+    """The loaded requests of a campaign by row; the text is empty where a request has none."""
+    found = connection.execute(_OF_CAMPAIGN, [campaign_id]).fetchall()
     return {row: Sampled(row, template, text, tuple(reworded)) for row, template, text, reworded in found}
 
 
 def _load_places(connection: duckdb.DuckDBPyConnection, requests: list[str], decision: Decision) -> None:
     """Nothing; `places` has the addresses of the log that lie in a network of some campaign's."""
 
-    def networks(sql: str, **files: list[str]) -> Iterator[tuple[list[str], list[str]]]:
+    def networks(sql: str, **files: list[str] | str) -> Iterator[tuple[list[str], list[str]]]:
         for batch in connection.sql(sql, params=files).to_arrow_reader(ROW_GROUP_ROWS):
             addresses = batch.column(0).to_pylist()
             yield addresses, [exit_network(ip, decision.ipv4_prefix, decision.ipv6_prefix) or "" for ip in addresses]
 
     theirs = {name for _, names in networks("SELECT DISTINCT ip FROM own WHERE ip IS NOT NULL") for name in names}
     rows: list[tuple[str, str]] = []
-    log = "SELECT DISTINCT ip FROM read_parquet($requests) WHERE ip IS NOT NULL ORDER BY ip"
-    for addresses, names in networks(log, requests=requests):
+    # The whole octets that a network's addresses have in common, with the full stops behind them.
+    octets = f"^([0-9]+[.]){{{min(decision.ipv4_prefix // _OCTET_BITS, _OCTETS_BEFORE_LAST)}}}"
+    for addresses, names in networks(_NEAR, requests=requests, networks=sorted(theirs), octets=octets):
         rows += [(ip, name) for ip, name in zip(addresses, names, strict=True) if name in theirs]
     table = pa.table({"ip": [ip for ip, _ in rows], "network": [name for _, name in rows]}, schema=_PLACES)
     connection.register("found", table)
@@ -142,4 +141,12 @@ def _load_places(connection: duckdb.DuckDBPyConnection, requests: list[str], dec
     connection.unregister("found")
 
 
+_OCTET_BITS, _OCTETS_BEFORE_LAST = 8, 3
+# What is plainly an IPv4 address and begins like no network of theirs is in none; the others are looked at one by one.
+_NEAR = """
+SELECT ip FROM (SELECT DISTINCT ip FROM read_parquet($requests) WHERE ip IS NOT NULL)
+WHERE regexp_extract(ip, $octets) IN (SELECT regexp_extract(name, $octets) FROM (SELECT unnest($networks) AS name))
+    OR NOT regexp_full_match(ip, '[0-9]{1,3}([.][0-9]{1,3}){3}')
+ORDER BY ip
+"""
 _PLACES = pa.schema([("ip", pa.string()), ("network", pa.string())])

@@ -4,17 +4,19 @@ Words are compared in the form by which templates are counted (refrain.text.sque
 doubled and look-alike letters make no difference, and the pieces together are the text as it stood in the log.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, chain
 
 from refrain.segments import token_spans
 from refrain.text import normalise, squeezed
 
 FIXED, OWN, CUT = "fixed", "own", "cut"
 _CACHED_WORDS = 1 << 16  # the words of templates come up again in every request
-
+_CACHED_LINES = 1 << 12  # and whole lines of them
+_SHORT_LINE = 512  # characters up to which a line is remembered: bounds the memory
 _CACHED_UNITS = 1 << 10  # of a template, sought in each of its requests
 
 
@@ -48,21 +50,25 @@ def marks(text: str, units: Sequence[Unit]) -> list[Mark]:
 
     Units of the skeleton come first, the longest before the others; a rewording that touches one of them is left out.
     """
-    words, spans = _words(text)
-    places: dict[str, list[int]] = {}
-    for at, word in enumerate(words):
-        places.setdefault(word, []).append(at)
-    taken = [False] * len(words)
-    found: list[Mark] = []
+    lines = _lines(text)
+    words = list(chain.from_iterable(line.words for line in lines))
     wanted = [(unit, _unit_words(unit.text)) for unit in units]
+    places: dict[str, list[int]] = {own[0]: [] for _, own in wanted if own}
+    for at, word in enumerate(words):
+        if word in places:
+            places[word].append(at)
+    taken = [False] * len(words)
+    found: list[tuple[int, int, int | None]] = []  # words
     for unit, own in sorted(wanted, key=lambda item: (item[0].piece is None, -len(item[1]))):
         for at in places.get(own[0], ()) if own else ():
             end = at + len(own)
             if words[at:end] == own and not any(taken[at:end]):
                 taken[at:end] = [True] * len(own)
-                found.append(Mark(spans[at][0], spans[end - 1][1], unit.piece))
+                found.append((at, end, unit.piece))
                 break
-    return sorted(found, key=lambda mark: mark.start)
+    spans = _Spans(lines)
+    placed = [Mark(spans.of(at)[0], spans.of(end - 1)[1], piece) for at, end, piece in found]
+    return sorted(placed, key=lambda mark: mark.start)
 
 
 def marked(text: str, units: Sequence[Unit]) -> list[list[str]]:
@@ -129,19 +135,50 @@ def fillings(text: str, units: Sequence[Unit], pieces: Sequence[Sequence[str]]) 
     return out
 
 
-def _words(text: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """The words of a text in the compared form, and where each stands."""
-    tokens = token_spans(text)
-    parts = [_compared(text[start:end]) for start, end in tokens]
+@dataclass(frozen=True)
+class _Line:
+    """The words of a line of text in the compared form, where each stands in it, and how many characters it takes."""
+
+    words: list[str]
+    spans: list[tuple[int, int]]
+    size: int
+
+
+class _Spans:
+    """Where the words of a text stand."""
+
+    def __init__(self, lines: Sequence[_Line]) -> None:
+        self._lines = lines
+        self._words = list(accumulate((len(line.words) for line in lines), initial=0))
+        self._characters = list(accumulate((line.size for line in lines), initial=0))
+
+    def of(self, word: int) -> tuple[int, int]:
+        """The characters [start, end) of a word."""
+        line = bisect_right(self._words, word) - 1
+        start, end = self._lines[line].spans[word - self._words[line]]
+        return self._characters[line] + start, self._characters[line] + end
+
+
+def _lines(text: str) -> list[_Line]:
+    """The lines of a text; no word goes on in the next."""
+    return [_short(line) if len(line) <= _SHORT_LINE else _line(line) for line in text.split("\n")]
+
+
+def _line(line: str) -> _Line:
+    tokens = token_spans(line)
+    parts = [_compared(line[start:end]) for start, end in tokens]
     words = list(chain.from_iterable(parts))
-    if len(words) == len(tokens) and all(parts):
-        return words, tokens
-    return words, [span for span, own in zip(tokens, parts, strict=True) for _ in own]
+    if len(words) != len(tokens) or not all(parts):
+        tokens = [span for span, own in zip(tokens, parts, strict=True) for _ in own]
+    return _Line(words, tokens, len(line) + 1)
+
+
+_short = lru_cache(maxsize=_CACHED_LINES)(_line)
 
 
 @lru_cache(maxsize=_CACHED_UNITS)
 def _unit_words(text: str) -> list[str]:
-    return _words(text)[0]
+    return [word for line in _lines(text) for word in line.words]
 
 
 @lru_cache(maxsize=_CACHED_WORDS)

@@ -41,7 +41,7 @@ WHERE place * $most // many > (place - 1) * $most // many
 ORDER BY ALL
 """
 _USED = "SELECT campaign_id, template_id, count(*) FROM own GROUP BY ALL"
-_SENT = "SELECT request_row, request_id, account_id, owner_row, epoch_us(timestamp) FROM told"
+_SENT = "SELECT request_row, request_id, account_id, owner_row, epoch_us(timestamp) FROM told WHERE campaign_id = ?"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -138,8 +138,7 @@ def _packet(
     missing = missing_tests(tests, samples.absent)
     accounts = tables.accounts.filter(pc.equal(tables.accounts["campaign_id"], number))
     shown = finding["templates"][: config.packet_templates]
-    wanted = [row for template in shown for row in samples.slots.get((number, template), [])]
-    read = sampled_texts(connection, [*wanted, *(message.request_row for message in samples.messages[number])])
+    read = sampled_texts(connection, number)
     timeline = tables.hours.timeline(number)
     counts = {name: finding[name] for name in ("accounts", "owners", "requests")}
     return {
@@ -149,7 +148,7 @@ def _packet(
         **{name: finding[name] for name in ("first_seen", "last_seen", "families")},
         "signals": tables.signals[number],
         "templates": [_template(read, number, tables.templates[template], samples, config) for template in shown],
-        "messages": _messages(connection, read, samples.messages[number], tables.templates, config),
+        "messages": _messages(connection, number, read, samples.messages[number], tables.templates, config),
         "shared": shared,
         "accounts": [_without(row, "campaign_id") for row in accounts.slice(0, config.packet_accounts).to_pylist()],
         "timeline": {**asdict(timeline), "counts": list(timeline.counts)},
@@ -181,19 +180,18 @@ def _template(read: Mapping[int, Sampled], campaign: int, row: Row, samples: _Sa
 
 def _messages(
     connection: duckdb.DuckDBPyConnection,
+    campaign: int,
     read: Mapping[int, Sampled],
     chosen: Sequence[Chosen],
     templates: Mapping[int, Row],
     config: ExportConfig,
 ) -> list[Row]:
     """The requests to show, each with its text in pieces and why it was chosen."""
-    rows = [message.request_row for message in chosen]
-    wanted = ", ".join(map(str, rows)) or "NULL"
+    rows = {message.request_row for message in chosen}
     sent = {
         row: {"request_id": request, "account_id": account, "owner": owner, "time": _EPOCH + timedelta(microseconds=us)}
-        for row, request, account, owner, us in connection.execute(
-            f"{_SENT} WHERE request_row IN ({wanted})"
-        ).fetchall()
+        for row, request, account, owner, us in connection.execute(_SENT, [campaign]).fetchall()
+        if row in rows
     }
     return [
         {

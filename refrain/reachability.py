@@ -43,8 +43,9 @@ class _Directed:
     near: NDArray[np.int32]
     weights: Floats
 
-    def take(self, chosen: NDArray[np.bool_] | Rows) -> "_Directed":
-        return _Directed(self.rows[chosen], self.near[chosen], self.weights[chosen])
+    def take(self, chosen: NDArray[np.bool_]) -> "_Directed":
+        at = np.flatnonzero(chosen)  # found once: a mask without runs takes several times as long as places
+        return _Directed(self.rows[at], self.near[at], self.weights[at])
 
 
 def reachability_forest(graph: Graph, min_samples: int, max_distance: float) -> tuple[Floats, Edges]:
@@ -79,7 +80,7 @@ def _edges(graph: Graph, rows: slice, core: Floats, max_distance: float) -> _Dir
     at = np.flatnonzero(usable)
     row, near = at // near.shape[1] + rows.start, near.ravel()[at]
     weights = np.maximum(distances.ravel()[at], np.maximum(core[row], core[near]))
-    kept = (weights <= max_distance) & (row != near)
+    kept = np.flatnonzero((weights <= max_distance) & (row != near))
     return _Directed(row[kept].astype(np.int32), near[kept].astype(np.int32), weights[kept])
 
 

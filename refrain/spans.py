@@ -31,7 +31,7 @@ from refrain.words import Words
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment: odd, so multiplication permutes 64-bit words
 _PAIRS = 1 << 22  # pairs (shingle, owner) counted at a time: bounds the memory, changes no result
 _SHINGLES = 1 << 20  # shingles hashed at a time: changes no result
-_PARTS = 16  # that shingles are counted in, by their hashes: likewise
+_PARTS = 16  # that shingles are counted in, by their hashes, at most 256: likewise
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,10 @@ def _by_first(values: Ints) -> tuple[Ints, int]:
 def _often_sent(shingles: Shingles, sent: Ints, least: int) -> Ints:
     """The places of the shingles that were sent at least `least` times, and of few others; `sent` (texts,) is how often
     each text was."""
+    part = (shingles.hashes % np.uint64(_PARTS)).astype(np.uint8)
 
     def often(which: int) -> Ints:
-        at = np.flatnonzero(shingles.hashes % np.uint64(_PARTS) == which)
+        at = np.flatnonzero(part == which)
         bits = np.uint64(max(len(at) - 1, 1).bit_length())
         places = (np.uint64(1) << bits) - np.uint64(1)
         keys = (shingles.hashes[at] & ~places) | np.arange(len(at), dtype=np.uint64)  # alike ones may meet by chance
