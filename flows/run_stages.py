@@ -20,7 +20,7 @@ from flows.tell_counts import LoggedProgress, StageDone, tell_stages
 from refrain.runs import KIND, REPORT, open_run, run_ingest, run_stage
 from refrain.settings import load_settings
 from refrain.slices import Slice, load_slice
-from refrain.stages import NOUNS
+from refrain.stages import NOUNS, load_encoder_libraries
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def ingest(job: Job) -> StageDone:
             part=None if part.empty else part,
             kind=job.kind,
             progress=LoggedProgress(get_run_logger()),
+            beside=load_encoder_libraries,
         )
     return StageDone.of(run.folder, result)
 
