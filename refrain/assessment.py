@@ -60,7 +60,6 @@ def make_instruments(
         config.member_max_weight,
         config.member_rounds,
         config.member_start_parts,
-        config.regulars_gain,
     )
     handovers = SuccessionRule(
         config.succession_hours, config.succession_step_hours, config.rhythm_min_requests, config.rhythm_min_owners

@@ -326,7 +326,6 @@ class ScoreConfig:
     run_owners: int
     service_share: float
     gateway_factor: float
-    member_trait_p: float
     prior_bystanders: float
     prior_regulars: float
     prior_members: float
@@ -334,7 +333,6 @@ class ScoreConfig:
     member_max_weight: float
     member_rounds: int
     member_start_parts: tuple[float, ...]
-    regulars_gain: float
     member_posterior: float
     reason_weight: float
     attach_share: float

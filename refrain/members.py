@@ -3,10 +3,10 @@
 The users are a mixture of three: bystanders who tried it (they use it, and are, as matched controls do and are),
 honest regulars (they use it as the members do, and are as controls are; a public template has them), and members (use
 and being learnt from the users themselves). It is naive Bayes fitted by expectation maximisation (Dempster, Laird and
-Rubin, 1977), the learnt laws shrunk towards the controls'. Honest regulars are assumed only where the likelihood asks
-for them: where young age, one network and odd hours fall together on some of the users and not on the others. The
-weight of evidence of each trait is a log-likelihood ratio (Good, "Weight of evidence", 1985), so that a person can read
-why an account is in or out.
+Rubin, 1977), the learnt laws shrunk towards the controls'. Where all of the users are alike in who they are and when
+they send, nothing tells regulars from members, and they are members by the prior; where young age, one network and odd
+hours fall together on some of them, the others are regulars. The weight of evidence of each trait is a log-likelihood
+ratio (Good, "Weight of evidence", 1985), so that a person can read why an account is in or out.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class MemberRule:
     max_weight: float  # of one trait, in nats: no single trait decides alone
     rounds: int
     start_parts: tuple[float, ...]  # of the users, that a climb takes for members to begin with
-    regulars_gain: float  # nats of likelihood that honest regulars must gain to be assumed
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,8 @@ def decide_members(traits: Sequence[TraitTable], bounds: Ints, rule: MemberRule)
     alone = np.array([rule.prior[BYSTANDER], rule.prior[MEMBER]])
     fit = _fit(evidence, alone, np.repeat(alone[:, None] / alone.sum(), bounds[-1], axis=1), rule)
     posterior, weights, known = fit.posteriors[-1], fit.weights, evidence.known
-    # Regulars differ from members in who they are and when they send: else nothing tells of them.
+    # Honest regulars differ from members in who they are and when they send: where nothing of that is known, nothing
+    # tells of them.
     told = np.flatnonzero(known[:, ~of_use].any(axis=1))
     if len(told):
         starts = _starts(evidence, fit, of_use, rule)
@@ -100,15 +100,14 @@ def decide_members(traits: Sequence[TraitTable], bounds: Ints, rule: MemberRule)
         climbs = evidence.only(np.tile(told, len(starts)))
         split = _fit(climbs, np.array(rule.prior), np.concatenate([s[:, users] for s in starts], axis=1), rule)
         best = split.likelihood.reshape(len(starts), -1).argmax(axis=0) * len(told) + np.arange(len(told))
-        gained = split.likelihood[best] - fit.likelihood[told] >= rule.regulars_gain
-        users, chosen = _runs(evidence.users, told[gained]), _runs(climbs.users, best[gained])
+        chosen = _runs(climbs.users, best)
         posterior[users], weights[users] = split.posteriors[-1][chosen], split.weights[chosen]
     return Memberships(posterior, weights, tuple(t.name for t in traits), known, bounds)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """`posteriors` (2 or 3, users) has no row for honest regulars where they are not assumed."""
+    """`posteriors` (2 or 3, users) has no row for honest regulars where nothing can tell of them."""
 
     posteriors: Floats
     weights: Floats  # (users, traits)

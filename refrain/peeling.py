@@ -3,7 +3,8 @@
 What the members of a campaign also send (the lines of the tasks that they work through, a wrapper that they tried once)
 has their traits too, mixed with those of everybody who sends it. Such a candidate is significant because of them; taken
 without them it is not, so it is no finding. Clearest is the candidate whose users are members for
-the largest part and send nothing suspect more often: the lines inside a wrapper come less often than the wrapper.
+the largest part, and whose members send nothing suspect more often: the lines inside a wrapper come less often than
+the wrapper.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refrain.assessment import Assessment
 from refrain.coordination.results import Candidate, candidate
@@ -30,17 +32,21 @@ class Suspect:
     q_value: float
     membership: Membership
     posterior: float  # from which a user is a member
-    leading: float  # share of the users who send no other suspect's templates more often
+    leads: NDArray[np.bool_]  # (users,) who send no other suspect's templates more often
 
     @property
     def members(self) -> Ints:
         """The owners that are members, ascending."""
-        return self.candidate.owners[self.membership.posterior >= self.posterior]
+        return self.candidate.owners[self._is_member]
 
     @property
     def clarity(self) -> float:
-        """The share of the users that are members, times the share for whom this is the suspect they send most."""
-        return len(self.members) / max(len(self.candidate.owners), 1) * self.leading
+        """The share of the users that are members for whom this is the suspect they send most."""
+        return int((self._is_member & self.leads).sum()) / max(len(self.leads), 1)
+
+    @property
+    def _is_member(self) -> NDArray[np.bool_]:
+        return np.asarray(self.membership.posterior >= self.posterior)
 
 
 @dataclass(frozen=True)

@@ -188,16 +188,11 @@ def _suspects(scene: Scene, judged: Sequence[Judged], wanted: Callable[[float, A
     memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], uses, config.draws)
     return [
         Suspect(
-            scene.groups[place],
-            own,
-            verdict,
-            q_value,
-            membership,
-            config.member_posterior,
-            leading=float((own.counts >= most[own.owners]).mean()),
+            scene.groups[place], own, verdict, q_value, membership, config.member_posterior,
+            leads=own.counts >= most[own.owners],
         )
         for (q_value, place, own, verdict), membership in zip(chosen, memberships, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _memberships(scene: Scene, items: Sequence[Assessed]) -> list[Membership]:
@@ -209,7 +204,11 @@ def _memberships(scene: Scene, items: Sequence[Assessed]) -> list[Membership]:
 
 
 def _membership(scene: Scene, items: Sequence[Assessed]) -> Memberships:
-    """The users' membership by how they use it and by every trait whose test speaks."""
+    """The users' membership by how they use it and by every trait that the log tells of.
+
+    Whether a trait's test speaks does not matter here: that asks whether all of the users are unlike controls, beyond
+    what `score.matched_bias` allows for, and a few members among a public template's users tell nothing in sum.
+    """
     shared, instruments = scene.setting, scene.instruments
     population = shared.population
     candidates = Candidates.of([own for own, _ in items])
@@ -225,7 +224,7 @@ def _membership(scene: Scene, items: Sequence[Assessed]) -> Memberships:
     }
     for key, maker in makers.items():
         p_values = np.array([verdict.tests[key] for _, verdict in items])
-        speak = np.flatnonzero(p_values <= scene.config.member_trait_p)
-        if len(speak):
-            tables.append(traits.spread_trait(maker(candidates.only(speak)), candidates, speak))
+        told = np.flatnonzero(~np.isnan(p_values))
+        if len(told):
+            tables.append(traits.spread_trait(maker(candidates.only(told)), candidates, told))
     return decide_members(tables, candidates.bounds, instruments.member)

@@ -303,6 +303,21 @@ def test_members_of_findings_are_no_controls_of_other_pools(tmp_path: Path, monk
     assert set(scored(tmp_path / "once", log).alerts()) == {(FIRST,)}
 
 
+def test_a_pool_in_a_public_template_is_told_apart_by_traits_that_say_nothing_of_all_its_users(tmp_path: Path) -> None:
+    """A dozen on a few cards, round the clock, among a hundred honest regulars: the cards alone speak of all of them,
+    and of the hours of a hundred and twelve a dozen tell nothing."""
+    rng = np.random.default_rng(1)
+    log = [r for n in range(400) for r in person(f"person-{n}", rng)]
+    for n in range(100):
+        use = person(f"regular-{n}", rng)
+        log += [replace(r, segments=(*r.segments, ("user", FIRST))) if rng.random() < 0.7 else r for r in use]
+    log += [r for n in range(12) for r in member(f"pool-{n}", [FIRST], 4, rng)]
+    alerts = scored(tmp_path, log).alerts()
+    kinds = Counter(name.split("-")[0] for name in alerts[FIRST,])
+    assert kinds["pool"] >= 10
+    assert kinds.total() - kinds["pool"] <= 5
+
+
 def test_people_alone_raise_no_alert(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     assert scored(tmp_path, [r for n in range(320) for r in person(f"person-{n}", rng)]).alerts() == {}

@@ -18,11 +18,13 @@ MAX_P = 1e-3
 
 
 def suspect(template: int, owners: Sequence[int], members: Sequence[int], uses: int, p: float, lead: float) -> Suspect:
+    """One that leads this share of its members, and everybody else."""
     rows = np.concatenate([POPULATION.requests_of(o)[:uses] for o in owners])
     own = candidate(rows, POPULATION)
     posterior = np.isin(own.owners, members).astype(float)
     membership = Membership(posterior, np.zeros((len(own.owners), 0)), ())
-    return Suspect(np.array([template]), own, Assessment({}, [], {}, {}, p, p, p), p, membership, 0.5, lead)
+    leads = ~np.isin(own.owners, list(members)[round(lead * len(members)) :])
+    return Suspect(np.array([template]), own, Assessment({}, [], {}, {}, p, p, p), p, membership, 0.5, leads)
 
 
 def reassess(own: Candidate, templates: Ints) -> float:
@@ -69,9 +71,17 @@ def test_too_few_members_are_no_finding() -> None:
     assert len(explained) == 1
 
 
-def test_clarity_is_the_share_of_members_times_the_share_whom_it_leads() -> None:
+def test_clarity_is_the_share_of_members_whom_it_leads() -> None:
     assert LINE_OF_ONE.clarity == 10 / 40 * 0.1
     assert LINE_OF_ONE.members.tolist() == list(FIRST)
+
+
+def test_a_wrapper_of_few_of_its_users_is_clearer_than_their_line_that_more_people_take() -> None:
+    """A pool in a public template: of either few users are members, and the pool sends the template more often."""
+    template = suspect(0, [*FIRST, *CROWD, *range(70, 90)], FIRST, 10, 1e-6, 1.0)
+    line = suspect(1, [*FIRST, *CROWD], [*FIRST, *CROWD[:6]], 3, 1e-9, 0.3)
+    findings, explained = peeled([line, template])
+    assert ([f.members.tolist() for f in findings], len(explained)) == ([list(FIRST)], 1)
 
 
 def test_three_members_are_a_finding_and_three_left_over_are_none() -> None:
