@@ -212,12 +212,13 @@ def _membership(scene: Scene, items: Sequence[Assessed]) -> Memberships:
     shared, instruments = scene.setting, scene.instruments
     population = shared.population
     candidates = Candidates.of([own for own, _ in items])
+    few = replace(shared, draws=scene.config.screening_draws)  # a law of a few bins needs no tail
     tables = traits.use_traits(candidates, shared, instruments.reference)
     makers: dict[str, Callable[[Candidates], TraitTable]] = {
         "identity_young": lambda own: traits.age_trait(own, shared),
         "identity_client": lambda own: traits.client_trait(own, shared),
-        "identity_card": lambda own: traits.sharing_trait(own, shared, population.card, "card", 11),
-        "identity_network": lambda own: traits.sharing_trait(own, shared, population.network, "network", 12),
+        "identity_card": lambda own: traits.sharing_trait(own, few, population.card, "card", 11),
+        "identity_network": lambda own: traits.sharing_trait(own, few, population.network, "network", 12),
         "identity_addresses": lambda own: traits.wandering_trait(own, shared, shared.addresses, "addresses"),
         "identity_systems": lambda own: traits.wandering_trait(own, shared, shared.systems, "systems"),
         "time_rhythm": lambda own: traits.rhythm_trait(own, shared, instruments.rhythms, instruments.rhythm),
