@@ -2,9 +2,8 @@
 
 What the members of a campaign also send (the lines of the tasks that they work through, a wrapper that they tried once)
 has their traits too, mixed with those of everybody who sends it. Such a candidate is significant because of them; taken
-without them it is not, so it is no finding. Clearest is the candidate whose users are members for
-the largest part, and whose members send nothing suspect more often: the lines inside a wrapper come less often than
-the wrapper.
+without them it is not, so it is no finding. Clearest is the candidate whose users are members for the largest part, and
+whose members send nothing suspect more often: the lines inside a wrapper come less often than the wrapper.
 """
 
 from __future__ import annotations
