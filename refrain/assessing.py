@@ -207,6 +207,12 @@ def closely(
     return [_noted(scene, found, place, look, tell=tell) for found, place in looks]
 
 
+def closely_of(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[Assessment]:
+    """The assessments of candidates with their templates, with all draws, looked at closely."""
+    own = Candidates.of([candidate for candidate, _ in items])
+    return closely(scene, own, [templates for _, templates in items])
+
+
 def told(scenes: Sequence[Scene], assessed: Sequence[Assessed], groups: Sequence[Ints]) -> list[Assessment]:
     """The assessments, made in these rounds of these groups of templates, with the results of their tests."""
     out = [verdict for _, verdict in assessed]

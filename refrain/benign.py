@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from refrain.coordination.distributions import hypergeometric_upper
 from refrain.coordination.results import Candidates, Setting
 from refrain.coordination.rhythm import concentrations
 from refrain.coordination.synchrony import Minutes
 from refrain.counting import Ints, group_starts
-from refrain.population import Trait
+from refrain.population import Population, Trait
 
 Floats = NDArray[np.float64]
 PRODUCT, HARNESS = "product on its users' own keys", "assistant harness"
@@ -177,6 +178,26 @@ def benign_hypotheses(
         ]
 
     return Hypotheses(np.stack(holds), tuple(kind.explains for kind in _KINDS), read)
+
+
+def apart_p(part: Ints, others: Ints, population: Population) -> float:
+    """P-value that the client, card or network that most of a part of some owners have is so rare among the others by
+    chance: the smallest of three exact tests (Fisher), times their number."""
+    both = np.concatenate([part, others])
+    group = np.repeat([0, 1], [len(part), len(others)])
+    p_values = [1.0]
+    for trait in (population.card, population.network):
+        many = trait.bounds[both + 1] - trait.bounds[both]
+        p_values.append(_apart(np.repeat(group, many), trait.of_all(both), len(part), len(both)))
+    p_values.append(_apart(group, population.client[both], len(part), len(both)))
+    return min(len(p_values[1:]) * min(p_values), 1.0)
+
+
+def _apart(group: Ints, codes: Ints, part: int, total: int) -> float:
+    _, commonest = _commonest(group, codes, 2)
+    having = codes == commonest[0]
+    inside = int((having & (group == 0)).sum())
+    return hypergeometric_upper(inside, part, int(having.sum()), total) if inside else 1.0
 
 
 def _on_the_hour(candidates: Candidates, minutes: Minutes) -> NDArray[np.bool_]:

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from refrain import traits
 from refrain.assessed import Assessed
-from refrain.assessing import Scene, assess_places, closely, spread
+from refrain.assessing import Scene, assess_places, closely_of, spread
 from refrain.assessment import Assessment
+from refrain.benign_groups import Judged, benign_groups, benign_parts, matched_by
 from refrain.coordination.combine import adaptive_q_values, selection_threshold
-from refrain.coordination.controls import with_groups
-from refrain.coordination.results import Candidate, Candidates, Setting, setting
+from refrain.coordination.results import Candidate, Candidates, Setting
 from refrain.counting import Ints, portions
 from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
-Judged = tuple[float, int, Candidate, Assessment]  # with the q-value, and the place among all
 _USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
@@ -65,58 +64,64 @@ def search(scene: Scene, state: State) -> Round:
     """The findings among the candidates that are none yet; those that are count among the selected."""
     config = scene.config
     judged = _judged(scene, state)
-    matched = _matched_by_benign_groups(scene, judged)
     max_p = selection_threshold(*_selection(state), config.false_discovery_rate)
-    alerting = _suspects(scene, judged, lambda q_value, verdict: q_value <= config.false_discovery_rate)
-    findings, explained, by_groups = _peeled(scene, alerting, matched, max_p)
-    return Round(findings, matched, max_p, by_groups, len(explained))
+    alerting = [one for one in judged if one[0] <= config.false_discovery_rate]
+    below_alert = [one for one in judged if one[0] > config.false_discovery_rate]
+    groups = benign_groups(scene, below_alert) + benign_parts(scene, alerting, max_p)
+    matched, among, lasting = scene.setting, scene, alerting
+    if groups:
+        matched = matched_by(scene.setting, groups)
+        among = replace(scene, setting=matched)
+        lasting = _lasting(among, alerting, max_p)
+    findings, explained = _peeled(among, _suspects(among, judged, lasting), max_p)
+    return Round(findings, matched, max_p, len(alerting) - len(lasting), len(explained))
 
 
 def below(scene: Scene, state: State) -> list[Suspect]:
     """The candidates that fall short of an alert and that a person may come to see: those with a signal, and those of
     which one family speaks clearly, whatever benign hypotheses explain."""
-    return _suspects(
-        scene,
-        _judged(scene, state),
-        lambda q_value, verdict: (
-            q_value > scene.config.false_discovery_rate and (scene.signalled(verdict) or scene.speaks(verdict))
-        ),
-    )
+    judged = _judged(scene, state)
+    rate = scene.config.false_discovery_rate
+    wanted = [one for one in judged if one[0] > rate and (scene.signalled(one[3]) or scene.speaks(one[3]))]
+    return _suspects(scene, judged, wanted)
 
 
 def weaker_findings(scene: Scene, last: Round, suspects: list[Suspect], findings: list[Finding]) -> list[Finding]:
     """What falls short of an alert in the last round, as findings are: beside those of all rounds."""
     weak = [s for s in suspects if s.assessment.p_value <= scene.config.listed_p]
-    return _peeled(scene, weak, last.matched, scene.config.listed_p, findings)[0]
+    among = replace(scene, setting=last.matched)
+    again = _p_values_of(among, [(s.candidate, s.templates) for s in weak])
+    lasting = [s for s, p in zip(weak, again, strict=True) if p <= scene.config.listed_p]
+    return _peeled(among, lasting, scene.config.listed_p, findings)[0]
+
+
+def _lasting(scene: Scene, alerting: Sequence[Judged], max_p: float) -> list[Judged]:
+    """Those that are significant in the scene's strata, too."""
+    again = _p_values_of(scene, [(own, scene.groups[place]) for _, place, own, _ in alerting])
+    return [one for one, p in zip(alerting, again, strict=True) if p <= max_p]
 
 
 def _peeled(
-    scene: Scene, suspects: list[Suspect], matched: Setting, max_p: float, before: Sequence[Finding] = ()
-) -> tuple[list[Finding], list[Suspect], int]:
-    """Findings, the suspects that others' members explain, and how many it is that benign groups explain."""
+    scene: Scene, suspects: list[Suspect], max_p: float, before: Sequence[Finding] = ()
+) -> tuple[list[Finding], list[Suspect]]:
+    """Findings, and the suspects that others' members explain."""
     config = scene.config
 
-    among = replace(scene, setting=matched)
-
     def reassess(own: Candidate, templates: Ints) -> float:
-        return _p_values(among, [(own, templates)])[0]
+        return _p_values(scene, [(own, templates)])[0]
 
-    lasting = suspects
-    if matched is not scene.setting:
-        uses = np.array([len(s.candidate.requests) for s in suspects], np.int64)
-        items = [(s.candidate, s.templates) for s in suspects]
-        again = spread(among, _p_values, items, uses, config.draws)
-        lasting = [s for s, p in zip(suspects, again, strict=True) if p <= max_p]
-    findings, explained = peel(
-        lasting, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before
-    )
-    return findings, explained, len(suspects) - len(lasting)
+    return peel(suspects, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before)
+
+
+def _p_values_of(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[float]:
+    """The p-values of candidates with their templates, on all cores where they are many."""
+    uses = np.array([len(own.requests) for own, _ in items], np.int64)
+    return list(spread(scene, _p_values, items, uses, scene.config.draws))
 
 
 def _p_values(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[float]:
     """The p-values of candidates with their templates, each looked at closely."""
-    own = Candidates.of([candidate for candidate, _ in items])
-    return [verdict.p_value for verdict in closely(scene, own, [templates for _, templates in items])]
+    return [verdict.p_value for verdict in closely_of(scene, items)]
 
 
 def without_members(scene: Scene, state: State, found: Round, taken: Ints, progress: Progress) -> State:
@@ -138,26 +143,6 @@ def without_members(scene: Scene, state: State, found: Round, taken: Ints, progr
     return left
 
 
-def _matched_by_benign_groups(scene: Scene, judged: Sequence[Judged]) -> Setting:
-    """The setting whose controls are matched by benign groups too: users of one product or place with one another.
-
-    What everybody there types has the product's client, or the place's network, and means nothing. Groups are those of
-    the candidates below the alert.
-    """
-    config, shared = scene.config, scene.setting
-    groups = [
-        own.owners
-        for q_value, _, own, verdict in judged
-        if q_value > config.false_discovery_rate
-        and verdict.raw <= config.watch_p
-        and any(h.holds and h.of_group for h in verdict.hypotheses)
-    ]
-    if not groups:
-        return shared
-    strata = with_groups(shared.strata, groups)
-    return setting(shared.population, strata, shared.draws, shared.seed, shared.bias, by_systems=shared.by_systems)
-
-
 def _selection(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The p-values by which candidates are filtered and selected."""
     verdicts = [item[1] for item in state.assessed if item is not None]
@@ -171,19 +156,16 @@ def _judged(scene: Scene, state: State) -> list[Judged]:
     return [(q_values[place], place, own, verdict) for place, own, verdict in state.open(scene)]
 
 
-def _suspects(scene: Scene, judged: Sequence[Judged], wanted: Callable[[float, Assessment], bool]) -> list[Suspect]:
-    """The candidates that are no findings yet and wanted, in their order.
+def _suspects(scene: Scene, judged: Sequence[Judged], chosen: Sequence[Judged]) -> list[Suspect]:
+    """The chosen ones of the candidates that are no findings yet, in their order.
 
     Weak ones do not count where it is asked whether users send something suspect more often.
     """
     config = scene.config
     most = np.zeros(scene.setting.population.owners, np.int64)
-    chosen = []
-    for q_value, place, own, verdict in judged:
+    for q_value, _, own, verdict in judged:
         if q_value <= config.false_discovery_rate or verdict.raw <= config.watch_p:
             np.maximum.at(most, own.owners, own.counts)
-        if wanted(q_value, verdict):
-            chosen.append((q_value, place, own, verdict))
     uses = np.array([len(own.requests) for *_, own, _ in chosen], np.int64)
     memberships = spread(scene, _memberships, [(own, verdict) for *_, own, verdict in chosen], uses, config.draws)
     return [

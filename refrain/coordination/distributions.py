@@ -39,6 +39,17 @@ def binomial_upper(counts: Numbers, trials: Numbers | int, shares: Floats) -> Fl
     return np.where(counts <= 0, 1.0, special.betainc(least, np.maximum(trials - least + 1.0, 1.0), shares))
 
 
+def hypergeometric_upper(count: int, drawn: int, marked: int, total: int) -> float:
+    """Of the marked ones among `drawn` of `total`, of which so many are marked (Fisher's exact test, one-sided)."""
+    seen = np.arange(max(count, drawn + marked - total), min(drawn, marked) + 1)
+    ways = [_log_choose(marked, seen), _log_choose(total - marked, drawn - seen), -_log_choose(total, np.array(drawn))]
+    return float(min(np.exp(np.sum(np.broadcast_arrays(*ways), axis=0)).sum(), 1.0))
+
+
+def _log_choose(total: int, chosen: Numbers) -> Floats:
+    return np.asarray(special.gammaln(total + 1) - special.gammaln(chosen + 1) - special.gammaln(total - chosen + 1))
+
+
 def poisson_upper(counts: Floats, mean: Floats) -> Floats:
     """Of Poisson counts."""
     whole = np.floor(counts)
