@@ -28,6 +28,7 @@ from refrain.signals import Signal
 CONFIG = load_settings().config.score
 FIRST, SECOND = "Grade both answers under this rubric.", "Write down every step of your reasoning."
 LINE = "Take the next task from the list below."
+PRODUCT = "You are the assistant inside one product."
 POPULAR = [f"Act as an expert in subject number {n} please." for n in range(12)]
 SMALL_TALK = [f"hello there {n}" for n in range(40)]
 DAYS = 7
@@ -84,7 +85,7 @@ POOLS = {
     FIRST: {*(f"first-{n}" for n in range(10)), "both-0", "both-1"},
     SECOND: {*(f"second-{n}" for n in range(10)), "both-0", "both-1"},
 }
-TEMPLATES = [FIRST, SECOND, LINE, *POPULAR]
+TEMPLATES = [FIRST, SECOND, LINE, PRODUCT, *POPULAR]
 
 
 @dataclass(frozen=True)
@@ -316,6 +317,40 @@ def test_a_pool_in_a_public_template_is_told_apart_by_traits_that_say_nothing_of
     kinds = Counter(name.split("-")[0] for name in alerts[FIRST,])
     assert kinds["pool"] >= 10
     assert kinds.total() - kinds["pool"] <= 5
+
+
+def customer(name: str, rng: np.random.Generator) -> list[Request]:
+    """A user of a product with a client of its own, which works through the tasks of the list."""
+    use = [r for r in person(name, rng) if ("user", LINE) not in r.segments]
+    return [
+        replace(r, segments=(("system", PRODUCT), ("user", LINE)), more={**r.more, "user_agent": "product/1"})
+        for r in use
+    ]
+
+
+@pytest.mark.parametrize(("customers", "pool"), [(30, 12), (14, 24)])
+def test_users_of_a_product_are_no_members_of_a_pool_that_sends_the_same_line(
+    customers: int, pool: int, tmp_path: Path
+) -> None:
+    """The line's users are the product's and the pool's, so it is one candidate with the template of whoever are more,
+    and of all its users together neither is the client one product's nor are the cards their own."""
+    rng = np.random.default_rng(5)
+    log = [r for n in range(320) for r in person(f"person-{n}", rng) if ("user", LINE) not in r.segments]
+    log += [r for n in range(customers) for r in customer(f"customer-{n}", rng)]
+    log += [r for n in range(pool) for r in member(f"first-{n}", [FIRST], 4, rng)]
+    alerts = scored(tmp_path, log).alerts()
+    members = set().union(*alerts.values())
+    assert members == {f"first-{n}" for n in range(pool)}
+
+
+def test_a_product_whose_tasks_others_work_through_raises_no_alert(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    log = [r for n in range(300) for r in person(f"person-{n}", rng) if ("user", LINE) not in r.segments]
+    log += [r for n in range(30) for r in customer(f"customer-{n}", rng)]
+    for n in range(12):
+        use = person(f"other-{n}", rng)
+        log += [replace(r, segments=(*r.segments, ("user", LINE))) for r in use if ("user", LINE) not in r.segments]
+    assert scored(tmp_path, log).alerts() == {}
 
 
 def test_people_alone_raise_no_alert(tmp_path: Path) -> None:

@@ -26,6 +26,14 @@ def test_binomial(trials: int, share: float, data: st.DataObject) -> None:
     assert tails.binomial_upper(counts, trials, shares) == pytest.approx(expected, rel=1e-7, abs=1e-280)
 
 
+@given(st.data(), st.integers(1, 300))
+def test_hypergeometric(data: st.DataObject, total: int) -> None:
+    drawn, marked = data.draw(st.integers(0, total)), data.draw(st.integers(0, total))
+    count = data.draw(st.integers(0, min(drawn, marked)))
+    expected = float(stats.hypergeom.sf(count - 1, total, marked, drawn))
+    assert tails.hypergeometric_upper(count, drawn, marked, total) == pytest.approx(expected, rel=1e-7, abs=1e-280)
+
+
 @given(st.floats(0, 300), st.floats(1e-4, 300), st.floats(1e-2, 1e3))
 def test_counts(count: float, mean: float, size: float) -> None:
     at = np.floor(count) - 1
