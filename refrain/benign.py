@@ -49,39 +49,39 @@ class Hypothesis:
     holds: bool
     explains: tuple[str, ...]
     text: str
-    of_group: bool = False  # it names a group of owners, whose members are each other's best controls
+    mark: str | None = None  # what the owners of a group that it names have in common: each other's best controls
 
 
 class _Kind(NamedTuple):
-    """A kind of hypothesis: its name, the tests that it explains, and whether it names a group of owners."""
+    """A kind of hypothesis: its name, the tests that it explains, and what a group that it names has in common."""
 
     name: str
     explains: tuple[str, ...]
-    of_group: bool
+    mark: str | None
 
 
 _KINDS = (
     # A product has a first day.
-    _Kind(PRODUCT, ("identity_client", "identity_young", "time_adoption", "time_pivot"), True),
+    _Kind(PRODUCT, ("identity_client", "identity_young", "time_adoption", "time_pivot"), "client"),
     _Kind(
         "course, office or hackathon in one place",
         ("identity_network", "identity_young", "identity_client", "time_instants", "time_adoption", "time_succession"),
-        True,
+        "network",
     ),
     _Kind(
         "one customer's accounts",
         ("identity_card", "identity_network", "identity_client", "identity_young", "time_pivot"),
-        True,
+        "card",
     ),
     _Kind(
         "one service's keys",
         ("identity_client", "identity_young", "time_rhythm", "time_minutes", "use_dedication"),
-        False,
+        None,
     ),
-    _Kind("gateway", ("identity_network",), False),
-    _Kind("viral prompt", ("time_adoption", "time_instants", "time_succession"), False),
-    _Kind("evaluation run", ("use_repetition", "use_dedication"), False),
-    _Kind("popular template", ("use_repetition", "use_dedication"), False),
+    _Kind("gateway", ("identity_network",), None),
+    _Kind("viral prompt", ("time_adoption", "time_instants", "time_succession"), None),
+    _Kind("evaluation run", ("use_repetition", "use_dedication"), None),
+    _Kind("popular template", ("use_repetition", "use_dedication"), None),
 )
 
 
@@ -172,7 +172,7 @@ def benign_hypotheses(
                 bool(held[place]),
                 kind.explains,
                 text,
-                kind.of_group,
+                kind.mark,
             )
             for kind, held, text in zip(_KINDS, holds, texts, strict=True)
         ]
@@ -180,24 +180,20 @@ def benign_hypotheses(
     return Hypotheses(np.stack(holds), tuple(kind.explains for kind in _KINDS), read)
 
 
-def apart_p(part: Ints, others: Ints, population: Population) -> float:
-    """P-value that the client, card or network that most of a part of some owners have is so rare among the others by
-    chance: the smallest of three exact tests (Fisher), times their number."""
+def apart_p(part: Ints, others: Ints, population: Population, mark: str) -> float:
+    """P-value that the client, network or card that most of a part of some owners have is so rare among the others by
+    chance (Fisher's exact test)."""
     both = np.concatenate([part, others])
     group = np.repeat([0, 1], [len(part), len(others)])
-    p_values = [1.0]
-    for trait in (population.card, population.network):
-        many = trait.bounds[both + 1] - trait.bounds[both]
-        p_values.append(_apart(np.repeat(group, many), trait.of_all(both), len(part), len(both)))
-    p_values.append(_apart(group, population.client[both], len(part), len(both)))
-    return min(len(p_values[1:]) * min(p_values), 1.0)
-
-
-def _apart(group: Ints, codes: Ints, part: int, total: int) -> float:
-    _, commonest = _commonest(group, codes, 2)
-    having = codes == commonest[0]
-    inside = int((having & (group == 0)).sum())
-    return hypergeometric_upper(inside, part, int(having.sum()), total) if inside else 1.0
+    if mark == "client":
+        codes = population.client[both]
+    else:
+        trait = population.card if mark == "card" else population.network
+        group = np.repeat(group, trait.bounds[both + 1] - trait.bounds[both])
+        codes = trait.of_all(both)
+    many, commonest = _commonest(group, codes, 2)
+    marked = int((codes == commonest[0]).sum())
+    return hypergeometric_upper(int(many[0]), len(part), marked, len(both)) if many[0] else 1.0
 
 
 def _on_the_hour(candidates: Candidates, minutes: Minutes) -> NDArray[np.bool_]:

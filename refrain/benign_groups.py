@@ -18,7 +18,7 @@ Judged = tuple[float, int, Candidate, Assessment]  # with the q-value, and the p
 
 def benign_groups(scene: Scene, judged: Sequence[Judged]) -> list[Ints]:
     """The users of those candidates, none of which alerts, that one product or place explains."""
-    return [own.owners for _, _, own, verdict in judged if _of_group(scene, verdict)]
+    return [own.owners for _, _, own, verdict in judged if _marks(scene, verdict)]
 
 
 def benign_parts(scene: Scene, alerting: Sequence[Judged], max_p: float) -> list[Ints]:
@@ -49,13 +49,13 @@ def benign_parts(scene: Scene, alerting: Sequence[Judged], max_p: float) -> list
         part.owners
         for (part, _), others, verdict in zip(parts, beside, verdicts, strict=True)
         if verdict.p_value > max_p
-        and _of_group(scene, verdict)
-        and apart_p(part.owners, others, population) <= scene.config.silent_p
+        and any(apart_p(part.owners, others, population, m) <= scene.config.silent_p for m in _marks(scene, verdict))
     ]
 
 
-def _of_group(scene: Scene, verdict: Assessment) -> bool:
-    return verdict.raw <= scene.config.watch_p and any(h.holds and h.of_group for h in verdict.hypotheses)
+def _marks(scene: Scene, verdict: Assessment) -> list[str]:
+    """What the users have in common, where one product or place explains what is unusual about them."""
+    return [h.mark for h in verdict.hypotheses if h.holds and h.mark] if verdict.raw <= scene.config.watch_p else []
 
 
 def matched_by(shared: Setting, groups: Sequence[Ints]) -> Setting:
