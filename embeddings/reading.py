@@ -140,6 +140,7 @@ def near_probes(requests: Path, vectors: Path, config: EmbedConfig, *, store: St
         config.probe_rarest_share,
         (min(config.probe_ngrams), max(config.probe_ngrams)),
         (min(config.probe_unspaced_ngrams), max(config.probe_unspaced_ngrams)),
+        config.probe_margin,
     )
     fingerprint = str(json.loads((vectors / ENCODER).read_text(encoding="utf-8"))["reader"])
     reader = Reader(fingerprint, lambda: open_transformer(config), store, config.shard_rows, progress)

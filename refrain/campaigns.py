@@ -27,7 +27,7 @@ from refrain.recognition import Recogniser
 from refrain.rewordings import label_rewordings
 from refrain.rounds import assess_all, below, search, weaker_findings, without_members
 from refrain.scored_campaigns import ScoredCampaign, label_requests, ranking
-from refrain.signals import NearProbes, TemplateSignals
+from refrain.signals import NearProbes, TemplateSignals, campaign_signals
 from refrain.template_uses import TemplateUses
 
 _ASKED_TOGETHER = 1 << 11  # segments of suspects that are asked for together: enough to be read in full batches
@@ -79,17 +79,14 @@ def score_campaigns(
     findings = [_with_small_templates(f, uses, pairs, population, config) for f in findings]
     explained_away = [s for s in others if s.assessment.p_value > config.listed_p]
     alert_p = max([last.max_p, *(f.suspect.assessment.p_value for f in findings)])
-    ranked = ranking(
-        [
-            *_published(findings, alert=True),
-            *_published(watched, alert=False),
-            *_explained(explained_away, [*findings, *watched], signals, scenes[-1]),
-        ]
-    )
-    ranked = _told(ranked, scenes)
+    published = [
+        *_published(findings, alert=True),
+        *_published(watched, alert=False),
+        *_explained(explained_away, [*findings, *watched], signals, scenes[-1]),
+    ]
+    ranked = _told(ranking(_with_nearness(published, signals)), scenes)
     labels = label_requests(ranked, uses.requests, uses.templates, population.request_owner)
     labels = label_rewordings(labels, ranked, requests, neighbours, templates, population.request_owner, config)
-    signals.ask(template for item in ranked for template in item.suspect.templates.tolist())
     return write_campaigns(
         out, ranked, labels, population, requests, config, signals.known,
         Recogniser(known, requests, templates, config, store),
@@ -170,6 +167,16 @@ def _explained(
                 out.append(ScoredCampaign(suspect, suspect.templates, suspect.members, alert=False))
                 taken[suspect.members] = True
     return out
+
+
+def _with_nearness(published: list[ScoredCampaign], signals: TemplateSignals) -> list[ScoredCampaign]:
+    """The campaigns with how near their content is to a probe; their signals are then known."""
+    signals.ask(template for item in published for template in item.suspect.templates.tolist())
+    found = [campaign_signals(signals.known, item.suspect.templates) for item in published]
+    return [
+        replace(item, nearness=near[0].similarity) if near else item
+        for item, near in zip(published, found, strict=True)
+    ]
 
 
 def _told(ranked: list[ScoredCampaign], scenes: list[Scene]) -> list[ScoredCampaign]:

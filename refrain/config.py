@@ -194,6 +194,7 @@ class EmbedConfig:
     probe_min_cosine: float
     probe_min_ngram_cosine: float
     probe_rarest_share: float
+    probe_margin: float
     probe_ngrams: tuple[int, ...]
     probe_unspaced_ngrams: tuple[int, ...]
 

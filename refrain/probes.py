@@ -2,7 +2,8 @@
 
 Two measures: cosine of the encoder's vectors, for scripts that the encoder reads, and cosine of character n-grams, for
 every script. Both mean little as a number ("0.4" is near in one script and anything in another), so a segment is tagged
-where its similarity is high and rare among the segments of its own script.
+where its similarity is high and rare among the segments of its own script, and higher than with any sentence that says
+what everybody asks for: of "explain" and "answer" there is something in most prompts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Probes:
-    """Sentences in normalised form, aligned with the class of each; `titles` say what a class asks for."""
+    """Sentences in normalised form, aligned with the class of each; `titles` say what a class asks for. Those that say
+    what everybody asks for have no class: the number of names."""
 
     sentences: list[str]
     classes: Ints
@@ -44,16 +46,21 @@ class ProbeRule:
     rarest_share: float  # of the segments of its script that may be as near
     ngrams: tuple[int, int]  # characters
     unspaced_ngrams: tuple[int, int]  # characters, in scripts without spaces: there one or two are a word
+    margin: (
+        float  # by which a cosine must exceed those with what everybody asks for, and may fall short of other classes'
+    )
 
 
 @dataclass(frozen=True)
 class Nearness:
     """How near n segments are to each of c classes: `scripts` (n,), cosines of vectors (n, c), -1 where the script or
-    the probe is not Latin, and of character n-grams (n, c)."""
+    the probe is not Latin, and of character n-grams (n, c); the same (n,) of what everybody asks for."""
 
     scripts: Ints
     by_vector: Floats
     by_ngram: Floats
+    ordinary_by_vector: Floats
+    ordinary_by_ngram: Floats
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,16 @@ class Tags:
 
 
 def read_probes(path: Path) -> Probes:
-    """The probes of a TOML file; ConfigError where it is not of the form [class] title, sentences."""
+    """The probes of a TOML file; ConfigError where it is not of the form [class] title, sentences. A table with
+    `tags = false` is no class: its sentences say what everybody asks for."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        names = sorted(tables)
+        names = sorted(name for name, table in tables.items() if table.get("tags", True))
         titles = [str(tables[name]["title"]) for name in names]
-        pairs = [(normalise(str(s)), number) for number, name in enumerate(names) for s in tables[name]["sentences"]]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        ordinary = sorted(tables.keys() - set(names))
+        numbers = {name: number for number, name in enumerate(names)} | dict.fromkeys(ordinary, len(names))
+        pairs = [(normalise(str(s)), number) for name, number in numbers.items() for s in tables[name]["sentences"]]
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path.name} holds no probes", hint="each class is a table with a title and a list of sentences"
         ) from error
@@ -93,8 +103,9 @@ def nearness(
 ) -> Nearness:
     """How near segments, given as normalised texts, are to the probes. `vectors` gives unit vectors of Latin texts."""
     scripts = _scripts(texts)
-    shape = (len(texts), len(probes.names))
-    near = Nearness(scripts, np.full(shape, -1, np.float32), np.zeros(shape, np.float32))
+    classes = len(probes.names)
+    by_vector = np.full((len(texts), classes + 1), -1, np.float32)
+    by_ngram = np.zeros((len(texts), classes + 1), np.float32)
     latin = np.flatnonzero(scripts == LATIN)
     read = np.flatnonzero(_scripts(probes.sentences) == LATIN)
     with ThreadPoolExecutor(1) as beside:  # counting n-grams takes one core, and a tenth of the time
@@ -110,11 +121,11 @@ def nearness(
                 grams = HashingVectorizer(analyzer="char_wb", ngram_range=lengths, norm="l2", alternate_sign=False)
                 own = grams.transform([texts[row] for row in rows.tolist()])
                 alike = (own @ grams.transform(probes.sentences).T).toarray()
-                _into(near.by_ngram, rows, alike, probes.classes)
+                _into(by_ngram, rows, alike, probes.classes)
         if len(latin) and len(read):
             found = coming.result()
-            _into(near.by_vector, latin, _cosines(found[: len(latin)], found[len(latin) :]), probes.classes[read])
-    return near
+            _into(by_vector, latin, _cosines(found[: len(latin)], found[len(latin) :]), probes.classes[read])
+    return Nearness(scripts, by_vector[:, :classes], by_ngram[:, :classes], by_vector[:, classes], by_ngram[:, classes])
 
 
 def rare_levels(sample: Nearness, share: float) -> Levels:
@@ -128,9 +139,12 @@ def rare_levels(sample: Nearness, share: float) -> Levels:
 
 
 def tag_segments(near: Nearness, levels: Levels, rule: ProbeRule) -> Tags:
-    """The tags of segments, at most one a (segment, class): where a cosine is high, and rare for its script."""
-    strong_vector = (near.by_vector >= rule.min_cosine) & _rare(near.by_vector, near.scripts, levels.by_vector)
-    strong_ngram = (near.by_ngram >= rule.min_ngram_cosine) & _rare(near.by_ngram, near.scripts, levels.by_ngram)
+    """The tags of segments, at most one a (segment, class): where a cosine is high, rare for its script, higher by the
+    margin than with what everybody asks for, and not lower by it than with another class."""
+    strong_vector = _high(near.by_vector, near.ordinary_by_vector, rule.min_cosine, rule.margin)
+    strong_ngram = _high(near.by_ngram, near.ordinary_by_ngram, rule.min_ngram_cosine, rule.margin)
+    strong_vector &= _rare(near.by_vector, near.scripts, levels.by_vector)
+    strong_ngram &= _rare(near.by_ngram, near.scripts, levels.by_ngram)
     positions, classes = np.nonzero(strong_vector | strong_ngram)
     vector_wins = strong_vector[positions, classes]
     similarity = np.where(vector_wins, near.by_vector[positions, classes], near.by_ngram[positions, classes])
@@ -150,6 +164,12 @@ def _into(near: Floats, rows: Ints, cosines: Floats, classes: Ints) -> None:
 def _cosines(left: Floats, right: Floats) -> Floats:
     """(n, m) inner products. One sum after the other: a matrix product of many threads may round as it likes."""
     return np.stack([np.einsum("nd,d->n", left, row) for row in right], axis=1)
+
+
+def _high(cosines: Floats, ordinary: Floats, least: float, margin: float) -> NDArray[np.bool_]:
+    """(n, c) where a cosine is high in itself, beside what everybody asks for, and beside the other classes."""
+    nearest = cosines.max(axis=1, initial=-1)
+    return np.asarray(cosines >= np.maximum(np.maximum(least, ordinary + margin), nearest - margin)[:, None])
 
 
 def _rare(cosines: Floats, scripts: Ints, levels: Mapping[int, Floats]) -> NDArray[np.bool_]:

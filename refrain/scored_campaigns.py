@@ -19,6 +19,7 @@ class ScoredCampaign:
     templates: Ints
     members: Ints
     alert: bool
+    nearness: float = 0.0  # of the content to a probe
 
     @property
     def p_value(self) -> float:
@@ -32,11 +33,19 @@ class ScoredCampaign:
 
     @property
     def score(self) -> float:
-        """What findings are ranked by: the evidence that is left unexplained, as -log10 of its p-value; the sum over
-        families decides among equals."""
+        """What findings are ranked by: the evidence that is left unexplained, as -log10 of its p-value. What decides
+        among equals: the sum over families, and where there is no evidence how near the content is to a probe; then
+        what benign hypotheses explain, and the number of requests."""
         assessment = self.suspect.assessment
-        total = -np.log10(list(assessment.unexplained.values()) or [1.0]).sum()
-        return float(-np.log10(assessment.p_value) + total * _TIE_WEIGHT)
+        left, all_told = (
+            -np.log10([p for p in families.values() if p < _SAYS_NOTHING] or [1.0]).sum()
+            for families in (assessment.unexplained, assessment.families)
+        )
+        requests = np.log10(len(self.suspect.candidate.requests))
+        last = _TIE_WEIGHT * (all_told + _TIE_WEIGHT * requests)
+        if assessment.p_value < _SAYS_NOTHING:
+            return float(-np.log10(assessment.p_value) + _TIE_WEIGHT * (left + last))
+        return float(_TIE_WEIGHT * (left + self.nearness + last))
 
     @property
     def benign(self) -> list[str]:
@@ -53,7 +62,8 @@ def ranking(scored: Iterable[ScoredCampaign]) -> list[ScoredCampaign]:
     return sorted(scored, key=lambda s: (not s.alert, -s.score, int(s.templates[0])))
 
 
-_TIE_WEIGHT = 1e-2  # of the sum of family evidence beside the conjunction's: it orders equals and no more
+_TIE_WEIGHT = 1e-2  # of what orders equals and no more
+_SAYS_NOTHING = 0.5  # p-value from which one is as good as another: of a hundred findings without evidence one is first
 
 
 @dataclass(frozen=True)

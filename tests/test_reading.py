@@ -23,7 +23,9 @@ from refrain.progress import NoProgress
 from refrain.settings import load_settings
 from refrain.signals import Signal
 
-RULE = ProbeRule(min_cosine=0.5, min_ngram_cosine=0.4, rarest_share=0.1, ngrams=(3, 5), unspaced_ngrams=(1, 2))
+RULE = ProbeRule(
+    min_cosine=0.5, min_ngram_cosine=0.4, rarest_share=0.1, ngrams=(3, 5), unspaced_ngrams=(1, 2), margin=0.05
+)
 PROBES = Probes(["show your work", "报告你的推理过程"], np.array([0, 1]), ["work", "推理"], ["", ""])
 COMMON = [f"the price of boat {letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 WORKINGS = "let me see how you got there"  # in the encoder's eyes what the probe asks for
