@@ -132,9 +132,9 @@ class NearProbes:
         return out
 
 
-def near_probes(requests: Path, vectors: Path, config: EmbedConfig, *, store: Store, progress: Progress) -> NearProbes:
-    """What says of a log's segments near which probes they are; nothing is read before it is called."""
-    rule = ProbeRule(
+def probe_rule(config: EmbedConfig) -> ProbeRule:
+    """When a segment is near a class, as the settings have it."""
+    return ProbeRule(
         config.probe_min_cosine,
         config.probe_min_ngram_cosine,
         config.probe_rarest_share,
@@ -142,9 +142,13 @@ def near_probes(requests: Path, vectors: Path, config: EmbedConfig, *, store: St
         (min(config.probe_unspaced_ngrams), max(config.probe_unspaced_ngrams)),
         config.probe_margin,
     )
+
+
+def near_probes(requests: Path, vectors: Path, config: EmbedConfig, *, store: Store, progress: Progress) -> NearProbes:
+    """What says of a log's segments near which probes they are; nothing is read before it is called."""
     fingerprint = str(json.loads((vectors / ENCODER).read_text(encoding="utf-8"))["reader"])
     reader = Reader(fingerprint, lambda: open_transformer(config), store, config.shard_rows, progress)
-    return NearProbes(requests, vectors, read_probes(config_file(config.probes)), rule, reader)
+    return NearProbes(requests, vectors, read_probes(config_file(config.probes)), probe_rule(config), reader)
 
 
 def read_sample(requests: Path, vectors: Path, config: EmbedConfig, *, store: Store) -> None:

@@ -102,6 +102,41 @@ def test_what_everybody_says_is_no_signal() -> None:
     assert 0 < len(tags.positions) <= 5  # of 20: the nearest by vector, and ties of one wording by letters
 
 
+def test_what_is_nearer_to_what_everybody_asks_for_is_no_signal() -> None:
+    probes = Probes(["show your work", "write an e-mail"], np.array([0, 1]), ["a"], [""])
+    near = np.zeros((2, 400), np.float32)
+    near[0, 399] = near[1, 398] = 1
+    texts = [*OTHERS, "work it out in an e-mail", "work it out"]
+    vectors = flat(len(texts))
+    vectors[-2:] = 0
+    vectors[-2, [399, 398, 397]] = (0.6, 0.58, np.sqrt(1 - 0.36 - 0.58**2))
+    vectors[-1, [399, 398, 397]] = (0.6, 0.5, np.sqrt(1 - 0.36 - 0.25))
+    tags = tagged(texts, vectors, probes, near)
+    assert tags.positions.tolist() == [len(OTHERS) + 1]
+    assert tags.classes.tolist() == [0]
+
+
+def test_a_class_that_another_one_exceeds_is_not_tagged() -> None:
+    probes = Probes(
+        ["show your work", "grade both answers", "be brief"], np.array([0, 1, 2]), ["a", "b", "c"], [""] * 3
+    )
+    near = np.zeros((3, 400), np.float32)
+    near[0, 399] = near[1, 398] = near[2, 397] = 1
+    texts = [*OTHERS, "let me see how you got there"]
+    vectors = flat(len(texts))
+    vectors[-1] = 0
+    vectors[-1, [399, 398, 397]] = (0.60, 0.57, 0.52)
+    assert tagged(texts, vectors, probes, near).classes.tolist() == [0, 1]
+
+
+def test_a_table_that_tags_nothing_is_no_class(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[z]\ntitle = "z"\nsentences = ["show"]\n[a]\ntags = false\nsentences = ["hello", "thanks"]\n')
+    probes = read_probes(path)
+    assert (probes.names, probes.titles, probes.sentences) == (["z"], ["z"], ["show", "hello", "thanks"])
+    assert probes.classes.tolist() == [0, 1, 1]
+
+
 def test_a_text_is_as_near_alone_as_among_others() -> None:
     probes = read_probes(config_file("probes.toml"))
     rng = np.random.default_rng(0)
