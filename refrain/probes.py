@@ -46,9 +46,7 @@ class ProbeRule:
     rarest_share: float  # of the segments of its script that may be as near
     ngrams: tuple[int, int]  # characters
     unspaced_ngrams: tuple[int, int]  # characters, in scripts without spaces: there one or two are a word
-    margin: (
-        float  # by which a cosine must exceed those with what everybody asks for, and may fall short of other classes'
-    )
+    margin: float  # beyond what everybody asks for, and how far behind the nearest class
 
 
 @dataclass(frozen=True)
