@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/unseen.py                       # scenarios 20 to 29, with and without their campaigns
     .venv/bin/python benchmarks/unseen.py --first 0 --many 20 --work /tmp/unseen
 
-Needs ../shared/bench beside the checkout, whose traffic.py fills the wrappers with real prompts. unseen_texts.json holds 20
-wrappers and 22 benign groups, all ours. A scenario draws 12 and 15 of them, and for each campaign how many accounts,
+Needs ../shared/bench beside the checkout, whose traffic.py fills the wrappers with real prompts. unseen_texts.json
+holds 20 wrappers and 22 benign groups, all ours. A scenario draws 12 and 15 of them, and for each campaign how many accounts,
 how busy, and how careful: *sloppy* shares cards and networks and is new, *careful* has ages, homes and hours as people
 have them, *middling* is between. The same scenario without campaigns counts false alarms alone. The first twenty led to
 a change (docs/log.md); what is drawn next was seen by nobody. Defaults of configs/default.toml, empty lists.
