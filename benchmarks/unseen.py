@@ -1,13 +1,14 @@
 """What refrain finds in scenarios of other wordings and pools than the team's, as JSON in benchmarks/results/.
 
     .venv/bin/python benchmarks/unseen.py                       # scenarios 20 to 29, with and without their campaigns
-    .venv/bin/python benchmarks/unseen.py --first 0 --many 20 --work /tmp/unseen
+    .venv/bin/python benchmarks/unseen.py --first 30 --many 5 --work /tmp/unseen
 
 Needs ../shared/bench beside the checkout, whose traffic.py fills the wrappers with real prompts. unseen_texts.json
-holds 20 wrappers and 22 benign groups, all ours. A scenario draws 12 and 15 of them, and for each campaign how many accounts,
-how busy, and how careful: *sloppy* shares cards and networks and is new, *careful* has ages, homes and hours as people
-have them, *middling* is between. The same scenario without campaigns counts false alarms alone. The first twenty led to
-a change (docs/log.md); what is drawn next was seen by nobody. Defaults of configs/default.toml, empty lists.
+holds 20 wrappers and 22 benign groups, all ours. A scenario draws 12 and 15 of them, and for each campaign how many
+accounts, how busy, and how careful: *sloppy* shares cards and networks and is new, *careful* has ages, homes and hours
+as people have them, *middling* is between. The same scenario without campaigns counts false alarms alone. Twenty that
+were drawn in the same way led to a change (docs/log.md); those of these numbers were seen by nobody before. Defaults of
+configs/default.toml, empty lists.
 """
 
 import json
