@@ -19,6 +19,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ def traffic(scenario: str, work: Path, *, seed: int, days: int, per_day: int, no
     out = work / f"{scenario}-{days}x{per_day}-{seed}-{novel}-{hostile}"
     if not (out / "truth.parquet").exists():
         options = {"--seed": seed, "--days": days, "--per-day": per_day, "--novel": novel, "--hostile": hostile}
-        words = [str(word) for pair in options.items() for word in pair]
-        command = [sys.executable, BENCH / "traffic.py", BENCH / "scenarios" / f"{scenario}.json", out, *words]
-        subprocess.run(command, check=True, capture_output=True)
+        make_traffic(BENCH / "scenarios" / f"{scenario}.json", out, options)
     return out
+
+
+def make_traffic(scenario: Path, out: Path, options: Mapping[str, object]) -> None:
+    """Nothing; `out` then holds the traffic of a scenario's file."""
+    words = [str(word) for pair in options.items() for word in pair]
+    subprocess.run([sys.executable, BENCH / "traffic.py", scenario, out, *words], check=True, capture_output=True)
 
 
 def bare(log: Path, without: list[str]) -> Path:

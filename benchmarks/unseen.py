@@ -13,14 +13,13 @@ configs/default.toml, empty lists.
 
 import json
 import random
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from detection import BENCH, measure
+from detection import BENCH, make_traffic, measure
 from measuring import ROOT, parser, say, write_result
 
 TEXTS = ROOT / "benchmarks" / "unseen_texts.json"
@@ -80,9 +79,7 @@ def row(number: int, drawn: dict[str, Any], work: Path, per_day: int) -> dict[st
     if not (folder / "truth.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "scenario.json").write_text(json.dumps(drawn), encoding="utf-8")
-        sizes = ["--seed", str(number), "--per-day", str(per_day)]
-        command = [sys.executable, BENCH / "traffic.py", folder / "scenario.json", folder, *sizes]
-        subprocess.run(command, check=True, capture_output=True)
+        make_traffic(folder / "scenario.json", folder, {"--seed": number, "--per-day": per_day})
     figures = measure(folder / "requests", folder / "truth.parquet", work / "outputs", [])["figures"]
     care = Counter(c["technique"] for c in drawn["campaigns"])
     missed = Counter(c["technique"] for c in drawn["campaigns"] if c["id"] in figures["missed"])

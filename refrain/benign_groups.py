@@ -33,10 +33,12 @@ def benign_parts(scene: Scene, alerting: Sequence[Judged], max_p: float) -> list
     parts: list[tuple[Candidate, Ints]] = []
     beside: list[Ints] = []
     for _, place, own, _ in alerting:
-        templates = scene.groups[place]
+        templates = scene.groups[place].tolist()
+        if len(templates) == 1:
+            continue
         user = np.zeros(population.owners, bool)
         user[own.owners] = True
-        for template in templates.tolist() if len(templates) > 1 else []:
+        for template in templates:
             rows = scene.uses.of(template)
             part = candidate(rows[user[population.request_owner[rows]]], population)
             others = np.setdiff1d(own.owners, part.owners)

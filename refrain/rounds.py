@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from refrain.members import Membership, Memberships, TraitTable, decide_members
 from refrain.peeling import Finding, Suspect, peel
 from refrain.progress import Progress
 
+Item = TypeVar("Item")
 _USERS_TOGETHER = 1 << 12  # users of suspects looked at together: speed and memory, no result
 
 
@@ -72,7 +74,7 @@ def search(scene: Scene, state: State) -> Round:
     if groups:
         matched = matched_by(scene.setting, groups)
         among = replace(scene, setting=matched)
-        lasting = _lasting(among, alerting, max_p)
+        lasting = _lasting(among, alerting, [(own, scene.groups[place]) for _, place, own, _ in alerting], max_p)
     findings, explained = _peeled(among, _suspects(among, judged, lasting), max_p)
     return Round(findings, matched, max_p, len(alerting) - len(lasting), len(explained))
 
@@ -89,16 +91,19 @@ def below(scene: Scene, state: State) -> list[Suspect]:
 def weaker_findings(scene: Scene, last: Round, suspects: list[Suspect], findings: list[Finding]) -> list[Finding]:
     """What falls short of an alert in the last round, as findings are: beside those of all rounds."""
     weak = [s for s in suspects if s.assessment.p_value <= scene.config.listed_p]
-    among = replace(scene, setting=last.matched)
-    again = _p_values_of(among, [(s.candidate, s.templates) for s in weak])
-    lasting = [s for s, p in zip(weak, again, strict=True) if p <= scene.config.listed_p]
+    among, lasting = scene, weak
+    if last.matched is not scene.setting:
+        among = replace(scene, setting=last.matched)
+        lasting = _lasting(among, weak, [(s.candidate, s.templates) for s in weak], scene.config.listed_p)
     return _peeled(among, lasting, scene.config.listed_p, findings)[0]
 
 
-def _lasting(scene: Scene, alerting: Sequence[Judged], max_p: float) -> list[Judged]:
-    """Those that are significant in the scene's strata, too."""
-    again = _p_values_of(scene, [(own, scene.groups[place]) for _, place, own, _ in alerting])
-    return [one for one, p in zip(alerting, again, strict=True) if p <= max_p]
+def _lasting(scene: Scene, chosen: Sequence[Item], items: Sequence[tuple[Candidate, Ints]], max_p: float) -> list[Item]:
+    """The chosen ones that are significant in the scene's strata, too, given each as a candidate with its templates; on
+    all cores where they are many."""
+    uses = np.array([len(own.requests) for own, _ in items], np.int64)
+    again = spread(scene, _p_values, items, uses, scene.config.draws)
+    return [one for one, p in zip(chosen, again, strict=True) if p <= max_p]
 
 
 def _peeled(
@@ -111,12 +116,6 @@ def _peeled(
         return _p_values(scene, [(own, templates)])[0]
 
     return peel(suspects, scene.setting.population, reassess, max_p, config.min_owners, config.min_members, before)
-
-
-def _p_values_of(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[float]:
-    """The p-values of candidates with their templates, on all cores where they are many."""
-    uses = np.array([len(own.requests) for own, _ in items], np.int64)
-    return list(spread(scene, _p_values, items, uses, scene.config.draws))
 
 
 def _p_values(scene: Scene, items: Sequence[tuple[Candidate, Ints]]) -> list[float]:
